@@ -1,0 +1,120 @@
+# Novate. `make run` serves the exchange and `make test` proves it, each doing its own set-up first.
+# Everything made here lives in .venv/ and build/; `make clean` forgets both.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := build/stamps
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+DATA ?= ./data
+RUN_ARGS ?=
+
+compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+python_sources := $(shell find src -name '*.py' -o -name '*.html' -o -name 'py.typed')
+
+.PHONY: help setup build checked run test unit integration checked-test coverage lint format bench \
+        soak lock env-example openapi postman clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+$(STAMPS)/venv: requirements/dev.txt
+	@mkdir -p $(STAMPS)
+	@$(PYTHON) -c 'import sys; sys.exit("Novate needs Python 3.11 or later, found %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+# The package is installed in place once; after that its compiled modules are rebuilt by `build`.
+$(STAMPS)/package: $(STAMPS)/venv pyproject.toml
+	$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(STAMPS)/release: $(STAMPS)/package setup.py $(compiled)
+	$(BIN)/python setup.py --quiet build_ext --inplace --build-temp build/temp-release
+	@touch $@
+
+$(STAMPS)/checked: $(STAMPS)/package setup.py $(compiled) $(python_sources)
+	NOVATE_BUILD=checked $(BIN)/python setup.py --quiet build --build-lib build/checked \
+	    --build-temp build/temp-checked
+	@touch $@
+
+setup: $(STAMPS)/release  ## The virtual environment, the pinned packages, the compiled modules
+
+build: $(STAMPS)/release  ## Rebuild what changed of the compiled modules, in place
+
+checked: $(STAMPS)/checked  ## The checked build (bounds, overflow, invariants) in build/checked
+
+# --- the product ----------------------------------------------------------------------------------
+
+run: setup  ## Set up, then serve the exchange on http://127.0.0.1:8000 (RUN_ARGS: more flags)
+	exec $(BIN)/novate serve --data-dir $(DATA) $(RUN_ARGS)
+
+# --- tests ----------------------------------------------------------------------------------------
+
+# Folders that a tree doesn't have yet are left out, so that a target never names a missing path.
+suite = $(wildcard $(addprefix tests/,$(1)))
+
+test: setup checked  ## Everything that must pass, in under ten minutes
+	$(BIN)/pytest tests
+	@$(MAKE) --no-print-directory checked-test
+
+unit: setup  ## Tests without a server or a process
+	$(BIN)/pytest $(call suite,unit tables properties golden)
+
+integration: setup  ## Tests that start the real thing
+	$(BIN)/pytest $(call suite,integration simulation contracts)
+
+checked-test: checked  ## The engine's tests on the checked build
+	suites="$(call suite,tables properties)"; test -z "$$suites" || \
+	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(BIN)/pytest $$suites
+
+coverage: setup  ## Line and branch coverage, as text and in build/coverage
+	$(BIN)/pytest --cov=novate --cov-branch --cov-report=term --cov-report=html:build/coverage tests
+
+soak: setup checked  ## The full counts of what `make test` runs a tenth of
+	NOVATE_SOAK=1 $(BIN)/pytest --timeout 7200 tests
+	NOVATE_SOAK=1 $(MAKE) --no-print-directory checked-test
+
+bench: setup  ## Measure, and write bench/results/*.json
+	$(BIN)/python -m bench
+
+lint: setup  ## Style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup  ## Put the code in the project's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# --- made files -----------------------------------------------------------------------------------
+
+build/lock-venv/bin/uv:
+	$(PYTHON) -m venv build/lock-venv
+	build/lock-venv/bin/pip --disable-pip-version-check --quiet install uv
+
+lock: build/lock-venv/bin/uv  ## Remake the pinned, hashed requirements from pyproject.toml
+	scripts/make_locks.sh build/lock-venv/bin/uv
+
+env-example: setup  ## Remake .env.example from the table of settings
+	$(BIN)/python scripts/make_env_example.py
+
+openapi: setup  ## Remake the OpenAPI document
+	$(BIN)/python scripts/make_openapi.py
+
+postman: setup  ## Remake postman_collection.json from the OpenAPI document
+	$(BIN)/python scripts/make_postman.py
+
+clean:  ## Remove what was made here: .venv, build, caches, compiled modules (never the data)
+	rm -rf $(VENV) build dist htmlcov .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find src tests bench scripts \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} + \
+	    2>/dev/null || true
+	rm -rf src/novate.egg-info

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Remakes the pinned, hashed lock files from the ranges in pyproject.toml. They hold no address, so
+# that whatever index pip is set up with serves them. Takes the place of uv to use as its argument.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=${1:-uv}
+
+lock() {
+    local out=$1
+    shift
+    "$uv" pip compile pyproject.toml "$@" --output-file "requirements/$out" --upgrade --quiet \
+        --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+}
+
+lock runtime.txt
+lock dev.txt --group build --group dev
