@@ -1,0 +1,5 @@
+"""`python -m novate` is the `novate` command."""
+
+from novate.cli import main
+
+main()

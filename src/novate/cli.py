@@ -1,0 +1,257 @@
+"""The verbs of the `novate` command.
+
+This is the table of verbs and nothing more: each imports the module that does its work only when
+it is called, so that `novate version` never loads a server. The flags that set the exchange up are
+made from the table of settings in `novate.config`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+import novate
+from novate import config, logs
+from novate.model.errors import ConfigurationError, InvariantViolated, NovateError
+
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="novate",
+    help="An exchange and clearing house in a box.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the framed form cuts long flags short
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+feed = typer.Typer(
+    help="Bring another venue's market data in.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(feed, name="feed")
+
+Verb = Callable[..., int | None]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file of settings; a flag or a variable goes before it."),
+]
+LOG_SETTINGS = ("log_level", "log_format")
+STORE_SETTINGS = ("data_dir", *LOG_SETTINGS)
+
+
+def settings_flags(*names: str) -> Callable[[Verb], Callable[..., None]]:
+    """Give a verb the flags of these settings (of all, if none is named), and `settings` itself.
+
+    The verb's own parameters stay as they are; its `settings` parameter becomes `--config` and one
+    flag per setting. The verb's result is the exit code; None is 0.
+    """
+    rows = [row for row in config.TABLE if not names or row.name in names]
+
+    def decorate(verb: Verb) -> Callable[..., None]:
+        signature = inspect.signature(verb, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.name != "settings"]
+
+        @functools.wraps(verb)
+        def run(**given: Any) -> None:
+            flags = {row.name: given.pop(row.name) for row in rows}
+            settings = config.load(flags, os.environ, given.pop("config"))
+            logs.configure(settings.log_level, settings.log_format)
+            _warn_of_unknown_variables()
+            raise typer.Exit(verb(settings=settings, **given) or 0)
+
+        parameters = [*own, _keyword("config", ConfigOption), *map(_flag, rows)]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+def _flag(row: config.Setting) -> inspect.Parameter:
+    """One setting as an option; its text is read by the setting's own rule."""
+    words = f"{row.rule.doc} ({row.rule.expected}; default {row.default_text})."
+    name = row.flag
+    kind: Any = str
+    if isinstance(row.default, bool):
+        name, kind = f"{row.flag}/--no-{row.flag.removeprefix('--')}", bool
+    option = typer.Option(name, help=words, show_default=False, metavar=row.rule.unit or None)
+    return _keyword(row.name, Annotated[kind | None, option])
+
+
+def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def _warn_of_unknown_variables() -> None:
+    unknown = config.unknown_variables(os.environ)
+    if unknown:
+        logs.get("config").warning("variables that set nothing", variables=unknown)
+
+
+@app.command()
+@settings_flags()
+def serve(*, settings: config.Settings) -> int:
+    """Serve the exchange: HTTP and WebSocket on one port."""
+    import asyncio
+
+    import uvloop
+
+    from novate.exchange import serve as serve_exchange
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve_exchange(settings))
+
+
+@app.command()
+@settings_flags()
+def follow(
+    *,
+    parent_pid: Annotated[
+        int, typer.Option(help="Process whose death ends this one; 0 = nobody's.", min=0)
+    ] = 0,
+    settings: config.Settings,
+) -> int:
+    """Follow a journal and take snapshots (a child of serve)."""
+    from novate.follower import run
+
+    return run(settings, parent_pid)
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS)
+def verify(*, settings: config.Settings) -> int:
+    """Read the whole journal; exit 1 names what is damaged."""
+    from novate.journal.verify import run
+
+    return run(settings)
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS)
+def replay(
+    *,
+    until: Annotated[int, typer.Option(help="Last sequence to apply; 0 = all.", min=0)] = 0,
+    from_snapshot: Annotated[
+        bool, typer.Option("--from-snapshot", help="Start at the latest snapshot, not at zero.")
+    ] = False,
+    settings: config.Settings,
+) -> int:
+    """Rebuild the state from the journal and print its hash."""
+    from novate.recovery import run
+
+    return run(settings, until=until, from_snapshot=from_snapshot)
+
+
+@app.command()
+@settings_flags("host", "port", *LOG_SETTINGS)
+def snapshot(
+    *,
+    url: Annotated[str, typer.Option(help="The exchange; from --host and --port if empty.")] = "",
+    settings: config.Settings,
+) -> int:
+    """Have a running exchange take a snapshot."""
+    import httpx
+
+    base = url.rstrip("/") or f"http://{settings.host}:{settings.port}"
+    try:
+        reply = httpx.post(f"{base}/admin/snapshot", timeout=settings.snapshot_wait_seconds + 5)
+    except httpx.HTTPError as error:
+        raise NovateError(f"expected an exchange at {base}, found: {error}") from error
+    print(reply.text)
+    return 0 if reply.is_success else EXIT_FAULT
+
+
+@app.command()
+def match(
+    file: Annotated[Path, typer.Argument(help="CSV of new orders and cancels.")],
+    bbo: Annotated[Path | None, typer.Option(help="Write the best bid and ask here.")] = None,
+) -> None:
+    """Play a CSV of orders and print the engine's reports."""
+    from novate.match import run
+
+    raise typer.Exit(run(file, bbo))
+
+
+@feed.command()
+@settings_flags("host", "port", *LOG_SETTINGS)
+def binance(
+    *,
+    instrument: Annotated[str, typer.Option(help="Instrument here, such as ETH-USDT.")],
+    url: Annotated[str, typer.Option(help="The exchange; from --host and --port if empty.")] = "",
+    source: Annotated[str, typer.Option(help="WebSocket address of the venue's stream.")] = "",
+    file: Annotated[
+        list[Path] | None, typer.Option(help="Play a capture instead; may be given again.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="Of a capture: a factor such as 1 or 10, or max.")] = (
+        "1"
+    ),
+    book_only: Annotated[
+        bool, typer.Option("--book-only", help="Mirror the book and leave the trades out.")
+    ] = False,
+    settings: config.Settings,
+) -> int:
+    """Mirror a Binance spot market's book and trades as orders here."""
+    from novate.feeds.binance.cli import run
+
+    base = url.rstrip("/") or f"http://{settings.host}:{settings.port}"
+    return run(
+        instrument=instrument,
+        url=base,
+        source=source,
+        files=file or [],
+        speed=speed,
+        book_only=book_only,
+    )
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def loadtest(context: typer.Context) -> None:
+    """Load an exchange here with orders and report latencies."""
+    from novate.loadtest import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(novate.__version__)
+
+
+def main() -> NoReturn:
+    """Run the command line; what goes wrong is one line on stderr and an exit code, no traceback.
+
+    Exits with 0, a verb's own code, 1 for a fault, 2 for bad usage or a bad setting and 130 after
+    Ctrl-C.
+    """
+    try:
+        app()
+    except ConfigurationError as error:
+        _stop(str(error), EXIT_USAGE)
+    except NovateError as error:
+        _stop(str(error), EXIT_FAULT)
+    except InvariantViolated as error:
+        _stop(f"invariant violated: {error}", EXIT_FAULT)
+    except KeyboardInterrupt:
+        _stop("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone: nothing is left to be said, also not at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAULT)
+    sys.exit(0)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print(f"novate: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,99 @@
+"""Structured log lines to stderr: JSON for machines, aligned text for a person at a terminal.
+
+What the libraries log by way of `logging` comes out in the same form. stdout is never written:
+it belongs to what a command prints.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO, cast
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Logger = structlog.typing.FilteringBoundLogger
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_encode_json = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Set the process's logging up; called again, it replaces what was set.
+
+    Args:
+        level: Least level that is written: debug, info, warning or error.
+        form: json, console, or auto (console where the stream is a terminal).
+        stream: Where lines go; stderr if None.
+    """
+    target = stream or sys.stderr
+    console = form == "console" or (form == "auto" and target.isatty())
+    shared = _shared_processors(console)
+    render: Processor = _console_renderer(target) if console else _render_json
+    # Our own lines go straight to the stream: the detour by `logging` would cost an order's worth.
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=target),
+        cache_logger_on_first_use=False,
+    )
+    _configure_libraries(_LEVELS[level], shared, render, target)
+
+
+def _configure_libraries(
+    level: int, shared: list[Processor], render: Processor, target: TextIO
+) -> None:
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_add_foreign_name, *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(True)
+
+
+def get(name: str, **context: Any) -> Logger:
+    """A logger named for its stage, with values that every one of its lines bears."""
+    return cast(Logger, structlog.get_logger(stage=name, **context))
+
+
+def _shared_processors(console: bool) -> list[Processor]:
+    stamp = structlog.processors.TimeStamper(
+        fmt="%H:%M:%S.%f" if console else "%Y-%m-%dT%H:%M:%S.%fZ", utc=True, key="time"
+    )
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        stamp,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if not console:
+        # Without the local values: they may be large, and a client's.
+        transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        processors.append(structlog.processors.ExceptionRenderer(transformer))
+    return processors
+
+
+def _add_foreign_name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Name the library whose line this is; our own loggers bring their stage."""
+    event["stage"] = event["_record"].name
+    return event
+
+
+def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """One line of JSON, what every line has first."""
+    ordered = {key: event.pop(key, None) for key in ("time", "level", "stage", "event")} | event
+    return _encode_json(ordered).decode()
+
+
+def _console_renderer(target: TextIO) -> Processor:
+    return structlog.dev.ConsoleRenderer(
+        colors=target.isatty(),
+        timestamp_key="time",
+        exception_formatter=structlog.dev.plain_traceback,
+    )
