@@ -1,0 +1,1 @@
+"""Public fakes and tools for tests: clocks, journals, disks, workloads and auditors."""
