@@ -8,10 +8,12 @@ uv=${1:-uv}
 lock() {
     local out=$1
     shift
-    "$uv" pip compile pyproject.toml "$@" --output-file "requirements/$out" --upgrade --quiet \
+    "$uv" pip compile "$@" --output-file "requirements/$out" --upgrade --quiet \
         --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
         --no-emit-find-links --no-annotate --custom-compile-command "make lock"
 }
 
-lock runtime.txt
-lock dev.txt --group build --group dev
+# The whole first; its parts then hold the same versions.
+lock dev.txt pyproject.toml --group build --group dev
+lock runtime.txt pyproject.toml --constraints requirements/dev.txt
+lock build.txt --group build --constraints requirements/dev.txt

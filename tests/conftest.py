@@ -1,0 +1,208 @@
+"""What every test shares: its counts, its deadlines, its server. See tests/README.md."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, settings
+
+import novate
+
+SOAK = os.environ.get("NOVATE_SOAK") == "1"
+ROOT = Path(__file__).resolve().parent.parent
+SLOW_SECONDS = 0.25
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+settings.register_profile(
+    "quick", max_examples=100, deadline=None, derandomize=True, print_blob=True
+)
+settings.register_profile(
+    "soak",
+    max_examples=1000,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("soak" if SOAK else "quick")
+
+
+def scaled(full: int) -> int:
+    """The count of a soak run, or a tenth of it (at least 1) in an ordinary one."""
+    return full if SOAK else max(1, full // 10)
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 10.0, what: str = "the condition") -> Any:
+    """Wait until `holds()` is true, give back what it gave, and fail past the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds:g} s")
+        time.sleep(0.005)  # here and below alone: a test waits by these functions
+    return found
+
+
+async def wait_until_async(
+    holds: Callable[[], Any], seconds: float = 10.0, what: str = "the condition"
+) -> Any:
+    """As `wait_until`, letting the event loop go on."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {seconds:g} s")
+        await asyncio.sleep(0.005)
+    return found
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A `novate serve` of its own, in its own process and on its own port."""
+
+    data_dir: Path
+    flags: dict[str, object] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/stream"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log_path(self) -> Path:
+        return self.data_dir.with_name(self.data_dir.name + ".log")
+
+    def log(self) -> str:
+        """Everything it has logged so far, over all its starts."""
+        return self.log_path.read_text(encoding="utf-8") if self.log_path.exists() else ""
+
+    def start(self, *, ready: bool = True) -> Server:
+        """Start it and, if asked, wait until it takes orders."""
+        command = [sys.executable, "-m", "novate", "serve", "--port", str(self.port)]
+        command += ["--data-dir", str(self.data_dir), "--log-format", "json"]
+        for name, value in self.flags.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+        if ready:
+            wait_until(self._is_ready, START_SECONDS, "ready server")
+        return self
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"exited with {self.process.returncode}:\n{self.log()[-4000:]}")
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        """Kill it as a power cut would: no warning, no goodbye."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to stop (SIGTERM) and give its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def close(self) -> None:
+        """Leave no process behind, whatever the test came to."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own NOVATE_* variables must not change what a test sees."""
+    for name in list(os.environ):
+        if name.startswith("NOVATE_") and name not in ("NOVATE_SOAK", "NOVATE_BUILD"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Make servers, not yet started: `make_server(rate_limit_per_second=0).start()`."""
+    made: list[Server] = []
+
+    def make(data_dir: Path | None = None, **flags: object) -> Server:
+        server = Server(data_dir or tmp_path / f"data-{len(made)}", flags)
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A running server of the test's own, with the default settings."""
+    return make_server().start()
+
+
+@pytest.fixture(name="wait_until")
+def _wait_until() -> Callable[..., Any]:
+    return wait_until
+
+
+@pytest.fixture(name="scaled")
+def _scaled() -> Callable[[int], int]:
+    return scaled
+
+
+@pytest.fixture(name="free_port")
+def _free_port() -> Callable[[], int]:
+    return free_port
+
+
+def pytest_configure() -> None:
+    """See that the build under test is the one that was asked for."""
+    checked = ROOT / "build" / "checked" in Path(novate.__file__).parents
+    if checked != (os.environ.get("NOVATE_BUILD") == "checked"):
+        raise pytest.UsageError(f"NOVATE_BUILD asks for another build than {novate.__file__}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that took long and aren't marked so; a busy machine alone fails nothing."""
+    reports = [
+        report
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        and report.duration > SLOW_SECONDS
+        and "slow" not in report.keywords
+    ]
+    if reports:
+        terminalreporter.section(f"over {SLOW_SECONDS} s and not marked slow")
+    for report in sorted(reports, key=lambda each: -each.duration)[:20]:
+        terminalreporter.line(f"{report.duration:6.2f} s  {report.nodeid}")
