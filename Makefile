@@ -16,7 +16,7 @@ RUN_ARGS ?=
 compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 python_sources := $(shell find src -name '*.py' -o -name '*.html' -o -name 'py.typed')
 
-.PHONY: help setup build checked run test unit integration checked-test coverage lint format bench \
+.PHONY: help setup build checked run test unit integration checked-test install-check coverage lint format bench \
         soak lock env-example openapi postman clean
 
 help:  ## This list
@@ -41,6 +41,7 @@ $(STAMPS)/release: $(STAMPS)/package setup.py $(compiled)
 	@touch $@
 
 $(STAMPS)/checked: $(STAMPS)/package setup.py $(compiled) $(python_sources)
+	@mkdir -p build/checked && find build/checked -name '*.py' -delete
 	NOVATE_BUILD=checked $(BIN)/python setup.py --quiet build --build-lib build/checked \
 	    --build-temp build/temp-checked
 	@touch $@
@@ -74,6 +75,12 @@ integration: setup  ## Tests that start the real thing
 checked-test: checked  ## The engine's tests on the checked build
 	suites="$(call suite,tables properties)"; test -z "$$suites" || \
 	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(BIN)/pytest $$suites
+
+install-check:  ## `pip install .` in an empty environment gives a `novate` that runs
+	rm -rf build/install-check
+	$(PYTHON) -m venv build/install-check
+	build/install-check/bin/pip --disable-pip-version-check --quiet install .
+	cd build && install-check/bin/novate version
 
 coverage: setup  ## Line and branch coverage, as text and in build/coverage
 	$(BIN)/pytest --cov=novate --cov-branch --cov-report=term --cov-report=html:build/coverage tests

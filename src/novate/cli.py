@@ -215,7 +215,10 @@ def binance(
     )
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,  # its own command line knows more
+)
 def loadtest(context: typer.Context) -> None:
     """Load an exchange here with orders and report latencies."""
     from novate.loadtest import main as run
