@@ -1,0 +1,468 @@
+"""Reading records: one segment from a place on, the whole journal, and what a bad end means.
+
+Every record is checked on the way: its checksum, its seq and the hash of the record before. This
+module only reads; it never changes a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from novate.journal.disk import Disk, DiskFile
+from novate.journal.interface import Batch, Position, Record
+from novate.journal.layout import (
+    CRC,
+    NO_RECORD,
+    RECORD_HEADER,
+    RECORD_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Fields,
+    SegmentHeader,
+    parse_segment_header,
+    record_hash,
+    segment_name,
+    segment_seq,
+    why_bad,
+)
+from novate.model.errors import JournalBehindWitness, JournalCorrupt
+
+JOURNAL_FOLDER = "journal"
+CHUNK_BYTES = 1 << 20
+ZEROS = bytes(CHUNK_BYTES)
+
+
+class Place:
+    """Where a walk through the records is, moved on as it goes.
+
+    Attributes:
+        seq: The next seq.
+        record_hash: Hash of the record before.
+        offset: Byte offset at which the record before begins.
+        end_offset: Byte offset right behind it: the next record's.
+        fields: Header fields of the record before; None at the head of a segment.
+    """
+
+    __slots__ = ("end_offset", "fields", "offset", "record_hash", "seq")
+
+    def __init__(self, position: Position) -> None:
+        self.seq = position.seq + 1
+        self.record_hash = position.record_hash
+        self.offset = position.offset
+        self.end_offset = position.end_offset
+        self.fields: Fields | None = None
+
+    def position(self, before: Position) -> Position:
+        """The place as a position; `before` is where the walk began."""
+        if self.fields is None:
+            return before
+        return Position(
+            seq=self.seq - 1,
+            timestamp_ns=self.fields[7],
+            record_hash=self.record_hash,
+            events_hash=self.fields[13],
+            segment=before.segment,
+            offset=self.offset,
+            end_offset=self.end_offset,
+            epoch=self.fields[8],
+            rules=self.fields[5],
+        )
+
+
+class Segment:
+    """An open segment file with its header, for reading.
+
+    Raises:
+        JournalCorrupt: Its header is damaged or not that of the segment.
+        FileNotFoundError: There is no such segment.
+    """
+
+    def __init__(
+        self, folder: Path, disk: Disk, first_seq: int, partition: int, *, write: bool = False
+    ) -> None:
+        self.name = segment_name(first_seq)
+        self.file: DiskFile = disk.open(folder / JOURNAL_FOLDER / self.name, write=write)
+        try:
+            image = self.file.pread(SEGMENT_HEADER_BYTES, 0)
+            self.header: SegmentHeader = parse_segment_header(image, self.name, partition)
+        except BaseException:
+            self.file.close()
+            raise
+
+    def corrupt(self, why: str, offset: int, seq: int) -> JournalCorrupt:
+        """The fault that names this segment and a place in it."""
+        return JournalCorrupt(why, segment=self.name, offset=offset, seq=seq)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
+
+    def walk(self, place: Place, limit: int) -> Iterator[tuple[Fields, memoryview]]:
+        """Each record from `place` on, as its fields and bytes; `place` is moved behind it first.
+
+        Ends where no record begins (zeros) or before `limit`, the byte offset of the end.
+
+        Raises:
+            JournalCorrupt: Something stands there that isn't the next record.
+        """
+        unpack, crc32, blake2b = RECORD_HEADER.unpack_from, zlib.crc32, hashlib.blake2b
+        mark = self.header.mark
+        base = place.end_offset
+        chain, seq = place.record_hash, place.seq
+        while need := self._need(base, limit, seq, chain):
+            chunk = self.file.pread(need, base)
+            view = memoryview(chunk)
+            at, last = 0, len(chunk) - RECORD_HEADER_BYTES
+            while at <= last:
+                fields = unpack(chunk, at)
+                crc, length, of_record, first_seq, count = fields[:5]
+                end = at + length
+                if (
+                    of_record != mark
+                    or first_seq != seq
+                    or fields[12] != chain
+                    or end > len(chunk)
+                    or length < RECORD_HEADER_BYTES
+                    or crc32(view[at + 4 : end]) != crc
+                    or count < 1
+                ):
+                    break
+                chain = blake2b(view[at + 16 : end], digest_size=32).digest()
+                seq += count
+                place.seq = seq
+                place.record_hash = chain
+                place.offset = base + at
+                place.end_offset = base + end
+                place.fields = fields
+                yield fields, view[at:end]
+                at = end
+            base += at
+
+    def _need(self, offset: int, limit: int, seq: int, chain: bytes) -> int:
+        """Bytes to read at `offset` to have the whole record there; 0 where the records end."""
+        room = limit - offset
+        if room < RECORD_HEADER_BYTES:
+            return 0
+        header = self.file.pread(RECORD_HEADER_BYTES, offset)
+        if header == NO_RECORD[: len(header)]:
+            return 0
+        if len(header) < RECORD_HEADER_BYTES:
+            raise self.corrupt("the file ends inside a record", offset, seq)
+        fields: Fields = RECORD_HEADER.unpack(header)
+        if why := why_bad(fields, room, self.header.mark, seq):
+            raise self.corrupt(why, offset, seq)
+        self._check_record(fields, offset, seq, chain)
+        return max(fields[1], min(CHUNK_BYTES, room))
+
+    def _check_record(self, fields: Fields, offset: int, seq: int, chain: bytes) -> None:
+        image = self.file.pread(fields[1], offset)
+        if len(image) < fields[1]:
+            raise self.corrupt("the file ends inside a record", offset, seq)
+        if zlib.crc32(memoryview(image)[4:]) != fields[0]:
+            raise self.corrupt("a record fails its checksum", offset, seq)
+        if fields[12] != chain:
+            raise self.corrupt("a record doesn't carry the hash of the one before", offset, seq)
+
+    def vouches_for(self, position: Position) -> bool:
+        """Whether this segment has that record at that place."""
+        if position.offset == position.end_offset:
+            head = self.header.position()
+            return (head.seq, head.record_hash) == (position.seq, position.record_hash)
+        length = position.end_offset - position.offset
+        if length < RECORD_HEADER_BYTES:
+            return False
+        image = memoryview(self.file.pread(length, position.offset))
+        return (
+            len(image) == length
+            and zlib.crc32(image[4:]) == CRC.unpack_from(image)[0]
+            and record_hash(image[16:]) == position.record_hash
+        )
+
+    def first_not_zero(self, offset: int) -> int:
+        """Byte offset of the chunk from `offset` on that has something in it; -1 = only zeros."""
+        while chunk := self.file.pread(CHUNK_BYTES, offset):
+            if chunk != ZEROS[: len(chunk)]:
+                return offset + len(chunk) - len(chunk.lstrip(b"\0"))
+            offset += len(chunk)
+        return -1
+
+    def good_record_behind(self, offset: int, seq: int) -> int:
+        """Byte offset of a good record behind a bad one, written when `seq` was on disk; or -1.
+
+        Bytes inside a command can't pass for a record: they would need the segment's mark.
+        """
+        size = self.file.size()
+        base = offset
+        while chunk := self.file.pread(CHUNK_BYTES, base):
+            found = chunk.find(self.header.mark)
+            while found >= 0:
+                at = base + found - 8
+                if at > offset and at % 8 == 0 and self._is_good(at, size, seq):
+                    return at
+                found = chunk.find(self.header.mark, found + 1)
+            if len(chunk) < CHUNK_BYTES:
+                break
+            base += len(chunk) - len(self.header.mark) + 1
+        return -1
+
+    def _is_good(self, offset: int, size: int, seq: int) -> bool:
+        header = self.file.pread(RECORD_HEADER_BYTES, offset)
+        if len(header) < RECORD_HEADER_BYTES:
+            return False
+        fields: Fields = RECORD_HEADER.unpack(header)
+        if why_bad(fields, size - offset, self.header.mark, fields[3]):
+            return False
+        image = memoryview(self.file.pread(fields[1], offset))
+        return zlib.crc32(image[4:]) == fields[0] and fields[3] > seq and fields[9] >= seq
+
+
+def to_record(fields: Fields, image: memoryview, segment: str, place: Place) -> Record:
+    """A record as an object of its own, which keeps nothing of what it was read from alive."""
+    commands_end = RECORD_HEADER_BYTES + fields[10]
+    batch = Batch(
+        fields[3],
+        fields[4],
+        fields[7],
+        bytes(image[RECORD_HEADER_BYTES:commands_end]),
+        bytes(image[commands_end : commands_end + fields[11]]),
+        fields[13],
+        fields[5],
+        fields[6],
+    )
+    return Record(batch, segment, place.offset, place.end_offset, place.record_hash, fields[8])
+
+
+class Bound(msgspec.Struct, frozen=True, gc=False):
+    """How far to read: to `seq`, which ends at `end_offset` of the segment from `segment_seq`."""
+
+    seq: int
+    segment_seq: int
+    end_offset: int
+
+
+class End(msgspec.Struct, frozen=True, gc=False):
+    """The end of a journal as it was found.
+
+    Attributes:
+        position: Behind its last whole record.
+        segment_seq: First seq of its last segment.
+        torn: What is wrong behind it, in words; empty where there are only zeros.
+    """
+
+    position: Position
+    segment_seq: int
+    torn: str = ""
+
+    def bound(self) -> Bound:
+        """As a bound of reading."""
+        return Bound(self.position.seq, self.segment_seq, self.position.end_offset)
+
+
+def segment_seqs(folder: Path, disk: Disk) -> list[int]:
+    """First seqs of the segments of a data folder, in order."""
+    names = disk.listdir(folder / JOURNAL_FOLDER)
+    return sorted(seq for name in names if (seq := segment_seq(name)) is not None)
+
+
+def find_end(segment: Segment, start: Position | None = None) -> End:
+    """Where the last segment's records end, and whether what follows is a torn write.
+
+    Args:
+        segment: The last segment.
+        start: A known position in it, so that nothing before is read.
+
+    Raises:
+        JournalCorrupt: A record is damaged and good ones stand behind it.
+    """
+    before = start or segment.header.position()
+    place = Place(before)
+    torn = ""
+    try:
+        for _ in segment.walk(place, segment.file.size()):
+            pass
+    except JournalCorrupt as fault:
+        torn = str(fault)
+    end = place.end_offset
+    if not torn and (dirty := segment.first_not_zero(end)) >= 0:
+        torn = f"bytes behind the last record (segment {segment.name}, offset {dirty})"
+    if torn and (good := segment.good_record_behind(end, place.seq)) >= 0:
+        raise segment.corrupt(
+            f"a record is damaged, and a good one stands behind it at offset {good}: {torn}",
+            end,
+            place.seq,
+        )
+    return End(place.position(before), segment.header.first_seq, torn)
+
+
+class Cursor:
+    """A way through the journal from a position on, across its segments.
+
+    Args:
+        folder: The data folder.
+        disk: Where it is.
+        partition: Number of the partition.
+        position: Where to begin: behind the record that ends with its seq.
+    """
+
+    def __init__(self, folder: Path, disk: Disk, partition: int, position: Position) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._partition = partition
+        self._segment: Segment | None = None
+        self._begin(position)
+
+    def _begin(self, position: Position) -> None:
+        seq = segment_seq(position.segment)
+        self._place = Place(position)
+        try:
+            assert seq is not None, position.segment
+            self._segment = Segment(self._folder, self._disk, seq, self._partition)
+        except FileNotFoundError:
+            self._next_segment()
+            return
+        if not self._segment.vouches_for(position):
+            self.close()
+            raise JournalCorrupt(
+                "the journal has another record here than the one it is to be read from",
+                position.segment,
+                position.offset,
+                position.seq,
+            )
+
+    @property
+    def next_seq(self) -> int:
+        """First seq of the next record."""
+        return self._place.seq
+
+    def records(self, bound: Bound) -> Iterator[Record]:
+        """Every record up to the bound; can be asked again with a later one."""
+        while self._place.seq <= bound.seq:
+            segment = self._segment
+            assert segment is not None
+            last = segment.header.first_seq == bound.segment_seq
+            limit = bound.end_offset if last else segment.file.size()
+            place = self._place
+            for fields, image in segment.walk(place, limit):
+                yield to_record(fields, image, segment.name, place)
+                if place.seq > bound.seq:
+                    return
+            if last:
+                raise segment.corrupt(
+                    f"the records end before seq {bound.seq}", place.end_offset, place.seq
+                )
+            self._leave(segment)
+
+    def _leave(self, segment: Segment) -> None:
+        dirty = segment.first_not_zero(self._place.end_offset)
+        if dirty >= 0:
+            raise segment.corrupt(
+                "bytes behind the last record of a closed segment", dirty, self._place.seq
+            )
+        self._next_segment()
+
+    def _next_segment(self) -> None:
+        """Go to the segment that begins with the next seq, if it is the right one."""
+        seq, chain = self._place.seq, self._place.record_hash
+        before = self._segment
+        try:
+            segment = Segment(self._folder, self._disk, seq, self._partition)
+        except FileNotFoundError:
+            raise self._gap(before) from None
+        if segment.header.record_hash != chain:
+            segment.close()
+            raise segment.corrupt(
+                "the segment's header doesn't carry the hash of the record before", 0, seq
+            )
+        self.close()
+        self._segment = segment
+        self._place = Place(segment.header.position())
+
+    def _gap(self, before: Segment | None) -> JournalCorrupt:
+        seq = self._place.seq
+        if before is None:
+            return JournalCorrupt("the segment is missing", segment_name(seq), 0, seq)
+        return before.corrupt(
+            "a record is missing: nothing follows, and no segment begins with the next seq",
+            self._place.end_offset,
+            seq,
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+
+class JournalReader:
+    """A journal that someone else writes, or no one: reads and follows, and changes nothing.
+
+    Args:
+        folder: The data folder.
+        disk: Where it is.
+        partition: Number of the partition.
+    """
+
+    def __init__(self, folder: Path, disk: Disk, partition: int = 0) -> None:
+        self.folder = folder
+        self.disk = disk
+        self.partition = partition
+
+    def first_seq(self) -> int:
+        """The first seq that is not pruned; 1 where there is no journal yet."""
+        seqs = segment_seqs(self.folder, self.disk)
+        return seqs[0] if seqs else 1
+
+    def end(self, start: Position | None = None) -> End | None:
+        """The end of the journal as it stands on disk now; None where there is no journal."""
+        seqs = segment_seqs(self.folder, self.disk)
+        if not seqs:
+            return None
+        segment = Segment(self.folder, self.disk, seqs[-1], self.partition)
+        try:
+            return find_end(segment, start if start and start.segment == segment.name else None)
+        finally:
+            segment.close()
+
+    def cursor(self, first_seq: int, start: Position | None = None) -> Cursor:
+        """A cursor at `start`, or at the head of the segment that holds `first_seq`.
+
+        Raises:
+            JournalBehindWitness: The journal has nothing of it any more, or not yet.
+            JournalCorrupt: The start isn't in this journal.
+        """
+        if start is not None:
+            return Cursor(self.folder, self.disk, self.partition, start)
+        seqs = [seq for seq in segment_seqs(self.folder, self.disk) if seq <= first_seq]
+        if not seqs:
+            raise JournalBehindWitness(
+                f"the journal begins with seq {self.first_seq()}: what is before is pruned",
+                seq=first_seq,
+            )
+        segment = Segment(self.folder, self.disk, seqs[-1], self.partition)
+        position = segment.header.position()
+        segment.close()
+        return Cursor(self.folder, self.disk, self.partition, position)
+
+    def read(
+        self, first_seq: int, start: Position | None = None, bound: Bound | None = None
+    ) -> Iterator[Record]:
+        """Records from the one that holds `first_seq` on, to the bound or the journal's end."""
+        if bound is None:
+            end = self.end()
+            if end is None:
+                return
+            bound = end.bound()
+        if bound.seq < first_seq:
+            return
+        cursor = self.cursor(first_seq, start)
+        try:
+            for record in cursor.records(bound):
+                if record.batch.first_seq + record.batch.count > first_seq:
+                    yield record
+        finally:
+            cursor.close()
