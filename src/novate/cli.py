@@ -232,7 +232,7 @@ def version() -> None:
     print(novate.__version__)
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line; what goes wrong is one line on stderr and an exit code, no traceback.
 
     Exits with 0, a verb's own code, 1 for a fault, 2 for bad usage or a bad setting and 130 after
@@ -246,13 +246,10 @@ def main() -> NoReturn:
         _stop(str(error), EXIT_FAULT)
     except InvariantViolated as error:
         _stop(f"invariant violated: {error}", EXIT_FAULT)
-    except KeyboardInterrupt:
-        _stop("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone: nothing is left to be said, also not at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAULT)
-    sys.exit(0)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # what the framework makes of Ctrl-C, in silence
+            print("novate: interrupted", file=sys.stderr)
+        raise
 
 
 def _stop(message: str, code: int) -> NoReturn:
