@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := build/stamps
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-DATA ?= ./data
+DATA ?=
 RUN_ARGS ?=
 
 compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
@@ -54,8 +54,10 @@ checked: $(STAMPS)/checked  ## The checked build (bounds, overflow, invariants) 
 
 # --- the product ----------------------------------------------------------------------------------
 
-run: setup  ## Set up, then serve the exchange on http://127.0.0.1:8000 (RUN_ARGS: more flags)
-	exec $(BIN)/novate serve --data-dir $(DATA) $(RUN_ARGS)
+# Settings of a `.env` here come in as variables, as docker compose reads them.
+run: setup  ## Set up, then serve on http://127.0.0.1:8000 (DATA: folder, RUN_ARGS: more flags)
+	@mapfile -t variables < <(grep -sE '^NOVATE_[A-Z_]+=' .env || true); \
+	exec env "$${variables[@]}" $(BIN)/novate serve $(if $(DATA),--data-dir $(DATA)) $(RUN_ARGS)
 
 # --- tests ----------------------------------------------------------------------------------------
 
