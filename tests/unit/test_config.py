@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -198,3 +199,11 @@ def test_the_command_line_has_every_setting_and_refuses_in_one_line(tmp_path):
         "novate: --port: expected a whole number from 0 to 65535, found 'eighty'\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_setting_is_read_by_nobody():
+    package = ROOT / "src" / "novate"
+    sources = [path.read_text("utf-8") for path in package.rglob("*.py")]
+    read = set(re.findall(r"\bsettings\.([a-z_]+)", "\n".join(sources)))
+    read |= set(re.findall(r"\bself\.([a-z_]+)", (package / "config.py").read_text("utf-8")))
+    assert sorted({row.name for row in config.TABLE} - read) == []
