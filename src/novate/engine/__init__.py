@@ -1,0 +1,9 @@
+"""The deterministic core: books, names and windows in compiled code.
+
+`Engine` takes batches of commands and gives events. It has no clock, no chance and no I/O: equal
+commands give equal events and an equal `state_hash()`, on any machine.
+"""
+
+from novate.engine.engine import Engine
+
+__all__ = ["Engine"]

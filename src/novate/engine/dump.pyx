@@ -1,0 +1,445 @@
+# cython: language_level=3
+"""The canonical serialisation of a state: of what it means, not of how memory lies.
+
+Equal states give equal bytes: orders stand book by book in price-time order, then closed orders in
+the order in which they closed; slots, cells and hash tables don't appear and are made anew by
+`load_state`. Everything is little-endian and packed; docs/journal.md names the fields.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, qsort
+from libc.string cimport memcpy
+
+from novate.engine.book cimport rest
+from novate.engine.registry cimport (
+    client_add, client_order_created, client_order_opened, hash_id, index_order, key_add,
+    order_closed,
+)
+from novate.engine.state cimport (
+    ID_NUMBER, ID_TEXT, ID_UUID, NONE, WORKING,
+    Book, BookSide, Extra, Key, Order, State, Trade, i128,
+    grow, name_new, name_text, order_extra, order_new,
+)
+
+from novate.model.errors import SnapshotCorrupt
+
+
+cdef struct Writer:
+    uint8_t *bytes
+    size_t used, capacity
+
+
+cdef struct Reader:
+    const uint8_t *bytes
+    size_t at, size
+    bint short
+
+
+cdef inline void put(Writer *out, const void *source, size_t size) noexcept nogil:
+    if out.used + size > out.capacity:
+        out.capacity = max(out.capacity * 2, out.used + size + 65536)
+        out.bytes = <uint8_t *>grow(out.bytes, out.capacity)
+    memcpy(out.bytes + out.used, source, size)
+    out.used += size
+
+
+cdef inline void put_u64(Writer *out, uint64_t value) noexcept nogil:
+    put(out, &value, 8)
+
+
+cdef inline void put_u32(Writer *out, uint32_t value) noexcept nogil:
+    put(out, &value, 4)
+
+
+cdef inline void put_u8(Writer *out, uint8_t value) noexcept nogil:
+    put(out, &value, 1)
+
+
+cdef inline bint get(Reader *source, void *target, size_t size) noexcept nogil:
+    if source.at + size > source.size:
+        source.short = True
+        return False
+    memcpy(target, source.bytes + source.at, size)
+    source.at += size
+    return True
+
+
+cdef inline uint64_t get_u64(Reader *source) noexcept nogil:
+    cdef uint64_t value = 0
+    get(source, &value, 8)
+    return value
+
+
+cdef inline uint32_t get_u32(Reader *source) noexcept nogil:
+    cdef uint32_t value = 0
+    get(source, &value, 4)
+    return value
+
+
+cdef inline uint8_t get_u8(Reader *source) noexcept nogil:
+    cdef uint8_t value = 0
+    get(source, &value, 1)
+    return value
+
+
+# --- writing --------------------------------------------------------------------------------
+
+cdef void put_name(State *st, Writer *out, int kind, uint64_t name) noexcept nogil:
+    """A number in 8 bytes, a UUID in 16, a text with its length before it."""
+    cdef uint32_t length = 0
+    cdef const uint8_t *text
+    if kind == ID_NUMBER:
+        put_u64(out, name)
+        return
+    text = name_text(st, kind, name, &length)
+    if kind == ID_TEXT:
+        put_u8(out, length)
+    put(out, text, length)
+
+
+cdef void put_order(State *st, Writer *out, Order *order) noexcept nogil:
+    cdef uint8_t shape[8]
+    cdef Extra *extra
+    shape[0] = order.side
+    shape[1] = order.order_type
+    shape[2] = order.time_in_force
+    shape[3] = order.post_only
+    shape[4] = order.id_kind
+    shape[5] = order.state
+    shape[6] = order.by_quote
+    shape[7] = order.extra != NONE
+    put(out, shape, 8)
+    put_u64(out, order.price)
+    put_u64(out, order.remaining)
+    put_u64(out, order.seq)
+    put_u64(out, order.created_us)
+    put_u32(out, order.instrument)
+    put_u32(out, order.client)
+    put_name(st, out, order.id_kind, order.id)
+    if order.extra != NONE:
+        extra = &st.extras[order.extra]
+        put(out, &extra.notional, 16)
+        put(out, &extra.quote_units, 16)
+        put_u64(out, extra.filled)
+        put_u64(out, extra.updated_us)
+        put_u64(out, extra.updated_seq)
+        put_u32(out, extra.reason)
+
+
+cdef void put_side(State *st, Writer *out, BookSide *side) noexcept nogil:
+    """A side's orders, best level first, each level in the order of its queue."""
+    cdef uint32_t i = side.count, slot
+    cdef uint64_t count = 0
+    for i in range(side.count):
+        count += side.levels[i].count
+    put_u64(out, count)
+    i = side.count
+    while i > 0:
+        i -= 1
+        slot = side.levels[i].head
+        while slot != NONE:
+            put_order(st, out, &st.orders[slot])
+            slot = st.orders[slot].next
+
+
+cdef void put_trades(State *st, Writer *out, Book *book) noexcept nogil:
+    cdef uint32_t i, at
+    cdef Trade *trade
+    put_u64(out, book.trades_count)
+    for i in range(book.trades_count):
+        at = book.trades_first + i
+        if at >= book.trades_capacity:
+            at -= book.trades_capacity
+        trade = book.trades + at
+        put_u64(out, trade.seq)
+        put_u64(out, trade.price)
+        put_u64(out, trade.quantity)
+        put_u64(out, trade.time_us)
+        put_u32(out, trade.index)
+        put_u32(out, trade.maker_client)
+        put_u32(out, trade.taker_client)
+        put_u8(out, trade.taker_side)
+        put_u8(out, trade.maker_id_kind)
+        put_u8(out, trade.taker_id_kind)
+        put_name(st, out, trade.maker_id_kind, trade.maker_id)
+        put_name(st, out, trade.taker_id_kind, trade.taker_id)
+
+
+cdef void put_book(State *st, Writer *out, Book *book) noexcept nogil:
+    put(out, &book.entered, 16)
+    put(out, &book.filled, 16)
+    put(out, &book.open, 16)
+    put(out, &book.ended, 16)
+    put(out, &book.volume, 16)
+    put_u64(out, book.trades_total)
+    put_u64(out, book.orders_matched)
+    put_u64(out, book.last_seq)
+    put_u64(out, book.last_us)
+    put_u64(out, book.last_price)
+    put_side(st, out, &book.sides[0])
+    put_side(st, out, &book.sides[1])
+    put_trades(st, out, book)
+
+
+cdef void put_keys(State *st, Writer *out) noexcept nogil:
+    cdef uint32_t i, at
+    cdef Key *key
+    put_u64(out, st.keys_count)
+    for i in range(st.keys_count):
+        at = st.keys_first + i
+        if at >= st.keys_max:
+            at -= st.keys_max
+        key = &st.keys[at]
+        put(out, key.digest, 16)
+        put_u64(out, key.command_digest)
+        put_u64(out, key.seq)
+        put_u64(out, key.time_ns)
+        put_u32(out, key.client)
+
+
+cdef bytes dump_state(State *st):
+    """All of the state but limits and instruments, which the engine puts before it."""
+    cdef Writer out
+    cdef uint32_t i, slot, length = 0
+    cdef const uint8_t *text
+    out.bytes = NULL
+    out.used = 0
+    out.capacity = 0
+    with nogil:
+        put_u64(&out, st.seq)
+        put_u64(&out, st.time_ns)
+        put_u64(&out, st.clients_count)
+        for i in range(st.clients_count):
+            length = 0
+            if st.clients[i].name:
+                text = name_text(st, ID_TEXT, st.clients[i].name, &length)
+            put_u8(&out, length)
+            if length:
+                put(&out, text, length)
+        for i in range(st.books_count):
+            put_book(st, &out, &st.books[i])
+        put_u64(&out, st.closed_count)
+        slot = st.closed_first
+        while slot != NONE:
+            put_order(st, &out, &st.orders[slot])
+            slot = st.orders[slot].next
+        put_keys(st, &out)
+    try:
+        return PyBytes_FromStringAndSize(<char *>out.bytes, out.used)
+    finally:
+        free(out.bytes)
+
+
+# --- reading --------------------------------------------------------------------------------
+
+cdef uint64_t get_name(State *st, Reader *source, int kind) noexcept nogil:
+    cdef uint8_t text[64]
+    cdef uint32_t length = 16
+    if kind == ID_NUMBER:
+        return get_u64(source)
+    if kind == ID_TEXT:
+        length = get_u8(source)
+    if length == 0 or length > 64 or kind > ID_TEXT or not get(source, text, length):
+        source.short = True
+        return name_new(st, ID_UUID, text, 16, 0)
+    return name_new(st, kind, text, length,
+                    <uint64_t>hash_id(st, kind, text, length, 0) << 32)
+
+
+cdef uint32_t get_order(State *st, Reader *source) noexcept nogil:
+    """An order, indexed but in no list; its slot. A short or senseless dump sets `short`."""
+    cdef uint32_t slot = order_new(st)
+    cdef Order *order = &st.orders[slot]
+    cdef Extra *extra
+    cdef uint8_t shape[8]
+    if not get(source, shape, 8) or shape[0] > 1 or shape[4] > ID_TEXT:
+        source.short = True
+        return slot
+    order.side = shape[0]
+    order.order_type = shape[1]
+    order.time_in_force = shape[2]
+    order.post_only = shape[3]
+    order.id_kind = shape[4]
+    order.state = shape[5]
+    order.by_quote = shape[6]
+    order.price = get_u64(source)
+    order.remaining = get_u64(source)
+    order.seq = get_u64(source)
+    order.created_us = get_u64(source)
+    order.instrument = get_u32(source)
+    order.client = get_u32(source)
+    order.open_next = slot
+    order.open_prev = slot
+    order.next = NONE
+    order.prev = NONE
+    if order.instrument >= st.books_count or order.client >= st.clients_count:
+        source.short = True
+        return slot
+    order.id = get_name(st, source, shape[4])
+    if shape[7]:
+        extra = order_extra(st, order)
+        get(source, &extra.notional, 16)
+        get(source, &extra.quote_units, 16)
+        extra.filled = get_u64(source)
+        extra.updated_us = get_u64(source)
+        extra.updated_seq = get_u64(source)
+        extra.reason = get_u32(source)
+    if not source.short:
+        index_order(st, slot)
+    return slot
+
+
+cdef void get_trades(State *st, Reader *source, Book *book) noexcept nogil:
+    cdef uint64_t i, count = get_u64(source)
+    cdef Trade *trade
+    if source.short or count > st.trades_max:
+        source.short = True
+        return
+    book.trades_capacity = count
+    if count:
+        book.trades = <Trade *>grow(NULL, count * sizeof(Trade))
+    for i in range(count):
+        trade = book.trades + i
+        trade.seq = get_u64(source)
+        trade.price = get_u64(source)
+        trade.quantity = get_u64(source)
+        trade.time_us = get_u64(source)
+        trade.index = get_u32(source)
+        trade.maker_client = get_u32(source)
+        trade.taker_client = get_u32(source)
+        trade.taker_side = get_u8(source)
+        trade.maker_id_kind = get_u8(source)
+        trade.taker_id_kind = get_u8(source)
+        trade.pad = 0
+        trade.maker_id = get_name(st, source, trade.maker_id_kind)
+        trade.taker_id = get_name(st, source, trade.taker_id_kind)
+        if source.short:
+            return
+        book.trades_count += 1
+
+
+cdef void get_book(State *st, Reader *source, Book *book) noexcept nogil:
+    cdef uint64_t i, count
+    cdef uint32_t slot
+    cdef int side
+    get(source, &book.entered, 16)
+    get(source, &book.filled, 16)
+    get(source, &book.open, 16)
+    get(source, &book.ended, 16)
+    get(source, &book.volume, 16)
+    book.trades_total = get_u64(source)
+    book.orders_matched = get_u64(source)
+    book.last_seq = get_u64(source)
+    book.last_us = get_u64(source)
+    book.last_price = get_u64(source)
+    for side in range(2):
+        count = get_u64(source)
+        i = 0
+        while i < count and not source.short:
+            slot = get_order(st, source)
+            if source.short or st.orders[slot].side != side or st.orders[slot].state != WORKING:
+                source.short = True
+                return
+            rest(st, book, slot)
+            i += 1
+    get_trades(st, source, book)
+
+
+cdef void get_keys(State *st, Reader *source) noexcept nogil:
+    cdef uint64_t i, count = get_u64(source)
+    cdef uint64_t command_digest, seq, time_ns
+    cdef uint32_t client
+    cdef uint8_t digest[16]
+    if count > st.keys_max:
+        source.short = True
+    i = 0
+    while i < count and not source.short:
+        get(source, digest, 16)
+        command_digest = get_u64(source)
+        seq = get_u64(source)
+        time_ns = get_u64(source)
+        client = get_u32(source)
+        if source.short or client >= st.clients_count:
+            source.short = True
+            return
+        key_add(st, digest, command_digest, client, seq, time_ns)
+        i += 1
+
+
+cdef void get_clients(State *st, Reader *source) noexcept nogil:
+    cdef uint64_t i, count = get_u64(source)
+    cdef uint8_t text[64]
+    cdef uint8_t length
+    i = 0
+    while i < count and not source.short:
+        length = get_u8(source)
+        if length > 64 or not get(source, text, length) or client_add(st, text, length) == NONE:
+            source.short = True
+            return
+        i += 1
+
+
+cdef void get_closed(State *st, Reader *source) noexcept nogil:
+    cdef uint64_t i, count = get_u64(source)
+    cdef uint32_t slot
+    i = 0
+    while i < count and not source.short:
+        slot = get_order(st, source)
+        if source.short or st.orders[slot].state == WORKING:
+            source.short = True
+            return
+        order_closed(st, slot, st.orders[slot].state)
+        i += 1
+
+
+cdef struct Created:
+    uint64_t seq
+    uint32_t slot
+
+
+cdef int by_seq(const void *a, const void *b) noexcept nogil:
+    cdef uint64_t one = (<Created *>a).seq, other = (<Created *>b).seq
+    return (one > other) - (one < other)
+
+
+cdef void list_orders(State *st) noexcept nogil:
+    """Make the clients' lists: every order in the order in which it was created."""
+    cdef uint32_t slot, count = st.orders_used
+    cdef Created *created = <Created *>grow(NULL, (<size_t>count + 1) * sizeof(Created))
+    for slot in range(count):
+        created[slot].seq = st.orders[slot].seq
+        created[slot].slot = slot
+    qsort(created, count, sizeof(Created), by_seq)
+    for slot in range(count):
+        client_order_created(st, created[slot].slot)
+        if st.orders[created[slot].slot].state == WORKING:
+            client_order_opened(st, created[slot].slot)
+    free(created)
+
+
+cdef int load_state(State *st, const unsigned char[::1] dump) except -1:
+    """Fill a fresh state that has its limits and instruments; SnapshotCorrupt if it can't be."""
+    cdef Reader source
+    cdef uint32_t i
+    source.bytes = &dump[0] if dump.shape[0] else NULL
+    source.at = 0
+    source.size = dump.shape[0]
+    source.short = False
+    with nogil:
+        st.seq = get_u64(&source)
+        st.time_ns = get_u64(&source)
+        st.time_us = st.time_ns // 1000
+        get_clients(st, &source)
+        for i in range(st.books_count):
+            if not source.short:
+                get_book(st, &source, &st.books[i])
+        if not source.short:
+            get_closed(st, &source)
+        if not source.short:
+            get_keys(st, &source)
+        if not source.short:
+            list_orders(st)
+    if source.short or source.at != source.size:
+        raise SnapshotCorrupt(f"the dump makes no sense near byte {source.at} of {source.size}")
+    return 0

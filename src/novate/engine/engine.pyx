@@ -1,0 +1,406 @@
+# cython: language_level=3
+"""The deterministic core: batches of commands in, events out.
+
+`Engine` is a pure function of its commands. It has no clock, no chance and no I/O; integers only.
+"""
+
+cimport numpy as np
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+import hashlib
+
+import msgspec
+import numpy as np
+
+from novate.engine.audit cimport audit
+from novate.engine.conductor cimport apply_command, finish_command, refuse
+from novate.engine.dump cimport dump_state, load_state
+from novate.engine.registry cimport evict_closed, find_key, keys_resize
+from novate.engine.state cimport (
+    COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
+    INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT, MALFORMED_COMMAND, NONE,
+    Book, BookSide, Command, Event, Key, Level, State,
+    book_new, event_new, level_price, state_free, state_new,
+)
+from novate.engine.windows cimport resize_trades
+from novate.model.errors import InvariantViolated, SnapshotCorrupt
+from novate.model.events import EVENT, LEVEL
+from novate.model.instrument import (
+    PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, Instrument, Limits,
+)
+
+np.import_array()
+
+DUMP_VERSION = 1
+_SEQ_MAX = 2**48 - 1
+_VIOLATIONS = {1: "lots entered = filled + open + ended", 2: "the best bid is under the best ask"}
+
+
+cdef Py_ssize_t count_commands(const uint8_t *batch, Py_ssize_t size) except -1:
+    """Number of commands in a batch; ValueError where the lengths don't add up."""
+    cdef Py_ssize_t at = 0, count = 0
+    cdef const Command *command
+    while at < size:
+        command = <const Command *>(batch + at)
+        if at + <Py_ssize_t>sizeof(Command) > size or at + command_size(command) > size:
+            raise ValueError(f"a whole command was expected at byte {at} of {size}")
+        if command.order_id_length + command.client_id_length > command.text_length:
+            raise ValueError(f"the command at byte {at} has ids longer than its text")
+        at += command_size(command)
+        count += 1
+    return count
+
+
+cdef class Engine:
+    """Books, names and windows of one partition, changed only by commands.
+
+    Example:
+        engine = Engine()
+        engine.apply(pack_create_instrument(Instrument(name="BTC-USD", base="BTC", quote="USD")))
+        events = engine.apply(commands)   # a bytes batch, or an array of COMMAND
+    """
+
+    def __cinit__(self):
+        self.st = state_new()
+        if self.st == NULL:
+            raise MemoryError
+
+    def __init__(self, limits=None):
+        """An engine without instruments; `limits` (default `Limits()`) until a CONFIGURE comes."""
+        self._instruments = []
+        self._names = {}
+        self.install_limits(limits if limits is not None else Limits())
+
+    def __dealloc__(self):
+        state_free(self.st)
+
+    # --- applying -------------------------------------------------------------------------
+
+    def apply(self, commands, first_seq=None, timestamp_ns=0):
+        """Apply a batch and return its events.
+
+        Args:
+            commands: A batch as bytes (headers with text), or a contiguous array of `COMMAND`.
+            first_seq: Sequence of the first command; `last_seq + 1`, which is also the default.
+            timestamp_ns: Time of the whole batch, ns since 1970 UTC; never goes back: the
+                greatest so far counts.
+
+        Returns:
+            A fresh array of `EVENT`, in order.
+
+        Raises:
+            ValueError: The batch's lengths don't add up, or `first_seq` is not the next; nothing
+                was applied.
+            InvariantViolated: The engine is wrong; it must not be used any more.
+        """
+        cdef Py_buffer view
+        cdef np.ndarray events
+        PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
+        try:
+            self.st.events_count = 0
+            self.apply_batch(<const uint8_t *>view.buf, view.len, first_seq, timestamp_ns)
+            events = np.empty(self.st.events_count, dtype=EVENT)
+            memcpy(np.PyArray_DATA(events), self.st.events,
+                   self.st.events_count * sizeof(Event))
+            return events
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns):
+        cdef Py_ssize_t count = count_commands(batch, size), at = 0
+        cdef uint64_t seq = self.check_seq(first_seq, count)
+        cdef State *st = self.st
+        cdef const Command *command
+        self.begin(seq, timestamp_ns)
+        while at < size:
+            command = <const Command *>(batch + at)
+            if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
+                self.apply_at(batch + at)
+                finish_command(st)
+                at += command_size(command)
+                st.seq += 1
+            else:
+                with nogil:
+                    at += apply_run(st, batch + at, size - at)
+            if st.violation:
+                raise InvariantViolated(_VIOLATIONS[st.violation], st.seq - 1)
+        st.seq -= 1
+
+    cdef uint64_t check_seq(self, first_seq, Py_ssize_t count) except 0:
+        cdef uint64_t seq = self.st.seq + 1
+        if first_seq is not None and first_seq != seq:
+            raise ValueError(f"first_seq: expected {seq}, found {first_seq}")
+        if seq + count > _SEQ_MAX:
+            raise ValueError(f"first_seq: a batch may end at {_SEQ_MAX} at the latest")
+        return seq
+
+    cdef void begin(self, uint64_t seq, int64_t time_ns) noexcept:
+        """Set sequence and time of the first command of a batch."""
+        cdef State *st = self.st
+        st.seq = seq
+        if time_ns > st.time_ns:
+            st.time_ns = time_ns
+            st.time_us = time_ns // 1000
+
+    cdef int apply_at(self, const uint8_t *record) except -1:
+        """Apply the one command that stands here, of any kind; the caller finishes it."""
+        cdef Command *command = <Command *>record
+        cdef const uint8_t *text = record + sizeof(Command)
+        if command.kind == CREATE_INSTRUMENT:
+            self.create_instrument(text[:command.text_length])
+        elif command.kind == CONFIGURE:
+            self.configure(text[:command.text_length])
+        else:
+            apply_command(self.st, command, text)
+            if self.st.violation:
+                raise InvariantViolated(_VIOLATIONS[self.st.violation], self.st.seq)
+        return 0
+
+    cdef create_instrument(self, bytes text):
+        cdef Event *event
+        self.st.current = NONE
+        self.st.trade_index = 0
+        self.st.repeat_seq = 0
+        try:
+            instrument = msgspec.json.decode(text, type=Instrument)
+        except msgspec.ValidationError:
+            refuse(self.st, MALFORMED_COMMAND, NONE)
+            return
+        except msgspec.DecodeError:
+            refuse(self.st, MALFORMED_COMMAND, NONE)
+            return
+        if instrument.name in self._names:
+            refuse(self.st, INSTRUMENT_EXISTS, NONE).instrument = self._names[instrument.name]
+        elif self.st.books_count >= self.st.instruments_max:
+            refuse(self.st, INSTRUMENTS_LIMIT, NONE)
+        elif not _instrument_sound(instrument):
+            refuse(self.st, MALFORMED_COMMAND, NONE)
+        else:
+            index = self.install_instrument(instrument)
+            event = event_new(self.st, INSTRUMENT_CREATED, NONE)
+            event.instrument = index
+
+    cdef configure(self, bytes text):
+        self.st.current = NONE
+        self.st.trade_index = 0
+        self.st.repeat_seq = 0
+        try:
+            limits = msgspec.json.decode(text, type=Limits)
+        except msgspec.DecodeError:
+            refuse(self.st, MALFORMED_COMMAND, NONE)
+            return
+        if not _limits_sound(limits):
+            refuse(self.st, MALFORMED_COMMAND, NONE)
+            return
+        self.install_limits(limits)
+        event_new(self.st, CONFIGURED, NONE)
+
+    cdef int install_instrument(self, object instrument) except -1:
+        cdef uint32_t index = book_new(self.st)
+        cdef Book *book = &self.st.books[index]
+        placed = msgspec.structs.replace(instrument, index=int(index))
+        book.price_max = placed.price_ticks_max
+        book.lots_min = placed.quantity_lots_min
+        book.lots_max = placed.quantity_lots_max
+        book.quote_units = placed.quote_units
+        self._instruments.append(placed)
+        self._names[placed.name] = int(index)
+        return index
+
+    cdef void install_limits(self, object limits):
+        cdef State *st = self.st
+        self._limits = limits
+        st.open_max = limits.open_orders_max
+        st.closed_max = limits.closed_orders_max
+        st.clients_max = limits.clients_max
+        st.instruments_max = limits.instruments_max
+        st.levels_max = limits.price_levels_max
+        st.key_window_ns = limits.idempotency_window_ns
+        st.key_window_ns_min = limits.idempotency_window_ns_min
+        if limits.idempotency_keys_max != st.keys_max or st.keys == NULL:
+            keys_resize(st, limits.idempotency_keys_max)
+        if limits.trades_per_instrument_max != st.trades_max:
+            resize_trades(st, limits.trades_per_instrument_max)
+
+    # --- state ----------------------------------------------------------------------------
+
+    @property
+    def last_seq(self):
+        """Sequence of the last command applied; 0 before the first."""
+        return self.st.seq
+
+    @property
+    def last_timestamp_ns(self):
+        """Time of the last command, ns since 1970 UTC."""
+        return self.st.time_ns
+
+    def state_hash(self):
+        """Hex digest (64 digits) of the state's meaning: equal for equal commands, anywhere."""
+        return hashlib.blake2b(self.dump(), digest_size=32).hexdigest()
+
+    def dump(self):
+        """The whole state as bytes: canonical (equal states give equal bytes) and versioned."""
+        header = msgspec.json.encode(
+            {"version": DUMP_VERSION, "limits": self._limits, "instruments": self._instruments}
+        )
+        return b"".join([
+            b"NOVATE\0D", len(header).to_bytes(8, "little"), header, dump_state(self.st),
+        ])
+
+    @classmethod
+    def load(cls, dump):
+        """The engine that `dump` was made from.
+
+        Raises:
+            SnapshotCorrupt: The bytes are not a dump, or of a version this one does not know.
+        """
+        cdef Engine engine
+        view = memoryview(dump)
+        if bytes(view[:8]) != b"NOVATE\0D":
+            raise SnapshotCorrupt("a dump starts with NOVATE, this one does not")
+        size = int.from_bytes(view[8:16], "little")
+        try:
+            header = msgspec.json.decode(view[16:16 + size], type=_DumpHeader)
+        except msgspec.DecodeError as error:
+            raise SnapshotCorrupt(f"the dump's header can't be read: {error}") from error
+        if header.version != DUMP_VERSION:
+            raise SnapshotCorrupt(f"dump version {DUMP_VERSION} expected, {header.version} found")
+        engine = cls(header.limits)
+        for instrument in header.instruments:
+            engine.install_instrument(instrument)
+        load_state(engine.st, view[16 + size:])
+        return engine
+
+    def check_invariants(self):
+        """Check everything that must hold, by a walk over the whole state.
+
+        Raises:
+            InvariantViolated: With what does not hold, and where.
+        """
+        audit(self.st)
+
+    # --- reads ----------------------------------------------------------------------------
+
+    def instruments(self):
+        """Every instrument, in the order of their numbers."""
+        return list(self._instruments)
+
+    def instrument_index(self, name):
+        """Dense number of the instrument of this name, -1 if there is none."""
+        return self._names.get(name, -1)
+
+    def limits(self):
+        """The limits in force."""
+        return self._limits
+
+    cdef Book *book(self, int64_t instrument) except NULL:
+        if not 0 <= instrument < self.st.books_count:
+            raise IndexError(f"instrument: expected 0-{self.st.books_count - 1}, got {instrument}")
+        return &self.st.books[instrument]
+
+    def depth(self, instrument, levels):
+        """The best levels of both sides, each best first, as two arrays of `LEVEL`."""
+        cdef Book *book = self.book(instrument)
+        return side_levels(&book.sides[0], 0, levels), side_levels(&book.sides[1], 1, levels)
+
+    def best(self, instrument):
+        """(bid ticks, bid lots, ask ticks, ask lots) of the best levels; 0 where a side is empty."""
+        cdef Book *book = self.book(instrument)
+        cdef Level *level
+        cdef int side
+        row = [0, 0, 0, 0]
+        for side in range(2):
+            if book.sides[side].count:
+                level = book.sides[side].levels + book.sides[side].count - 1
+                row[2 * side] = level_price(side, level.key)
+                row[2 * side + 1] = level.total
+        return tuple(row)
+
+    def find_key(self, digest):
+        """(seq, command digest, timestamp_ns) of the command that used this key, or None."""
+        cdef Key *key
+        if len(digest) != 16:
+            raise ValueError(f"a key digest has 16 bytes, got {len(digest)}")
+        key = find_key(self.st, <const uint8_t *>PyBytes_AS_STRING(digest))
+        return None if key == NULL else (key.seq, key.command_digest, key.time_ns)
+
+    def usage(self):
+        """How full it is: counts by name, and the time of the oldest key (0: none)."""
+        cdef State *st = self.st
+        return {
+            "open_orders": st.open_count,
+            "closed_orders": st.closed_count,
+            "clients": st.clients_count,
+            "instruments": st.books_count,
+            "keys": st.keys_count,
+            "key_oldest_ns": st.keys[st.keys_first].time_ns if st.keys_count else 0,
+            "trades": sum(st.books[i].trades_total for i in range(st.books_count)),
+        }
+
+
+class _DumpHeader(msgspec.Struct):
+    version: int
+    limits: Limits
+    instruments: list[Instrument]
+
+
+def _instrument_sound(instrument):
+    """Whether an instrument's numbers make sense together."""
+    return (
+        1 <= len(instrument.name) <= 32
+        and 1 <= instrument.tick_coefficient <= 10**9
+        and 1 <= instrument.lot_coefficient <= 10**9
+        and 0 <= instrument.tick_exponent <= 18
+        and 0 <= instrument.lot_exponent <= 18
+        and 0 <= instrument.quote_scale <= 24
+        and 1 <= instrument.quote_units <= 10**9
+        and 1 <= instrument.price_ticks_max <= PRICE_TICKS_MAX
+        and 1 <= instrument.quantity_lots_min <= instrument.quantity_lots_max <= QUANTITY_LOTS_MAX
+    )
+
+
+def _limits_sound(limits):
+    """Whether limits are within what the state's fields hold."""
+    return (
+        0 <= limits.open_orders_max <= 10**9
+        and 0 <= limits.closed_orders_max <= 10**9
+        and 0 <= limits.trades_per_instrument_max <= 10**8
+        and 0 <= limits.idempotency_keys_max <= 10**9
+        and 0 <= limits.idempotency_window_ns <= 10**18
+        and 0 <= limits.idempotency_window_ns_min <= limits.idempotency_window_ns
+        and 1 <= limits.clients_max <= 10**9
+        and 1 <= limits.instruments_max <= 65_535
+        and 1 <= limits.price_levels_max <= 10**8
+    )
+
+
+cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noexcept nogil:
+    """Apply commands up to one that needs Python, or the end; bytes used up. Leaves `st.seq` at
+    the sequence of the next."""
+    cdef Py_ssize_t at = 0
+    cdef Command *command
+    while at < size:
+        command = <Command *>(batch + at)
+        if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
+            break
+        apply_command(st, command, batch + at + sizeof(Command))
+        finish_command(st)
+        at += command_size(command)
+        st.seq += 1
+        if st.violation:
+            break
+    return at
+
+
+cdef np.ndarray side_levels(BookSide *levels, int side, Py_ssize_t most):
+    """Up to `most` levels of a side, best first."""
+    cdef Py_ssize_t i, count = min(most, levels.count)
+    cdef np.ndarray rows = np.zeros(count, dtype=LEVEL)
+    cdef Level *level
+    for i in range(count):
+        level = levels.levels + levels.count - 1 - i
+        rows[i] = (level_price(side, level.key), level.total, level.count, 0)
+    return rows

@@ -1,0 +1,1 @@
+"""The words of the exchange: commands, events, rejects, instruments, errors. No I/O, no clock."""
