@@ -183,36 +183,18 @@ def match(
     raise typer.Exit(run(file, bbo))
 
 
-@feed.command()
-@settings_flags("host", "port", *LOG_SETTINGS)
-def binance(
-    *,
-    instrument: Annotated[str, typer.Option(help="Instrument here, such as ETH-USDT.")],
-    url: Annotated[str, typer.Option(help="The exchange; from --host and --port if empty.")] = "",
-    source: Annotated[str, typer.Option(help="WebSocket address of the venue's stream.")] = "",
-    file: Annotated[
-        list[Path] | None, typer.Option(help="Play a capture instead; may be given again.")
-    ] = None,
-    speed: Annotated[str, typer.Option(help="Of a capture: a factor such as 1 or 10, or max.")] = (
-        "1"
-    ),
-    book_only: Annotated[
-        bool, typer.Option("--book-only", help="Mirror the book and leave the trades out.")
-    ] = False,
-    settings: config.Settings,
-) -> int:
+@feed.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def binance(context: typer.Context) -> None:
     """Mirror a Binance spot market's book and trades as orders here."""
-    from novate.feeds.binance.cli import run
+    from novate.feeds.binance.cli import main as run
 
-    base = url.rstrip("/") or f"http://{settings.host}:{settings.port}"
-    return run(
-        instrument=instrument,
-        url=base,
-        source=source,
-        files=file or [],
-        speed=speed,
-        book_only=book_only,
-    )
+    raise typer.Exit(run(context.args))
 
 
 @app.command(
