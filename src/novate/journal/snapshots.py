@@ -294,11 +294,17 @@ class SnapshotStore:
         return snapshot
 
     def latest(self) -> tuple[Snapshot | None, list[str]]:
-        """The newest snapshot that can be believed, and a warning for each that can't."""
+        """The newest snapshot that can be believed, and a warning for each that can't.
+
+        Its name is on disk on return: a run that was killed may have left it unsynced, and the
+        journal may be pruned for it.
+        """
         warnings: list[str] = []
         for seq in self.seqs():
             try:
-                return self.load(seq), warnings
+                snapshot = self.load(seq)
+                self._disk.fsync_dir(self.folder)
+                return snapshot, warnings
             except (SnapshotCorrupt, OSError) as fault:
                 warnings.append(f"a snapshot is passed over: {fault}")
         return None, warnings
