@@ -1,0 +1,535 @@
+"""The session of one WebSocket: what a client may say on `/stream`, and what it is answered.
+
+Order entry goes through the same operations as HTTP; subscriptions go to the publisher. A session
+knows messages, not sockets: the lane hands it texts and takes frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from novate.gateway.fields import ID_EXPECTED, undecodable
+from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.model import codec
+from novate.streams import frames
+from novate.streams.consumers import Consumer
+from novate.streams.subscriptions import CHANNEL_NAMES, Channel, parse_channel
+
+if TYPE_CHECKING:
+    from novate.gateway.validation import Instruments
+    from novate.metrics import Metrics
+    from novate.streams.publisher import Publisher
+
+REQUEST_ID_MAX: Final = 64
+CHANNELS_MAX: Final = 100
+"""Channels that one message may name."""
+
+OPS: Final = "place, cancel, amend, batch, status, subscribe, unsubscribe, resync, ping"
+
+_ABSENT: Final = Raw()
+_NULL: Final = Raw(b"null")
+_INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+
+Reply = Callable[..., None]
+"""`reply(status, body, replayed, retry_after)`: the answer of an operation, now or later."""
+
+
+class OrderEntry(Protocol):
+    """The operations that HTTP and WebSocket share."""
+
+    def place(self, body: bytes, header_key: str | None, reply: Reply, /) -> None:
+        """Place an order."""
+
+    def cancel(self, order_id: str, body: bytes, header_key: str | None, reply: Reply, /) -> None:
+        """Cancel one."""
+
+    def amend(self, order_id: str, body: bytes, header_key: str | None, reply: Reply, /) -> None:
+        """Amend one."""
+
+    def batch(self, body: bytes, header_key: str | None, reply: Reply, /) -> None:
+        """Do many."""
+
+
+class OrderReader(Protocol):
+    """What a session asks of a reporter."""
+
+    def order_json(self, order_id: str, /) -> bytes | None:
+        """An order, None if it is unknown."""
+
+
+class Outlet(Consumer, Protocol):
+    """The way out of a session."""
+
+    def reply(self, frame: bytes) -> None:
+        """Send a frame together with the other replies of this turn of the loop."""
+
+    def flush(self) -> None:
+        """Send the replies now, so that what is sent next comes after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDesk:
+    """What all sessions of a server share.
+
+    Attributes:
+        subscriptions_max: Subscriptions of one session.
+        json_depth_max: Levels of nesting of a message.
+    """
+
+    operations: OrderEntry
+    reporter: OrderReader
+    publisher: Publisher
+    instruments: Instruments
+    metrics: Metrics
+    subscriptions_max: int = 1000
+    json_depth_max: int = 16
+
+
+class _Request(Struct, tag_field="op", forbid_unknown_fields=True, gc=False):
+    request_id: Raw = _ABSENT
+    type: str | None = None
+
+
+class _Place(_Request, tag="place"):
+    order: Raw = _ABSENT
+
+
+class _Cancel(_Request, tag="cancel"):
+    order_id: str | None = None
+    client_id: Raw = _NULL
+    idempotency_key: Raw = _NULL
+
+
+class _Amend(_Request, tag="amend"):
+    order_id: str | None = None
+    price: Raw = _NULL
+    quantity: Raw = _NULL
+    client_id: Raw = _NULL
+    idempotency_key: Raw = _NULL
+
+
+class _Batch(_Request, tag="batch"):
+    operations: Raw = _NULL
+    client_id: Raw = _NULL
+    idempotency_key: Raw = _NULL
+
+
+class _Status(_Request, tag="status"):
+    order_id: str | None = None
+
+
+class _Ping(_Request, tag="ping"):
+    pass
+
+
+class _Resync(_Request, tag="resync"):
+    instrument: str | None = None
+
+
+class _Follow(Struct, forbid_unknown_fields=True):
+    request_id: Raw = _ABSENT
+    channels: list[str] | None = None
+    instrument: str | None = None
+    client_id: str | None = None
+
+
+class _Subscribe(_Follow, tag_field="op", tag="subscribe"):
+    from_trade_id: str | None = None
+    type: str | None = None
+
+
+class _Unsubscribe(_Follow, tag_field="op", tag="unsubscribe"):
+    type: str | None = None
+
+
+class _SubscribeByType(_Follow, tag_field="type", tag="subscribe"):
+    from_trade_id: str | None = None
+
+
+class _UnsubscribeByType(_Follow, tag_field="type", tag="unsubscribe"):
+    pass
+
+
+class _Envelope(Struct):
+    """What is looked for in a message that could not be read."""
+
+    op: Raw = _ABSENT
+    type: Raw = _ABSENT
+    request_id: Raw = _ABSENT
+
+
+_Message = _Request | _Follow
+
+_decode = msgspec.json.Decoder(
+    _Place | _Cancel | _Amend | _Batch | _Status | _Ping | _Subscribe | _Unsubscribe | _Resync
+).decode
+_decode_by_type = msgspec.json.Decoder(_SubscribeByType | _UnsubscribeByType).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_BY_TYPE: Final = (b'"subscribe"', b'"unsubscribe"')
+_is_problem = codec.is_problem
+_text_frame = frames.text_frame
+
+Subscription = tuple[Channel, int, str | None]
+"""Channel, instrument, and the client of an orders channel (None = every one)."""
+
+
+class Session:
+    """One client's session. All calls come from the event loop's thread.
+
+    Args:
+        desk: What it shares with the other sessions.
+        outlet: Where frames go; also its identity as a consumer of streams.
+
+    Attributes:
+        outstanding: Commands asked and not answered yet.
+    """
+
+    __slots__ = (
+        "_closed", "_desk", "_handlers", "_outlet", "_place", "_subscriptions", "outstanding",
+    )  # fmt: skip
+
+    def __init__(self, desk: StreamDesk, outlet: Outlet) -> None:
+        self._desk = desk
+        self._outlet = outlet
+        self._place = desk.operations.place
+        self._subscriptions: dict[Subscription, None] = {}
+        self._closed = False
+        self.outstanding = 0
+        self._handlers: dict[type, Callable[[Any, bytes], None]] = {
+            _Cancel: self._cancel,
+            _Amend: self._amend,
+            _Batch: self._batch,
+            _Status: self._status,
+            _Ping: self._ping,
+            _Resync: self._resync,
+            _Subscribe: self._subscribe,
+            _SubscribeByType: self._subscribe,
+            _Unsubscribe: self._unsubscribe,
+            _UnsubscribeByType: self._unsubscribe,
+        }
+
+    def open(self, session_id: str, unix_seconds: float) -> None:
+        """Greet the client; from here on it gets heartbeats."""
+        self._desk.metrics.websocket_connections += 1
+        self._desk.publisher.join(self._outlet)
+        time = frames.iso_time(unix_seconds)
+        self._send(f'{{"type":"connected","session":"{session_id}","time":"{time}"}}'.encode())
+
+    def close(self) -> None:
+        """The connection is gone: answers that come now go nowhere."""
+        if not self._closed:
+            self._closed = True
+            self._desk.metrics.websocket_connections -= 1
+            self._desk.publisher.leave(self._outlet)
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def receive(self, text: bytes) -> None:
+        """Take one message: a text in valid UTF-8, whatever it says."""
+        try:
+            self._check_depth(text)
+            message = _decode(text)
+            request_id = _request_id(message.request_id)
+        except Exception as error:  # whatever a text can make a decoder raise is the client's doing
+            self._read_again(text, error)
+            return
+        if type(message) is _Place:
+            self.outstanding += 1
+            self._place(bytes(message.order), None, partial(self._answer, request_id))
+        else:
+            self._dispatch(message, request_id)
+
+    def refuse(self, refusal: ProblemError, request_id: bytes = b"") -> None:
+        """Answer with a problem that no operation has counted."""
+        self._desk.metrics.rejected(refusal.code)
+        self._error(request_id, refusal.body(), refusal.retry_after)
+
+    def _check_depth(self, text: bytes) -> None:
+        deepest = self._desk.json_depth_max
+        if text.count(b"{") + text.count(b"[") > deepest and _depth(text) > deepest:
+            message = f"expected JSON nested at most {deepest} deep"
+            raise refused([FieldError("", message, "too_deep")])
+
+    def _read_again(self, text: bytes, error: Exception) -> None:
+        """Read a message whose `type` stands for `op`, or say what is wrong with it."""
+        request_id = b""
+        try:
+            if isinstance(error, ProblemError):
+                raise error
+            envelope = _decode_envelope(text)
+            request_id = _request_id(envelope.request_id)
+            if envelope.op is _ABSENT and bytes(envelope.type) in _BY_TYPE:
+                self._dispatch(_decode_by_type(text), request_id)
+                return
+            _check_op(bytes(envelope.op))
+            raise undecodable(error)
+        except ProblemError as refusal:
+            self.refuse(refusal, request_id)
+        except Exception as unreadable:
+            self.refuse(undecodable(unreadable), request_id)
+
+    def _dispatch(self, message: _Message, request_id: bytes) -> None:
+        try:
+            self._handlers[type(message)](message, request_id)
+        except ProblemError as refusal:
+            self.refuse(refusal, request_id)
+
+    # --- order entry ------------------------------------------------------------------------------
+
+    def _cancel(self, message: _Cancel, request_id: bytes) -> None:
+        order_id = _required("order_id", message.order_id)
+        body = b'{"client_id":%b,"idempotency_key":%b}' % (
+            bytes(message.client_id),
+            bytes(message.idempotency_key),
+        )
+        self.outstanding += 1
+        self._desk.operations.cancel(order_id, body, None, partial(self._answer, request_id))
+
+    def _amend(self, message: _Amend, request_id: bytes) -> None:
+        order_id = _required("order_id", message.order_id)
+        body = b'{"price":%b,"quantity":%b,"client_id":%b,"idempotency_key":%b}' % (
+            bytes(message.price),
+            bytes(message.quantity),
+            bytes(message.client_id),
+            bytes(message.idempotency_key),
+        )
+        self.outstanding += 1
+        self._desk.operations.amend(order_id, body, None, partial(self._answer, request_id))
+
+    def _batch(self, message: _Batch, request_id: bytes) -> None:
+        body = b'{"operations":%b,"client_id":%b,"idempotency_key":%b}' % (
+            bytes(message.operations),
+            bytes(message.client_id),
+            bytes(message.idempotency_key),
+        )
+        self.outstanding += 1
+        self._desk.operations.batch(body, None, partial(self._answer_batch, request_id))
+
+    def _status(self, message: _Status, request_id: bytes) -> None:
+        order_id = _required("order_id", message.order_id)
+        order = self._desk.reporter.order_json(order_id)
+        if order is None:
+            raise ProblemError(404, "unknown_order", f"no order has the id {order_id}")
+        self._send(_reply(b"order_accepted", request_id, b',"order":' + order))
+
+    def _answer(
+        self,
+        request_id: bytes,
+        status: int,
+        body: bytes,
+        replayed: bool = False,
+        retry_after: int | None = None,
+    ) -> None:
+        """What HTTP would answer to one order, as a message."""
+        self.outstanding -= 1
+        if status < 300:
+            head = b'{"type":"order_accepted"'
+        elif status == 422 and not _is_problem(body):
+            head = b'{"type":"order_rejected"'
+        else:
+            self._error(request_id, body, retry_after, replayed)
+            return
+        if request_id:
+            head += b',"request_id":' + request_id
+        tail = b',"replayed":true}' if replayed else b"}"
+        self._send(head + b',"order":' + body + tail)
+
+    def _answer_batch(
+        self,
+        request_id: bytes,
+        status: int,
+        body: bytes,
+        replayed: bool = False,
+        retry_after: int | None = None,
+    ) -> None:
+        self.outstanding -= 1
+        if status != 200:
+            self._error(request_id, body, retry_after, replayed)
+            return
+        again = b',"replayed":true' if replayed else b""
+        self._send(_reply(b"batch_result", request_id, b"," + body[1:-1] + again))
+
+    # --- subscriptions ----------------------------------------------------------------------------
+
+    def _subscribe(self, message: _Subscribe | _SubscribeByType, request_id: bytes) -> None:
+        wanted = self._subscriptions_of(message)
+        new = sum(1 for each in wanted if each not in self._subscriptions)
+        if len(self._subscriptions) + new > self._desk.subscriptions_max:
+            detail = f"a session has at most {self._desk.subscriptions_max} subscriptions"
+            raise ProblemError(429, "too_many_subscriptions", detail, (), 1)
+        for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
+            chosen = [each for each in wanted if each[1] == instrument]
+            self._follow(chosen, name, message.from_trade_id, request_id)
+
+    def _follow(
+        self, chosen: list[Subscription], name: str, from_trade_id: str | None, request_id: bytes
+    ) -> None:
+        """Subscribe to channels of one instrument: the reply first, then what was asked for."""
+        publisher, outlet = self._desk.publisher, self._outlet
+        more = b""
+        for channel, instrument, client_id in chosen:
+            if channel is Channel.TRADES:
+                sequence = publisher.subscribe_trades(outlet, instrument, name)
+                more += b',"trades_sequence":%d' % sequence
+            elif channel is Channel.ORDERS:
+                publisher.subscribe_orders(outlet, instrument, name, client_id)
+                more += b',"client_id":"%b"' % client_id.encode() if client_id else b""
+        self._subscriptions.update(dict.fromkeys(chosen))
+        self._send(_reply(b"subscribed", request_id, _named(chosen, name) + more))
+        outlet.flush()
+        for channel, instrument, _ in chosen:
+            if channel is Channel.BOOK:
+                publisher.subscribe_book(outlet, instrument, name)
+            elif channel is Channel.TRADES and from_trade_id is not None:
+                publisher.replay_trades(outlet, instrument, from_trade_id)
+
+    def _unsubscribe(self, message: _Unsubscribe | _UnsubscribeByType, request_id: bytes) -> None:
+        publisher, outlet = self._desk.publisher, self._outlet
+        wanted = self._subscriptions_of(message)
+        for each in wanted:
+            channel, instrument, client_id = each
+            self._subscriptions.pop(each, None)
+            if channel is Channel.BOOK:
+                publisher.unsubscribe_book(outlet, instrument)
+            elif channel is Channel.TRADES:
+                publisher.unsubscribe_trades(outlet, instrument)
+            else:
+                publisher.unsubscribe_orders(outlet, instrument, client_id)
+        for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
+            chosen = [each for each in wanted if each[1] == instrument]
+            self._send(_reply(b"unsubscribed", request_id, _named(chosen, name)))
+
+    def _resync(self, message: _Resync, request_id: bytes) -> None:
+        instrument, name = self._instrument(message.instrument)
+        if not self._desk.publisher.follows_book(self._outlet, instrument):
+            detail = f"orderbook_deltas of {name} is not subscribed to"
+            raise ProblemError(409, "not_subscribed", detail)
+        self._desk.publisher.subscribe_book(self._outlet, instrument, name)
+
+    def _ping(self, message: _Ping, request_id: bytes) -> None:
+        self._send(_reply(b"pong", request_id, b""))
+
+    def _subscriptions_of(self, message: _Follow) -> dict[Subscription, str]:
+        """What a message names, each with its instrument's name.
+
+        Raises:
+            ProblemError: 400.
+        """
+        channels = message.channels or []
+        if not 0 < len(channels) <= CHANNELS_MAX:
+            expected = f"expected 1 to {CHANNELS_MAX} of {CHANNEL_NAMES}, found {len(channels)}"
+            raise refused([FieldError("channels", expected, "invalid_value")])
+        client_id = message.client_id
+        if client_id is not None and not codec.valid_id(client_id):
+            found = f"{ID_EXPECTED}, found {shown(client_id)}"
+            raise refused([FieldError("client_id", found, "invalid_id")])
+        wanted: dict[Subscription, str] = {}
+        for text in channels:
+            parsed = parse_channel(text)
+            if parsed is None:
+                expected = f"expected {CHANNEL_NAMES}, found {shown(text)}"
+                raise refused([FieldError("channels", expected, "unknown_channel")])
+            channel, named = parsed
+            instrument, name = self._instrument(named or message.instrument)
+            wanted[channel, instrument, client_id if channel is Channel.ORDERS else None] = name
+        return wanted
+
+    def _instrument(self, name: str | None) -> tuple[int, str]:
+        found = self._desk.instruments.find(name)
+        if found is None:
+            message = f"expected the name of an instrument, found {shown(name)}"
+            raise refused([FieldError("instrument", message, "unknown_instrument")])
+        return found.index, found.name
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _error(
+        self, request_id: bytes, body: bytes, retry_after: int | None, replayed: bool = False
+    ) -> None:
+        more = b',"problem":' + body
+        if retry_after is not None:
+            more += b',"retry_after":%d' % retry_after
+        if replayed:
+            more += b',"replayed":true'
+        self._send(_reply(b"error", request_id, more))
+
+    def _send(self, payload: bytes) -> None:
+        if not self._closed:
+            self._outlet.reply(_text_frame(payload))
+
+
+def _reply(kind: bytes, request_id: bytes, members: bytes) -> bytes:
+    named = b',"request_id":' + request_id if request_id else b""
+    return b'{"type":"' + kind + b'"' + named + members + b"}"
+
+
+def _named(chosen: list[Subscription], instrument: str) -> bytes:
+    names = ",".join(f'"{channel.value}"' for channel, _, _ in chosen)
+    return f',"channels":[{names}],"instrument":"{instrument}"'.encode()
+
+
+def _request_id(raw: Raw) -> bytes:
+    """The JSON of a request id, to be sent back as it came; b"" where there is none.
+
+    Raises:
+        ProblemError: 400.
+    """
+    text = bytes(raw)
+    if not text or text == b"null":
+        return b""
+    if text[0] == 0x22:
+        # Each character is at least a byte, so that only long texts need decoding to be measured.
+        if len(text) <= REQUEST_ID_MAX + 2:
+            return text
+        if len(msgspec.json.decode(text, type=str)) <= REQUEST_ID_MAX:
+            return text
+    elif _INTEGER.fullmatch(text):
+        return text
+    expected = f"expected a text of at most {REQUEST_ID_MAX} characters or an integer"
+    raise refused([FieldError("request_id", f"{expected}, found {shown(text)}", "invalid_value")])
+
+
+def _required(field: str, value: str | None) -> str:
+    """An id that a message must bear.
+
+    Raises:
+        ProblemError: 400.
+    """
+    if value is not None and codec.valid_id(value):
+        return value
+    found = "nothing" if value is None else shown(value)
+    code = "missing_field" if value is None else "invalid_id"
+    raise refused([FieldError(field, f"{ID_EXPECTED}, found {found}", code)])
+
+
+def _check_op(raw: bytes) -> None:
+    """Refuse an `op` that is missing or none of those there are.
+
+    Raises:
+        ProblemError: 400.
+    """
+    if raw in (b"", b"null"):
+        raise refused([FieldError("op", f"expected {OPS}, found nothing", "missing_field")])
+    if raw.strip(b'"').decode("ascii", "replace") not in OPS.split(", "):
+        raise refused([FieldError("op", f"expected {OPS}, found {shown(raw)}", "invalid_value")])
+
+
+def _depth(text: bytes) -> int:
+    """How deep JSON is nested: the most brackets open at once, those in strings left out."""
+    deepest = depth = 0
+    for bracket in _STRING.sub(b"", text).translate(None, _NOT_BRACKETS):
+        if bracket in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest

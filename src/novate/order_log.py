@@ -1,0 +1,224 @@
+"""The order log: a line for each order submitted, matched, amended, cancelled or refused.
+
+Up to `orders_per_second_max` commands of a second are logged with all of their trades; of the rest
+only the number is, once a second. It reads what was applied and changes nothing; where the level
+leaves its lines out it is not called at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+_NULL: Final = Raw(b"null")
+
+
+class AppliedBatch(Protocol):
+    """What the order log reads of an applied batch."""
+
+    @property
+    def first_seq(self) -> int:
+        """Sequence of the first command."""
+
+    @property
+    def replies(self) -> list[tuple[int, bytes | None, int]]:
+        """Status and body of each command's answer; status 0 for the repeat of a key."""
+
+    @property
+    def trades(self) -> list[tuple[int, int, bytes]]:
+        """Instrument, sequence and JSON of each trade, oldest first."""
+
+
+class LineLogger(Protocol):
+    """The part of a structlog logger that is used."""
+
+    def info(self, event: str, **context: Any) -> Any:
+        """Write a line."""
+
+    def warning(self, event: str, **context: Any) -> Any:
+        """Write a line."""
+
+    def error(self, event: str, **context: Any) -> Any:
+        """Write a line."""
+
+
+class Counters(Protocol):
+    """Where left out lines are counted."""
+
+    orders_unlogged: int
+
+
+class _Order(Struct):
+    order_id: str | None = None
+    client_id: str | None = None
+    instrument: str | None = None
+    side: str | None = None
+    type: str | None = None
+    price: Raw = _NULL
+    quantity: Raw = _NULL
+    filled_quantity: Raw = _NULL
+    status: str | int | None = None
+    reason: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class _Trade(Struct):
+    trade_id: str
+    instrument: str
+    price: Raw
+    quantity: Raw
+    buy_order_id: str
+    sell_order_id: str
+    taker_side: str
+
+
+_decode_order = msgspec.json.Decoder(_Order).decode
+_decode_trade = msgspec.json.Decoder(_Trade).decode
+
+
+class OrderLog:
+    """Writes the order log of one partition.
+
+    Args:
+        logger: Where lines go.
+        orders_per_second_max: Commands of one second that are logged.
+        counters: The metrics.
+        call_later: The event loop's; says the number left out even when orders cease.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        logger: LineLogger,
+        orders_per_second_max: int,
+        counters: Counters,
+        call_later: Callable[[float, Callable[[], None]], Any],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger
+        self._per_second = orders_per_second_max
+        self._counters = counters
+        self._call_later = call_later
+        self._clock = clock
+        self._second_ends = 0.0
+        self._left = orders_per_second_max
+        self._left_out = 0
+        self._timer_set = False
+
+    def on_applied(self, applied: AppliedBatch) -> None:
+        """Log what a durable batch did, as far as this second allows."""
+        replies = applied.replies
+        logged = self._allow(len(replies))
+        if not logged:
+            return
+        first_seq = applied.first_seq
+        matched: dict[int, list[bytes]] = {}
+        for _, seq, trade in applied.trades:
+            if seq < first_seq + logged:
+                matched.setdefault(seq, []).append(trade)
+        for seq, (status, body, _) in enumerate(replies[:logged], first_seq):
+            if body is not None:
+                self._log_reply(seq, status, body)
+            for trade in matched.get(seq, ()):
+                self._log_trade(seq, trade)
+
+    def refused(self, reason: str) -> None:
+        """Log a request that a gateway refused; it never became a command."""
+        if self._allow(1):
+            self._logger.info("rejected", reason=reason)
+
+    def error(self, what: str, **context: object) -> None:
+        """Log a fault; never sampled."""
+        self._logger.error("error", what=what, **context)
+
+    def _allow(self, count: int) -> int:
+        """How many of so many may be logged; the others are counted as left out."""
+        now = self._clock()
+        if now >= self._second_ends:
+            self._say_left_out()
+            self._second_ends = now + 1.0
+            self._left = self._per_second
+        allowed = min(count, self._left)
+        self._left -= allowed
+        if allowed < count:
+            self._left_out += count - allowed
+            self._counters.orders_unlogged += count - allowed
+            if not self._timer_set:
+                self._timer_set = True
+                self._call_later(max(self._second_ends - now, 0.0), self._on_timer)
+        return allowed
+
+    def _on_timer(self) -> None:
+        self._timer_set = False
+        self._say_left_out()
+
+    def _say_left_out(self) -> None:
+        if self._left_out:
+            self._logger.info(
+                "sampled", left_out=self._left_out, orders_per_second_max=self._per_second
+            )
+            self._left_out = 0
+
+    def _log_reply(self, seq: int, status: int, body: bytes) -> None:
+        order = _decode_order(body)
+        if status >= 500:
+            self._logger.error("error", seq=seq, code=order.code, detail=order.detail)
+        elif status >= 400:
+            self._logger.info(
+                "rejected", seq=seq, **_named(order), reason=order.reason or order.code
+            )
+        elif order.order_id is None:
+            self._logger.info("applied", seq=seq)
+        elif status == 201:
+            self._logger.info("submitted", seq=seq, **_named(order), **_terms(order))
+        elif order.status == "cancelled":
+            self._logger.info(
+                "cancelled", seq=seq, **_named(order), filled_quantity=_text(order.filled_quantity)
+            )
+        else:
+            self._logger.info("amended", seq=seq, **_named(order), **_terms(order))
+
+    def _log_trade(self, seq: int, body: bytes) -> None:
+        trade = _decode_trade(body)
+        self._logger.info(
+            "matched",
+            seq=seq,
+            trade_id=trade.trade_id,
+            instrument=trade.instrument,
+            price=_text(trade.price),
+            quantity=_text(trade.quantity),
+            buy_order_id=trade.buy_order_id,
+            sell_order_id=trade.sell_order_id,
+            taker_side=trade.taker_side,
+        )
+
+
+def _named(order: _Order) -> dict[str, object]:
+    return {
+        "order_id": order.order_id,
+        "client_id": order.client_id,
+        "instrument": order.instrument,
+    }
+
+
+def _terms(order: _Order) -> dict[str, object]:
+    return {
+        "side": order.side,
+        "type": order.type,
+        "price": _text(order.price),
+        "quantity": _text(order.quantity),
+        "filled_quantity": _text(order.filled_quantity),
+        "status": order.status,
+        "reason": order.reason,
+    }
+
+
+def _text(raw: Raw) -> str | None:
+    """A decimal as the text it is, never as a float."""
+    text = bytes(raw).decode()
+    return None if text == "null" else text

@@ -1,0 +1,85 @@
+"""What the streams send: JSON texts, and the WebSocket frames around them.
+
+A server's frames are not masked, so one frame is made once and written to every subscriber. The
+pieces of JSON that come in (sides of a book, trades, orders) are made by the engine's reporter.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from websockets.frames import Close
+
+_TEXT = 0x81  # a whole text message
+_CLOSE = 0x88
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One unfragmented, unmasked WebSocket text frame.
+
+    Source: RFC 6455, section 5.2.
+    """
+    size = len(payload)
+    if size < 126:
+        return bytes((_TEXT, size)) + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A close frame; `reason` is cut to what a control frame holds."""
+    payload = Close(code, reason[:100]).serialize()
+    return bytes((_CLOSE, len(payload))) + payload
+
+
+def iso_time(unix_seconds: float) -> str:
+    """ISO 8601 UTC with microseconds and Z."""
+    moment = datetime.fromtimestamp(unix_seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def book_snapshot(instrument: str, sequence: int, bids: bytes, asks: bytes) -> bytes:
+    """The whole book, as a frame."""
+    return text_frame(
+        b'{"type":"orderbook_snapshot","instrument":"%b","sequence":%d,"bids":%b,"asks":%b}'
+        % (instrument.encode(), sequence, bids, asks)
+    )
+
+
+def book_delta(instrument: str, sequence: int, previous: int, bids: bytes, asks: bytes) -> bytes:
+    """The levels that changed since `previous`, as a frame; quantities are totals, 0 = gone."""
+    return text_frame(
+        b'{"type":"orderbook_delta","instrument":"%b","sequence":%d,"prev_sequence":%d,'
+        b'"bids":%b,"asks":%b}' % (instrument.encode(), sequence, previous, bids, asks)
+    )
+
+
+def trades(instrument: str, sequence: int, previous: int, each: list[bytes]) -> bytes:
+    """Trades in the order they happened, as a frame."""
+    return text_frame(
+        b'{"type":"trades","instrument":"%b","sequence":%d,"prev_sequence":%d,"trades":[%b]}'
+        % (instrument.encode(), sequence, previous, b",".join(each))
+    )
+
+
+def trades_replay(instrument: str, sequence: int, complete: bool, each: list[bytes]) -> bytes:
+    """Recent trades asked for at subscription; the next trades message follows on `sequence`."""
+    return text_frame(
+        b'{"type":"trades","instrument":"%b","sequence":%d,"prev_sequence":null,"replay":true,'
+        b'"complete":%b,"trades":[%b]}'
+        % (instrument.encode(), sequence, b"true" if complete else b"false", b",".join(each))
+    )
+
+
+def order_update(instrument: str, sequence: int, order: bytes) -> bytes:
+    """An order as a command left it, as a frame."""
+    return text_frame(
+        b'{"type":"order_update","instrument":"%b","sequence":%d,"order":%b}'
+        % (instrument.encode(), sequence, order)
+    )
+
+
+def heartbeat(unix_seconds: float) -> bytes:
+    """A sign of life, as a frame."""
+    return text_frame(b'{"type":"heartbeat","time":"%b"}' % iso_time(unix_seconds).encode())
