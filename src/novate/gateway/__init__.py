@@ -1,0 +1,1 @@
+"""The gateway: requests come in, are validated and throttled, and become commands."""

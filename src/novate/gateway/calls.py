@@ -1,0 +1,158 @@
+"""Calls: which operation or read a request line asks for, the same for both ways of HTTP.
+
+A `Handler` takes the body, the header Idempotency-Key and a reply, and calls the reply once.
+`recognise` knows the calls that the fast lane takes; a request line that it does not know is not
+wrong, it goes the ordinary way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from novate.gateway.operations import Operations, Reply
+from novate.gateway.problems import ProblemError
+from novate.gateway.reads import Reads, parse_query
+
+Handler = Callable[[bytes, str | None, Reply], None]
+
+ORDERBOOK_PARAMETERS: Final = ("instrument", "levels")
+TRADES_PARAMETERS: Final = ("instrument", "limit", "before")
+ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
+MASS_CANCEL_PARAMETERS: Final = ("client_id", "instrument", "side")
+
+_ORDER_PATH = re.compile(rb"/orders/([A-Za-z0-9._:-]{1,64})(/cancel)?")
+
+
+class Call(NamedTuple):
+    """A recognised request line.
+
+    Attributes:
+        handler: What answers it.
+        route: Its name in the metrics.
+        places: Whether it is one order, whose latency is measured.
+        reads: Whether it has no body.
+        repeats: Whether other requests are likely to have the same line.
+    """
+
+    handler: Handler
+    route: str
+    places: bool = False
+    reads: bool = False
+    repeats: bool = True
+
+
+def read(function: Callable[[], bytes]) -> Handler:
+    """A handler that answers 200 with what a read returns, or the problem that it raises."""
+
+    def handler(body: bytes, header_key: str | None, reply: Reply) -> None:
+        try:
+            found = function()
+        except ProblemError as error:
+            reply(error.status, error.body(), False, error.retry_after)
+            return
+        reply(200, found)
+
+    return handler
+
+
+class Calls:
+    """The calls of one partition that are answered by callback."""
+
+    def __init__(self, operations: Operations, reads: Reads) -> None:
+        self._operations = operations
+        self._reads = reads
+        self._place = Call(operations.place, "/orders", places=True)
+        self._batch = Call(operations.batch, "/orders/batch")
+        self._lines = {(b"POST", b"/orders"): self._place, (b"POST", b"/orders/batch"): self._batch}
+
+    def recognise(self, method: bytes, target: bytes) -> Call | None:
+        """The call of a request line, None if only the ordinary way knows it."""
+        call = self._lines.get((method, target))
+        if call is not None:
+            return call
+        if method == b"GET" and target.startswith((b"/orderbook", b"/trades")):
+            return self._market_read(target)
+        match = _ORDER_PATH.fullmatch(target)
+        return self._order_call(method, match[1].decode(), bool(match[2])) if match else None
+
+    def _market_read(self, target: bytes) -> Call | None:
+        path, _, query = target.partition(b"?")
+        if path == b"/orderbook":
+            return Call(self.orderbook(query), "/orderbook", reads=True)
+        if path == b"/trades":
+            return Call(self.trades(query), "/trades", reads=True)
+        return None
+
+    def _order_call(self, method: bytes, order_id: str, cancel: bool) -> Call | None:
+        if cancel:
+            found = method == b"POST"
+            name = "/orders/{order_id}/cancel"
+            return Call(self.cancel(order_id), name, repeats=False) if found else None
+        if method == b"GET":
+            return Call(self.order(order_id), "/orders/{order_id}", reads=True, repeats=False)
+        if method == b"DELETE":
+            return Call(self.cancel(order_id), "/orders/{order_id}", repeats=False)
+        if method == b"PATCH":
+            return Call(self.amend(order_id), "/orders/{order_id}", repeats=False)
+        return None
+
+    # --- handlers ---------------------------------------------------------------------------------
+
+    def place(self) -> Handler:
+        """POST /orders."""
+        return self._operations.place
+
+    def batch(self) -> Handler:
+        """POST /orders/batch."""
+        return self._operations.batch
+
+    def cancel(self, order_id: str) -> Handler:
+        """POST /orders/{order_id}/cancel and DELETE /orders/{order_id}."""
+        return partial(self._operations.cancel, order_id)
+
+    def amend(self, order_id: str) -> Handler:
+        """PATCH /orders/{order_id}."""
+        return partial(self._operations.amend, order_id)
+
+    def mass_cancel(self, raw_query: bytes) -> Handler:
+        """DELETE /orders."""
+
+        def handler(body: bytes, header_key: str | None, reply: Reply) -> None:
+            try:
+                query = parse_query(raw_query, MASS_CANCEL_PARAMETERS)
+            except ProblemError as error:
+                reply(error.status, error.body(), False, error.retry_after)
+                return
+            self._operations.mass_cancel(
+                query.get("client_id"), query.get("instrument"), query.get("side"),
+                header_key, reply,
+            )  # fmt: skip
+
+        return handler
+
+    def order(self, order_id: str) -> Handler:
+        """GET /orders/{order_id}."""
+        return read(lambda: self._reads.order(order_id))
+
+    def orders(self, raw_query: bytes) -> Handler:
+        """GET /orders."""
+        return read(lambda: self._reads.orders(parse_query(raw_query, ORDERS_PARAMETERS)))
+
+    def orderbook(self, raw_query: bytes) -> Handler:
+        """GET /orderbook."""
+        return read(lambda: self._reads.orderbook(parse_query(raw_query, ORDERBOOK_PARAMETERS)))
+
+    def trades(self, raw_query: bytes, detailed: bool = False) -> Handler:
+        """GET /trades, GET /trades/detailed."""
+        return read(lambda: self._reads.trades(parse_query(raw_query, TRADES_PARAMETERS), detailed))
+
+    def instruments(self) -> Handler:
+        """GET /instruments."""
+        return read(self._reads.instruments)
+
+    def instrument(self, name: str) -> Handler:
+        """GET /instruments/{instrument}."""
+        return read(lambda: self._reads.instrument(name))

@@ -1,0 +1,334 @@
+"""Operations: what a client can have done, the same over HTTP and WebSocket.
+
+Each method validates, throttles, looks for an earlier use of the idempotency key, submits, and
+calls `reply` once: at once where the answer is known, else with the batch that made it durable.
+Never waits and never raises for anything that a client can send.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from novate.gateway.problems import ProblemError, problem
+from novate.gateway.throttle import Throttle
+from novate.gateway.validation import (
+    BATCH_INDEX_MASK,
+    BatchSubmission,
+    PartitionView,
+    Submission,
+    Validator,
+    operation_digest,
+)
+from novate.model import codec
+from novate.model.errors import NotAccepting
+
+RETRY_AFTER_MAX: Final = 3600
+"""Most that Retry-After says, in seconds."""
+
+_SIDES: Final = ("buy", "sell")
+_TYPES: Final = ("limit", "market")
+
+
+class Reply(Protocol):
+    """How an operation answers.
+
+    Args:
+        status: HTTP status.
+        body: JSON: an order, a list of outcomes, or a problem.
+        replayed: Whether this is the first answer to a repeated idempotency key.
+        retry_after: Seconds, where a 429 or 503 knows better than 1.
+    """
+
+    def __call__(
+        self, status: int, body: bytes, replayed: bool = False, retry_after: int | None = None
+    ) -> None:
+        """Answer the request."""
+        ...
+
+
+class Submitter(Protocol):
+    """What operations ask of a sequencer."""
+
+    def submit(self, command: bytes, on_outcome: Callable[[int, bytes, bool], None]) -> None:
+        """Queue a command; NotAccepting if it can't be."""
+        ...
+
+    def submit_many(
+        self, commands: list[bytes], on_outcomes: Callable[[list[tuple[int, bytes, bool]]], None]
+    ) -> None:
+        """Queue commands with consecutive sequences, all of them or none."""
+        ...
+
+
+class KeyFinder(Protocol):
+    """What operations ask of an engine about a key: seq, command digest, timestamp in ns."""
+
+    def find_key(self, key_digest: bytes) -> tuple[int, int, int] | None:
+        """Its first use, None if it is unknown."""
+        ...
+
+
+class Partition(PartitionView, Protocol):
+    """What operations ask of a partition."""
+
+    @property
+    def sequencer(self) -> Submitter:
+        """Its sequencer."""
+        ...
+
+    def replay(self, key_digest: bytes, command_digest: int) -> tuple[int, bytes] | None:
+        """The first answer to a key; a 422 if it came with another command; None if unknown."""
+        ...
+
+
+class Counters(Protocol):
+    """What operations count."""
+
+    def order_received(self, order_type: str, side: str) -> None:
+        """A placed order came in."""
+        ...
+
+    def rejected(self, reason: str) -> None:
+        """A request was refused."""
+        ...
+
+
+class Operations:
+    """The operations of one partition.
+
+    Args:
+        partition: Where commands are submitted.
+        throttle: Who may submit how much.
+        metrics: Counts what came and what was refused here.
+        default_instrument: Instrument of a request that names none.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        throttle: Throttle,
+        metrics: Counters,
+        default_instrument: str = "BTC-USD",
+    ) -> None:
+        self.validator = Validator(partition, default_instrument)
+        self._partition = partition
+        self._throttle = throttle
+        self._metrics = metrics
+        self._submit_command = partition.sequencer.submit
+        self._take = throttle.take
+        self._read_place = self.validator.place
+        self._received = metrics.order_received
+
+    def place(self, body: bytes, header_key: str | None, reply: Reply) -> None:
+        """Place an order: 201 with it, or why not."""
+        try:
+            submission = self._read_place(body, header_key)
+        except ProblemError as error:
+            self._received("invalid", "invalid")
+            self._refuse(error, reply)
+            return
+        command = submission.command
+        self._received(_TYPES[command[2]], _SIDES[command[1]])
+        if submission.key_digest is not None:
+            self._submit(submission, reply)
+            return
+        wait = self._take(submission.client_id)
+        if wait:
+            self._refuse(too_many(submission.client_id, wait), reply)
+            return
+        try:
+            self._submit_command(command, reply)
+        except NotAccepting as error:
+            self._refuse(unavailable(error), reply)
+
+    def cancel(self, order_id: str, body: bytes, header_key: str | None, reply: Reply) -> None:
+        """Cancel an order: 200 with its final state, or why not. The body may be empty."""
+        try:
+            submission = self.validator.cancel(order_id, body, header_key)
+        except ProblemError as error:
+            self._refuse(error, reply)
+            return
+        self._submit(submission, reply)
+
+    def amend(self, order_id: str, body: bytes, header_key: str | None, reply: Reply) -> None:
+        """Amend an order: 200 with it, or why not."""
+        try:
+            submission = self.validator.amend(order_id, body, header_key)
+        except ProblemError as error:
+            self._refuse(error, reply)
+            return
+        self._submit(submission, reply)
+
+    def mass_cancel(
+        self,
+        client_id: str | None,
+        instrument: str | None,
+        side: str | None,
+        header_key: str | None,
+        reply: Reply,
+    ) -> None:
+        """Cancel a client's orders, of every instrument and side where those are None."""
+        try:
+            submission = self.validator.mass_cancel(client_id, instrument, side, header_key)
+        except ProblemError as error:
+            self._refuse(error, reply)
+            return
+        self._submit(submission, reply)
+
+    def command(self, command: bytes, reply: Reply) -> None:
+        """Submit an operator's command: packed, not throttled, without a key."""
+        try:
+            self._submit_command(command, reply)
+        except NotAccepting as error:
+            self._refuse(unavailable(error), reply)
+
+    def batch(self, body: bytes, header_key: str | None, reply: Reply) -> None:
+        """Do up to 1,000 operations: 200 with an outcome for each, or why none was done."""
+        try:
+            batch = self.validator.batch(body, header_key)
+            self._count(batch)
+            self._charge(batch)
+            if batch.key_digest is not None and self._replay_batch(batch, reply):
+                return
+            self._submit_batch(batch, reply)
+        except ProblemError as error:
+            self._refuse(error, reply)
+        except NotAccepting as error:
+            self._refuse(unavailable(error), reply)
+
+    # --- one command ------------------------------------------------------------------------------
+
+    def _submit(self, submission: Submission, reply: Reply) -> None:
+        wait = self._take(submission.client_id, submission.tokens)
+        if wait:
+            self._refuse(too_many(submission.client_id, wait), reply)
+            return
+        if submission.key_digest is not None:
+            first = self._partition.replay(submission.key_digest, submission.command_digest)
+            if first is not None:
+                reply(first[0], first[1], not is_reused(first[1]))
+                return
+        try:
+            self._submit_command(submission.command, reply)
+        except NotAccepting as error:
+            self._refuse(unavailable(error), reply)
+
+    def _refuse(self, error: ProblemError, reply: Reply) -> None:
+        self._metrics.rejected(error.code)
+        reply(error.status, error.body(), False, error.retry_after)
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    def _count(self, batch: BatchSubmission) -> None:
+        for kind, operation in zip(batch.kinds, batch.operations, strict=True):
+            if isinstance(operation, ProblemError):
+                if kind == "place":
+                    self._received("invalid", "invalid")
+                self._metrics.rejected(operation.code)
+            elif kind == "place":
+                self._received(_TYPES[operation.command[2]], _SIDES[operation.command[1]])
+
+    def _charge(self, batch: BatchSubmission) -> None:
+        for client_id, tokens in batch.charges.items():
+            wait = self._take(client_id, tokens)
+            if wait:
+                raise too_many(client_id, wait)
+
+    def _submit_batch(self, batch: BatchSubmission, reply: Reply) -> None:
+        outcomes: list[bytes] = []
+        commands: list[bytes] = []
+        places: list[int] = []
+        for index, operation in enumerate(batch.operations):
+            first = self._known(operation, batch.key is not None)
+            outcomes.append(b"" if first is None else outcome(*first))
+            if first is None and isinstance(operation, Submission):
+                commands.append(operation.command)
+                places.append(index)
+        if not commands:
+            reply(200, outcomes_body(outcomes))
+            return
+
+        def on_outcomes(answers: list[tuple[int, bytes, bool]]) -> None:
+            for index, (status, body, _) in zip(places, answers, strict=True):
+                outcomes[index] = outcome(status, body)
+            replayed = batch.key is not None and all(each[2] for each in answers)
+            reply(200, outcomes_body(outcomes), replayed)
+
+        self._partition.sequencer.submit_many(commands, on_outcomes)
+
+    def _known(
+        self, operation: Submission | ProblemError, batch_key: bool
+    ) -> tuple[int, bytes] | None:
+        """The answer that needs no submission: of what is refused, or of a repeated key."""
+        if isinstance(operation, ProblemError):
+            return operation.status, operation.body()
+        if batch_key or operation.key_digest is None:
+            return None
+        return self._partition.replay(operation.key_digest, operation.command_digest)
+
+    def _replay_batch(self, batch: BatchSubmission, reply: Reply) -> bool:
+        """Answer a batch whose key was used before; False if it was not.
+
+        The digest that the key's command bears says which operation it was, so that the others'
+        keys can be told. An operation that now would be taken but has no key was refused then.
+        """
+        engine: KeyFinder = self._partition.engine  # type: ignore[assignment]
+        found = engine.find_key(batch.key_digest or b"")
+        if found is None:
+            return False
+        digest = found[1]
+        if digest & ~BATCH_INDEX_MASK != batch.command_digest & ~BATCH_INDEX_MASK:
+            detail = "the idempotency key was used before, with another body"
+            raise ProblemError(422, "idempotency_key_reused", detail)
+        outcomes = []
+        for index, operation in enumerate(batch.operations):
+            if isinstance(operation, ProblemError):
+                outcomes.append(outcome(operation.status, operation.body()))
+                continue
+            key_digest = operation_digest(batch, index, digest & BATCH_INDEX_MASK)
+            first = self._partition.replay(key_digest or b"", digest)
+            outcomes.append(outcome(*(first or _NOT_KEPT)))
+        reply(200, outcomes_body(outcomes), True)
+        return True
+
+
+_NOT_KEPT: Final = (
+    400,
+    problem(
+        400,
+        "not_kept",
+        "this operation was refused when the batch first came, and that was not kept: "
+        "send it again in another batch",
+    ),
+)
+
+
+def outcome(status: int, body: bytes) -> bytes:
+    """One outcome of a batch: the status and the order or the problem."""
+    name = b"problem" if codec.is_problem(body) else b"order"
+    return b'{"status":%d,"%b":%b}' % (status, name, body)
+
+
+def outcomes_body(outcomes: list[bytes]) -> bytes:
+    """The reply to a batch."""
+    return b'{"outcomes":[%b]}' % b",".join(outcomes)
+
+
+def is_reused(body: bytes) -> bool:
+    """Whether an answer says that the key came with another body, and so is no repeat."""
+    return codec.is_problem(body) and b'"idempotency_key_reused"' in body
+
+
+def too_many(client_id: str, wait_seconds: float) -> ProblemError:
+    """The 429 of a client past its rate."""
+    retry_after = min(math.ceil(wait_seconds), RETRY_AFTER_MAX)
+    named = f"client {client_id}" if client_id else "requests that name no client"
+    detail = f"too many commands of {named}; try again in {retry_after} s"
+    return ProblemError(429, "rate_limited", detail, (), retry_after)
+
+
+def unavailable(error: NotAccepting) -> ProblemError:
+    """The 503 of an exchange that takes no commands now."""
+    return ProblemError(503, error.code, error.detail, (), error.retry_after)

@@ -1,0 +1,186 @@
+"""Reads: what is answered from memory at once. Everything it shows is durable.
+
+Owns how the parameters of a read are understood. Never submits, never waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+from urllib.parse import parse_qsl
+
+from novate.gateway.fields import check_id
+from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.gateway.validation import Instruments, OrderReader
+
+LEVELS_DEFAULT: Final = 20
+LIST_DEFAULT: Final = 50
+LIST_MAX: Final = 1000
+"""Most levels, trades or orders of one reply."""
+
+PARAMETERS_MAX: Final = 20
+"""Parameters of one request."""
+
+STATUSES: Final = ("open", "partially_filled", "filled", "cancelled", "rejected")
+
+Query = Mapping[str, str]
+
+
+class Reporter(OrderReader, Protocol):
+    """What reads ask of a reporter; see `novate.engine.Reporter`."""
+
+    def orders_json(
+        self, client_id: str | None, instrument: int, status: str | None, limit: int, cursor: int
+    ) -> tuple[list[bytes], int]:
+        """Orders, newest first, and where to go on, 0 at the end."""
+        ...
+
+    def orderbook_json(self, instrument: int, levels: int) -> bytes:
+        """A book."""
+        ...
+
+    def trades_json(
+        self, instrument: int, limit: int, before: str | None, detailed: bool
+    ) -> bytes | None:
+        """Trades, newest first; None if `before` is none of them."""
+        ...
+
+    def instrument_json(self, instrument: int) -> bytes:
+        """An instrument."""
+        ...
+
+
+def parse_query(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
+    """The parameters of a query string, an empty one counting as absent.
+
+    Raises:
+        ProblemError: 400, for an unknown parameter, one given twice, or too many.
+    """
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=PARAMETERS_MAX
+        )
+    except ValueError:
+        message = f"expected at most {PARAMETERS_MAX} parameters"
+        raise refused([FieldError("", message, "malformed_query")]) from None
+    query: dict[str, str] = {}
+    errors = []
+    for name, value in pairs:
+        if name not in known:
+            expected = ", ".join(known) or "none"
+            message = f"expected no such parameter (there are: {expected})"
+            errors.append(FieldError(shown(name)[1:-1], message, "unknown_parameter"))
+        elif name in query:
+            errors.append(FieldError(name, "expected once, found twice", "duplicate_parameter"))
+        query[name] = value
+    if errors:
+        raise refused(errors)
+    return {name: value for name, value in query.items() if value}
+
+
+class Reads:
+    """The reads of one partition."""
+
+    def __init__(self, reporter: Reporter, instruments: Instruments) -> None:
+        self._reporter = reporter
+        self._instruments = instruments
+
+    def order(self, order_id: str) -> bytes:
+        """An order as it is now; ProblemError 400 or 404."""
+        errors: list[FieldError] = []
+        check_id("order_id", order_id, errors)
+        if errors:
+            raise refused(errors)
+        body = self._reporter.order_json(order_id)
+        if body is None:
+            raise ProblemError(
+                404, "unknown_order", f"no order in memory has the order_id {shown(order_id)}"
+            )
+        return body
+
+    def orders(self, query: Query) -> bytes:
+        """Orders, newest first; ProblemError 400."""
+        errors: list[FieldError] = []
+        client_id = query.get("client_id")
+        if client_id is not None:
+            check_id("client_id", client_id, errors)
+        status = query.get("status")
+        if status is not None and status not in STATUSES:
+            message = f"expected one of {', '.join(STATUSES)}, found {shown(status)}"
+            errors.append(FieldError("status", message, "invalid_value"))
+        limit = whole(query, "limit", LIST_DEFAULT, 1, LIST_MAX, errors)
+        cursor = whole(query, "cursor", 0, 1, 2**63 - 1, errors)
+        instrument = -1
+        if "instrument" in query:
+            instrument = self._instrument(query, errors)
+        if errors:
+            raise refused(errors)
+        listed, next_cursor = self._reporter.orders_json(
+            client_id, instrument, status, limit, cursor
+        )
+        after = b'"%d"' % next_cursor if next_cursor else b"null"
+        return b'{"count":%d,"orders":[%b],"next_cursor":%b}' % (
+            len(listed), b",".join(listed), after,
+        )  # fmt: skip
+
+    def orderbook(self, query: Query) -> bytes:
+        """A book; ProblemError 400."""
+        errors: list[FieldError] = []
+        levels = whole(query, "levels", LEVELS_DEFAULT, 1, LIST_MAX, errors)
+        instrument = self._instrument(query, errors)
+        if errors:
+            raise refused(errors)
+        return self._reporter.orderbook_json(instrument, levels)
+
+    def trades(self, query: Query, detailed: bool = False) -> bytes:
+        """Trades, newest first; ProblemError 400."""
+        errors: list[FieldError] = []
+        limit = whole(query, "limit", LIST_DEFAULT, 1, LIST_MAX, errors)
+        instrument = self._instrument(query, errors)
+        before = query.get("before")
+        if before is not None and not (before.isascii() and before.isprintable()):
+            before = ""
+        if errors:
+            raise refused(errors)
+        body = self._reporter.trades_json(instrument, limit, before, detailed)
+        if body is None:
+            message = f"expected the trade_id of a trade in memory, found {shown(before)}"
+            raise refused([FieldError("before", message, "unknown_trade")])
+        return body
+
+    def instruments(self) -> bytes:
+        """Every instrument."""
+        listed = [self._reporter.instrument_json(each.index) for each in self._instruments.all()]
+        return b'{"count":%d,"instruments":[%b]}' % (len(listed), b",".join(listed))
+
+    def instrument(self, name: str) -> bytes:
+        """One instrument; ProblemError 404."""
+        found = self._instruments.find(name)
+        if found is None:
+            raise ProblemError(404, "unknown_instrument", f"no instrument is named {shown(name)}")
+        return self._reporter.instrument_json(found.index)
+
+    def _instrument(self, query: Query, errors: list[FieldError]) -> int:
+        name = query.get("instrument")
+        found = self._instruments.find(name)
+        if found is not None:
+            return found.index
+        message = f"expected an instrument of this exchange, found {shown(name)}"
+        errors.append(FieldError("instrument", message, "unknown_instrument"))
+        return -1
+
+
+def whole(
+    query: Query, name: str, default: int, least: int, most: int, errors: list[FieldError]
+) -> int:
+    """A whole number of a query; one more error if it is none, or out of its bounds."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most:
+        return int(text)
+    message = f"expected a whole number from {least} to {most}, found {shown(text)}"
+    errors.append(FieldError(name, message, "invalid_value"))
+    return default

@@ -1,0 +1,553 @@
+"""Validation: what a client may ask, rule by rule, and the command it becomes.
+
+Everything malformed, out of bounds or not in this version ends here with a 400 and is never
+journaled. Owns no state but what it has looked up of the engine; never submits, never waits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from novate.gateway import requests
+from novate.gateway.fields import (
+    ID_EXPECTED,
+    SIDES,
+    TIMES_IN_FORCE,
+    TYPES,
+    any_later,
+    check_id,
+    check_post_only,
+    explain_later,
+    explain_words,
+    given,
+    given_any,
+    limit_amounts,
+    market_amounts,
+    not_one_of,
+    one_key,
+    read_price,
+    read_quantity,
+    undecodable,
+)
+from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.gateway.requests import AmendOrder, Operation, PlaceOrder
+from novate.model import codec
+from novate.model.commands import Flag
+from novate.model.instrument import Instrument
+
+BATCH_OPERATIONS_MAX: Final = 1000
+"""Operations of one batch."""
+
+BATCH_INDEX_MASK: Final = 1023
+"""The bits of a keyed batch's digest that tell which operation was the first one submitted."""
+
+RECENT_ORDERS_MAX: Final = 100_000
+"""Orders with an id of the client's that are remembered until the engine knows them."""
+
+BY_QUOTE: Final = int(Flag.BY_QUOTE)
+POST_ONLY: Final = int(Flag.POST_ONLY)
+
+_INSTRUMENT = re.compile(rb'"instrument": ?"([^"]+)"')
+_OPERATION_FIELDS = ("order", "order_id", "price", "quantity", "client_id", "idempotency_key")
+_CANCEL_FIELDS = ("order_id", "client_id", "idempotency_key")
+_AMEND_FIELDS = ("order_id", "price", "quantity", "client_id", "idempotency_key")
+
+
+class OrderBooks(Protocol):
+    """What validation asks of an engine."""
+
+    def instruments(self) -> list[Instrument]:
+        """Every instrument, by number."""
+        ...
+
+    def instrument_index(self, name: str) -> int:
+        """The number of an instrument, -1 if there is none."""
+        ...
+
+
+class OrderReader(Protocol):
+    """What validation asks of a reporter."""
+
+    def order_json(self, order_id: str) -> bytes | None:
+        """An order, None if unknown."""
+        ...
+
+    def order_client(self, order_id: str) -> bytes | None:
+        """An order's client, None if unknown."""
+        ...
+
+
+class PartitionView(Protocol):
+    """What validation asks of a partition."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def engine(self) -> OrderBooks:
+        """Its engine."""
+        ...
+
+    @property
+    def reporter(self) -> OrderReader:
+        """The engine's reporter."""
+        ...
+
+
+class Submission(msgspec.Struct, gc=False):
+    """A request that may be submitted.
+
+    Attributes:
+        command: The packed command.
+        client_id: Whose rate it is charged to; "" where nobody is named.
+        key_digest: 16 bytes, None without an idempotency key.
+        command_digest: Digest of what is asked; 0 without a key.
+        tokens: What it costs of the client's rate.
+    """
+
+    command: bytes
+    client_id: str
+    key_digest: bytes | None = None
+    command_digest: int = 0
+    tokens: int = 1
+
+
+class BatchSubmission(msgspec.Struct):
+    """A batch, operation by operation.
+
+    Attributes:
+        operations: In the order asked: what may be submitted, or the problem of what may not.
+        kinds: `place`, `cancel` or `amend` of each; "" where it can't be told.
+        client_id: Whose key and rate it is; "" where nobody is named.
+        key: The batch's own idempotency key.
+        key_digest: Of that key: the first submitted operation bears it.
+        command_digest: Digest of the whole batch, its lowest 10 bits 0; 0 without a key.
+        charges: Tokens by client id.
+    """
+
+    operations: list[Submission | ProblemError]
+    kinds: list[str]
+    client_id: str
+    key: str | None
+    key_digest: bytes | None
+    command_digest: int
+    charges: dict[str, int]
+
+
+class Prepared(msgspec.Struct, gc=False):
+    """A checked operation, before it is packed: `pack(*values, key_digest, command_digest)`."""
+
+    pack: Callable[..., bytes]
+    values: tuple[Any, ...]
+    client_id: str
+    key: str | None
+
+    def meaning(self) -> bytes:
+        """What is asked, in one form however it was written."""
+        return repr((self.pack.__name__, self.values)).encode()
+
+    def submission(self, key_digest: bytes | None, command_digest: int) -> Submission:
+        """The command, with its key."""
+        command = self.pack(*self.values, key_digest, command_digest)
+        return Submission(command, self.client_id, key_digest, command_digest)
+
+
+class Instruments:
+    """An engine's instruments by name; None is the default one."""
+
+    def __init__(self, engine: OrderBooks, default: str) -> None:
+        self._engine = engine
+        self._default = default
+        self._by_name: dict[str | None, Instrument] = {}
+
+    def find(self, name: str | None) -> Instrument | None:
+        """The instrument, None if there is none of this name."""
+        found = self._by_name.get(name)
+        if found is None and self._engine.instrument_index(name or self._default) >= 0:
+            self._by_name = {each.name: each for each in self._engine.instruments()}
+            if self._default in self._by_name:
+                self._by_name[None] = self._by_name[self._default]
+            found = self._by_name.get(name)
+        return found
+
+    def all(self) -> list[Instrument]:
+        """Every instrument, by number."""
+        return self._engine.instruments()
+
+
+class RecentOrders:
+    """The instruments of orders that were submitted a moment ago, bounded; two generations."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._young: dict[str, Instrument | None] = {}
+        self._old: dict[str, Instrument | None] = {}
+
+    def add(self, order_id: str, instrument: Instrument) -> None:
+        """Remember an order; one that was given for two instruments is not known any more."""
+        if len(self._young) >= self._limit:
+            self._old = self._young
+            self._young = {}
+        elsewhere = self.get(order_id) not in (None, instrument)
+        self._young[order_id] = None if elsewhere else instrument
+
+    def get(self, order_id: str) -> Instrument | None:
+        """The order's instrument, if it is remembered."""
+        if order_id in self._young:
+            return self._young[order_id]
+        return self._old.get(order_id)
+
+
+class Validator:
+    """Reads requests for one partition.
+
+    Args:
+        partition: Whose instruments and orders are meant.
+        default_instrument: Instrument of a request that names none.
+    """
+
+    def __init__(self, partition: PartitionView, default_instrument: str = "BTC-USD") -> None:
+        self._reporter = partition.reporter
+        self._number = partition.number
+        self._recent = RecentOrders(RECENT_ORDERS_MAX)
+        self.instruments = Instruments(partition.engine, default_instrument)
+
+    # --- single operations ------------------------------------------------------------------------
+
+    def place(self, body: bytes, header_key: str | None = None) -> Submission:
+        """A `place` request.
+
+        Args:
+            body: JSON as it came.
+            header_key: The header Idempotency-Key.
+
+        Raises:
+            ProblemError: 400, with every field that is wrong.
+        """
+        try:
+            order = requests.decode_place(body)
+        except Exception as error:
+            raise undecodable(error) from None
+        key = one_key(order.idempotency_key, header_key)
+        values = self.place_values(order)
+        if key is None:
+            return Submission(self._pack_place(*values, None, 0), order.client_id or "")
+        return self._keyed(Prepared(self._pack_place, values, order.client_id or "", key))
+
+    def cancel(self, order_id: str, body: bytes = b"", header_key: str | None = None) -> Submission:
+        """A `cancel` request; an empty body says nothing more.
+
+        Raises:
+            ProblemError: 400.
+        """
+        request = requests.CancelOrder()
+        if body:
+            try:
+                request = requests.decode_cancel(body)
+            except Exception as error:
+                raise undecodable(error) from None
+        key = one_key(request.idempotency_key, header_key)
+        return self._keyed(self._prepared_cancel(order_id, request.client_id, key))
+
+    def amend(self, order_id: str, body: bytes, header_key: str | None = None) -> Submission:
+        """An `amend` request.
+
+        Raises:
+            ProblemError: 400, or 404 for an order that is not known.
+        """
+        try:
+            request = requests.decode_amend(body)
+        except Exception as error:
+            raise undecodable(error) from None
+        key = one_key(request.idempotency_key, header_key)
+        return self._keyed(self._prepared_amend(order_id, request, key))
+
+    def mass_cancel(
+        self,
+        client_id: str | None,
+        instrument: str | None,
+        side: str | None,
+        header_key: str | None = None,
+    ) -> Submission:
+        """A mass cancel; None for instrument or side means every one.
+
+        Raises:
+            ProblemError: 400.
+        """
+        errors: list[FieldError] = []
+        client = check_id("client_id", client_id, errors)
+        index = -1
+        if instrument is not None:
+            found = self.find_instrument(instrument, errors)
+            index = found.index if found else -1
+        chosen = SIDES.get(side or "", -1)
+        if side is not None and chosen < 0:
+            errors.append(not_one_of("side", "buy or sell", side))
+        if errors:
+            raise refused(errors)
+        key = one_key(None, header_key)
+        values = (client.encode(), index, chosen)
+        return self._keyed(Prepared(codec.pack_mass_cancel, values, client, key))
+
+    def _keyed(self, prepared: Prepared) -> Submission:
+        if prepared.key is None:
+            return prepared.submission(None, 0)
+        digest = codec.key_digest(prepared.client_id.encode(), prepared.key.encode())
+        return prepared.submission(digest, codec.body_digest(prepared.meaning()))
+
+    # --- an order, rule by rule -------------------------------------------------------------------
+
+    def place_values(self, order: PlaceOrder) -> tuple[Any, ...]:
+        """What `codec.pack_place` takes, without the key; the order id is None if not given.
+
+        Raises:
+            ProblemError: 400, with every field that is wrong.
+        """
+        errors: list[FieldError] = []
+        side = SIDES.get(order.side)  # type: ignore[arg-type]
+        kind = TYPES.get(order.type)  # type: ignore[arg-type]
+        time_in_force = TIMES_IN_FORCE.get(order.time_in_force)
+        client_id = order.client_id
+        order_id = order.order_id
+        if client_id is None or not codec.valid_id(client_id):
+            client_id = check_id("client_id", client_id, errors)
+        if order_id is not None and not codec.valid_id(order_id):
+            check_id("order_id", order_id, errors)
+        if side is None or kind is None or time_in_force is None:
+            explain_words(order, errors)
+        if any_later(order):
+            explain_later(order, errors)
+        instrument = self.find_instrument(order.instrument, errors)
+        if instrument is None or kind is None:
+            raise refused(errors)
+        amounts = limit_amounts if kind == 0 else market_amounts
+        price, lots, quote = amounts(order, instrument, errors)
+        flags = BY_QUOTE if quote else 0
+        if order.post_only:
+            flags |= POST_ONLY
+            check_post_only(kind, time_in_force, errors)
+        if errors:
+            raise refused(errors)
+        if order_id is not None:
+            self._recent.add(order_id, instrument)
+        return (
+            instrument.index, side, kind, time_in_force, flags, price, lots, quote,
+            None if order_id is None else order_id.encode(), client_id.encode(),
+        )  # fmt: skip
+
+    def find_instrument(self, name: str | None, errors: list[FieldError]) -> Instrument | None:
+        """The instrument of this name; else one more error."""
+        instrument = self.instruments.find(name)
+        if instrument is None:
+            message = f"expected an instrument of this exchange, found {shown(name)}"
+            errors.append(FieldError("instrument", message, "unknown_instrument"))
+        return instrument
+
+    def _pack_place(self, *values: Any) -> bytes:
+        if values[8] is None:
+            return codec.pack_place(*values[:8], codec.new_order_id(self._number), *values[9:])
+        return codec.pack_place(*values)
+
+    def _prepared_cancel(self, order_id: str, client_id: str | None, key: str | None) -> Prepared:
+        errors: list[FieldError] = []
+        check_id("order_id", order_id, errors)
+        if client_id is not None:
+            check_id("client_id", client_id, errors)
+        if errors:
+            raise refused(errors)
+        named = None if client_id is None else client_id.encode()
+        return Prepared(
+            codec.pack_cancel, (order_id.encode(), named), client_id or self._owner(order_id), key
+        )
+
+    def _prepared_amend(
+        self, order_id: str, request: AmendOrder | Operation, key: str | None
+    ) -> Prepared:
+        errors: list[FieldError] = []
+        check_id("order_id", order_id, errors)
+        client_id = request.client_id
+        if client_id is not None:
+            check_id("client_id", client_id, errors)
+        if not given(request.price) and not given(request.quantity):
+            errors.append(FieldError("", "expected price, quantity or both", "missing_field"))
+        if errors:
+            raise refused(errors)
+        instrument = self._instrument_of(order_id)
+        price = read_price(request.price, instrument, errors) if given(request.price) else 0
+        lots = 0
+        if given(request.quantity):
+            lots = read_quantity(request.quantity, instrument, errors)
+        if errors:
+            raise refused(errors)
+        named = None if client_id is None else client_id.encode()
+        values = (order_id.encode(), price, lots, named)
+        return Prepared(codec.pack_amend, values, client_id or self._owner(order_id), key)
+
+    def _owner(self, order_id: str) -> str:
+        owner = self._reporter.order_client(order_id)
+        return owner.decode() if owner else ""
+
+    def _instrument_of(self, order_id: str) -> Instrument:
+        body = self._reporter.order_json(order_id)
+        match = _INSTRUMENT.search(body) if body else None
+        found = self.instruments.find(match[1].decode()) if match else self._recent.get(order_id)
+        if found is None:
+            detail = f"no order has the order_id {shown(order_id)}"
+            raise ProblemError(404, "unknown_order", detail)
+        return found
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    def batch(self, body: bytes, header_key: str | None = None) -> BatchSubmission:
+        """A `batch` request; an operation that is wrong stands in its place as a problem.
+
+        Raises:
+            ProblemError: 400, if the batch itself is wrong.
+        """
+        request, operations = _decode_batch(body)
+        errors: list[FieldError] = []
+        if not 1 <= len(operations) <= BATCH_OPERATIONS_MAX:
+            message = f"expected 1 to {BATCH_OPERATIONS_MAX} operations, found {len(operations)}"
+            errors.append(FieldError("operations", message, "batch_size"))
+        if request.client_id is not None:
+            check_id("client_id", request.client_id, errors)
+        if errors:
+            raise refused(errors)
+        key = one_key(request.idempotency_key, header_key)
+        client_id = request.client_id or _first_client(operations)
+        if key is not None and not client_id:
+            message = "expected, as the batch has an idempotency key and places no order"
+            raise refused([FieldError("client_id", message, "missing_field")])
+        prepared = [self._prepared(each, key is not None) for each in operations]
+        return self._batch_submission(prepared, operations, client_id, key)
+
+    def _prepared(
+        self, operation: Operation | ProblemError, batch_key: bool
+    ) -> Prepared | ProblemError:
+        if isinstance(operation, ProblemError):
+            return operation
+        try:
+            prepared = self._prepared_operation(operation)
+        except ProblemError as error:
+            return error
+        if batch_key and prepared.key is not None:
+            message = "expected null, as the batch has a key of its own"
+            return refused([FieldError("idempotency_key", message, "idempotency_key_conflict")])
+        return prepared
+
+    def _prepared_operation(self, operation: Operation) -> Prepared:
+        if operation.op == "place":
+            order = operation.order
+            _only(operation, "place", ("order",))
+            if order is None:
+                raise refused([FieldError("order", "expected an order", "missing_field")])
+            key = one_key(order.idempotency_key, None)
+            return Prepared(self._pack_place, self.place_values(order), order.client_id or "", key)
+        if operation.op not in ("cancel", "amend"):
+            raise refused([not_one_of("op", "place, cancel or amend", operation.op)])
+        if operation.order_id is None:
+            raise refused([FieldError("order_id", ID_EXPECTED, "missing_field")])
+        key = one_key(operation.idempotency_key, None)
+        if operation.op == "amend":
+            _only(operation, "amend", _AMEND_FIELDS)
+            return self._prepared_amend(operation.order_id, operation, key)
+        _only(operation, "cancel", _CANCEL_FIELDS)
+        return self._prepared_cancel(operation.order_id, operation.client_id, key)
+
+    def _batch_submission(
+        self,
+        prepared: list[Prepared | ProblemError],
+        operations: list[Operation | ProblemError],
+        client_id: str,
+        key: str | None,
+    ) -> BatchSubmission:
+        kinds = ["" if isinstance(each, ProblemError) else each.op or "" for each in operations]
+        batch = BatchSubmission([], kinds, client_id, key, None, 0, {})
+        if key is not None:
+            batch.key_digest = codec.key_digest(client_id.encode(), key.encode())
+            meanings = [_meaning(each) for each in prepared]
+            batch.command_digest = codec.body_digest(*meanings) & ~BATCH_INDEX_MASK
+        submitted = -1
+        for index, each in enumerate(prepared):
+            if isinstance(each, ProblemError):
+                batch.operations.append(each)
+                _charge(batch, client_id)
+                continue
+            if submitted < 0:
+                submitted = index
+                batch.command_digest |= index if key is not None else 0
+            digest = None if key is None else operation_digest(batch, index, submitted)
+            batch.operations.append(
+                each.submission(digest, batch.command_digest) if key else self._keyed(each)
+            )
+            _charge(batch, each.client_id or client_id)
+        return batch
+
+
+def operation_digest(batch: BatchSubmission, index: int, first: int) -> bytes | None:
+    """The key digest of a batch's operation: the first submitted one bears the batch's own key.
+
+    `index` is the operation's place in the batch, `first` that of the first one submitted, from 0.
+    """
+    if index == first:
+        return batch.key_digest
+    key = f"{batch.key}#{index}"
+    return codec.key_digest(batch.client_id.encode(), key.encode())
+
+
+def _charge(batch: BatchSubmission, client_id: str) -> None:
+    batch.charges[client_id] = batch.charges.get(client_id, 0) + 1
+
+
+def _meaning(prepared: Prepared | ProblemError) -> bytes:
+    return prepared.code.encode() if isinstance(prepared, ProblemError) else prepared.meaning()
+
+
+def _first_client(operations: list[Operation | ProblemError]) -> str:
+    for each in operations:
+        if isinstance(each, Operation) and each.order is not None:
+            client_id = each.order.client_id or ""
+            return client_id if codec.valid_id(client_id) else ""
+    return ""
+
+
+def _decode_batch(
+    body: bytes,
+) -> tuple[requests.Batch | requests.RawBatch, list[Operation | ProblemError]]:
+    try:
+        batch = requests.decode_batch(body)
+        return batch, list(batch.operations or ())
+    except Exception:  # one of its operations may be at fault: they are tried alone
+        pass
+    try:
+        raw = requests.decode_raw_batch(body)
+    except Exception as error:
+        raise undecodable(error) from None
+    listed = raw.operations or []
+    if len(listed) > BATCH_OPERATIONS_MAX:
+        return raw, [refused([FieldError("", "one too many", "batch_size")])] * len(listed)
+    return raw, [_decode_operation(each) for each in listed]
+
+
+def _decode_operation(raw: msgspec.Raw) -> Operation | ProblemError:
+    try:
+        return requests.decode_operation(raw)
+    except Exception as error:
+        return undecodable(error)
+
+
+def _only(operation: Operation, op: str, fields: tuple[str, ...]) -> None:
+    """Refuse fields that belong to another kind of operation."""
+    errors = [
+        FieldError(name, f"expected null for {op}", "unexpected_field")
+        for name in _OPERATION_FIELDS
+        if name not in fields and given_any(getattr(operation, name))
+    ]
+    if errors:
+        raise refused(errors)
