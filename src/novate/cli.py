@@ -134,7 +134,7 @@ def verify(*, settings: config.Settings) -> int:
     """Read the whole journal; exit 1 names what is damaged."""
     from novate.journal.verify import run
 
-    return run(settings)
+    return run(settings.data_dir)
 
 
 @app.command()

@@ -1,0 +1,133 @@
+"""Reads a whole journal and says whether every record is there and as it was written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from novate.journal.disk import Disk, RealDisk
+from novate.journal.interface import Position, Witness
+from novate.journal.mark import DurableMark
+from novate.journal.reading import JournalReader, segment_seqs
+from novate.journal.segments import check_witnesses
+from novate.journal.snapshots import Snapshot, SnapshotStore
+from novate.model.errors import JournalCorrupt, JournalError, SnapshotCorrupt
+
+
+class Verified(msgspec.Struct):
+    """What a whole journal holds.
+
+    Attributes:
+        segments: Number of segment files.
+        records: Number of records, one per batch.
+        commands: Number of commands.
+        command_bytes: Bytes of commands.
+        first_seq: First seq that is not pruned.
+        last: The journal's end; None where there is no journal.
+        snapshots: Seqs of the snapshots that can be believed, newest first.
+        warnings: What is not as it should be and does no harm, in words.
+    """
+
+    segments: int = 0
+    records: int = 0
+    commands: int = 0
+    command_bytes: int = 0
+    first_seq: int = 1
+    last: Position | None = None
+    snapshots: list[int] = []
+    warnings: list[str] = []
+
+
+def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verified:
+    """Check every record of a data folder's journal, and its snapshots and mark against it.
+
+    Nothing is changed, and a server may be running: what it is just writing is not counted.
+
+    Raises:
+        JournalError: The journal can't be believed; the place is named.
+    """
+    disk = disk or RealDisk()
+    found = Verified()
+    witnesses = _mark_witness(folder, disk)
+    snapshots = _snapshots(folder, disk, partition, found)
+    witnesses += [snapshot.witness() for snapshot in snapshots]
+    reader = JournalReader(folder, disk, partition)
+    end = reader.end()
+    if end is None:
+        check_witnesses(_nothing(), witnesses)
+        return found
+    if end.torn:
+        found.warnings.append(f"an unfinished write stands behind the last record: {end.torn}")
+    found.segments = len(segment_seqs(folder, disk))
+    found.first_seq = reader.first_seq()
+    hashes = {snapshot.seq: snapshot.record_hash for snapshot in snapshots}
+    for record in reader.read(found.first_seq, bound=end.bound()):
+        batch = record.batch
+        found.records += 1
+        found.commands += batch.count
+        found.command_bytes += len(batch.commands)
+        if hashes.get(batch.last_seq, record.record_hash) != record.record_hash:
+            raise JournalCorrupt(
+                "the snapshot of this seq was taken of another record",
+                record.segment,
+                record.offset,
+                batch.last_seq,
+            )
+    check_witnesses(end.position, witnesses, end.torn)
+    found.last = end.position
+    return found
+
+
+def _nothing() -> Position:
+    return Position(0, 0, bytes(32), bytes(32), "", 0, 0, 0)
+
+
+def _mark_witness(folder: Path, disk: Disk) -> list[Witness]:
+    try:
+        mark = DurableMark(folder, disk)
+    except FileNotFoundError:
+        return []
+    witness = mark.load().witness()
+    mark.close()
+    return [witness]
+
+
+def _snapshots(folder: Path, disk: Disk, partition: int, found: Verified) -> list[Snapshot]:
+    """The snapshots that can be believed, without their dumps; the others become warnings."""
+    store = SnapshotStore(folder, disk, partition=partition)
+    good: list[Snapshot] = []
+    for seq in store.seqs():
+        try:
+            good.append(msgspec.structs.replace(store.load(seq), dump=b""))
+        except (SnapshotCorrupt, OSError) as fault:
+            found.warnings.append(f"a snapshot can't be believed: {fault}")
+    found.snapshots = [snapshot.seq for snapshot in good]
+    return good
+
+
+def run(folder: Path, disk: Disk | None = None, partition: int = 0) -> int:
+    """Verify and print what was found; the exit code: 0 = whole, 1 = not."""
+    try:
+        found = verify(folder, disk, partition)
+    except JournalError as fault:
+        print(f"journal: FAILED: {fault}", file=sys.stderr)
+        return 1
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if found.last is None:
+        print(f"journal: FAILED: there is none in {folder}", file=sys.stderr)
+        return 1
+    print(
+        f"journal: whole, {found.segments} segments, {found.records} records, "
+        f"{found.commands} commands ({found.command_bytes} bytes), "
+        f"seq {found.first_seq} to {found.last.seq}"
+    )
+    print(f"record hash: {found.last.record_hash.hex()}")
+    print(f"snapshots: {len(found.snapshots)} whole" + _seqs(found.snapshots))
+    return 0
+
+
+def _seqs(seqs: list[int]) -> str:
+    return ", at seq " + ", ".join(map(str, seqs)) if seqs else ""
