@@ -81,9 +81,14 @@ def serve(host: str, port: int) -> None:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve the echo as a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
-    arguments = parser.parse_args()
-    serve(arguments.host, arguments.port)
+    chosen = parser.parse_args()
+    serve(chosen.host, chosen.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The rows of the table of figures, in its order; one module each."""
+
+from bench.row import Row
+from bench.rows import (
+    batches,
+    engine_alone,
+    memory,
+    open_loop,
+    orderbook_reads,
+    post_orders,
+    restart,
+    subscribers,
+    ws_orders,
+)
+
+ROWS: tuple[Row, ...] = (
+    engine_alone.ROW,
+    post_orders.ROW,
+    open_loop.ROW,
+    ws_orders.ROW,
+    batches.ROW,
+    orderbook_reads.ROW,
+    restart.ROW,
+    subscribers.ROW,
+    memory.ROW,
+)

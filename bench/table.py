@@ -1,0 +1,68 @@
+"""Writes the last whole run's figures into the documents, so that no number is typed by hand.
+
+    python -m bench.table            writes README.md and docs/load-report.md
+    python -m bench.table --check    exit 1 if they are not what the results say
+The text between `<!-- figures -->` and `<!-- /figures -->` is replaced, and likewise `machine`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+from bench.machine import ROOT
+
+LATEST = ROOT / "bench" / "results" / "latest.json"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "load-report.md")
+
+
+def main() -> int:
+    """Write the documents, or check them; exit code 1 where one differs."""
+    results = json.loads(LATEST.read_text())
+    stale = []
+    for document in DOCUMENTS:
+        text = document.read_text()
+        made = fill(text, results)
+        if made != text:
+            stale.append(document.name)
+            if "--check" not in sys.argv:
+                document.write_text(made)
+    print(f"{'stale' if '--check' in sys.argv else 'written'}: {', '.join(stale) or 'nothing'}")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+def fill(text: str, results: dict[str, Any]) -> str:
+    """The document with its marked parts made from these results."""
+    parts = {"figures": figures_table(results), "machine": machine_lines(results)}
+    for name, body in parts.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = pattern.sub(lambda found, body=body: f"{found[1]}{body}{found[2]}", text)
+    return text
+
+
+def figures_table(results: dict[str, Any]) -> str:
+    """A Markdown table: what, the target, the figure, whether it is met."""
+    lines = ["| what | target | measured | |", "|---|---|---|---|"]
+    for row in results["rows"].values():
+        said = row.get("said", "failed to run")
+        met = "met" if row["met"] else "not met"
+        lines.append(f"| {row['title']} | {row['target']} | {said} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+def machine_lines(results: dict[str, Any]) -> str:
+    """One paragraph: the machine, the versions, the commit and when."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores (shared with the load generator), "
+        f"{machine['memory_gib']:g} GiB, {machine['file_system']}, {machine['system']}, "
+        f"Python {machine['python']}; {versions}. Commit `{machine['commit']}`, "
+        f"{results['began']}; load average before it {machine['load_before'][0]:g}.\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
