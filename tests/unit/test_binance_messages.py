@@ -93,6 +93,25 @@ def test_what_is_off_the_grid_is_refused(text):
         ETH.ticks(text)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "lots"), [("2292.22972000", 22922297), ("0.00005", 1), ("0.00000000", 0)]
+)
+def test_a_quantity_finer_than_the_lot_is_cut_but_never_to_nothing(quantity, lots):
+    assert ETH.lots_within(quantity) == lots
+
+
+@pytest.mark.parametrize("quantity", ["-1", "NaN", "x", ""])
+def test_what_is_no_quantity_is_refused(quantity):
+    with pytest.raises(FeedError, match="expected a quantity"):
+        ETH.lots_within(quantity)
+
+
+def test_a_grid_holds_a_coarser_one():
+    assert Grid(Decimal("0.01"), Decimal("0.00000001")).holds(ETH)
+    assert ETH.holds(ETH)
+    assert not Grid(Decimal("0.1"), Decimal("0.0001")).holds(ETH)
+
+
 def test_ticks_and_lots_go_out_as_plain_decimals():
     assert ETH.price(268380) == "2683.80"
     assert ETH.quantity(1) == "0.0001"

@@ -110,6 +110,14 @@ def test_a_crossed_diff_is_not_played_and_a_new_snapshot_mends_the_book():
     assert (exchange.levels(Side.BUY), exchange.levels(Side.SELL)) == ({101: 1}, {102: 2})
 
 
+def test_levels_between_two_ticks_are_left_out_and_counted():
+    exchange = FakeExchange()
+    player = new_player(exchange)
+    play(player, SNAPSHOT, DepthDiff(11, 11, [("98.5", "1"), ("98", "2.5")], []))
+    assert exchange.levels(Side.BUY) == {100: 5, 99: 7, 98: 2}
+    assert player.tally.levels_left_out == 1
+
+
 def test_reconciling_asks_the_exchange_before_the_next_step():
     exchange = FakeExchange()
     player = new_player(exchange)

@@ -74,6 +74,7 @@ class Summary(msgspec.Struct, kw_only=True):
     trades_left_out: int
     gaps: int
     stale_diffs: int
+    levels_left_out: int
     broken_books: int
     last_update_id: int
     best_bid: Decimal | None
@@ -157,6 +158,11 @@ async def execute(options: Options) -> Summary:
         venue = await _venue_instrument(options, rest)
         name = options.instrument
         grid = await ensure_instrument(http, name, venue.base, venue.quote, venue.grid)
+        if not grid.holds(venue.grid):
+            raise FeedError(
+                f"expected {name} here to hold tick {venue.grid.tick:f} and lot "
+                f"{venue.grid.lot:f}, found {grid.tick:f} and {grid.lot:f}"
+            )
         entry = HttpOrderEntry(http, name, grid, _backoff())
         mirror = Mirror(MIRROR_ID, f"mirror-{options.run}-")
         player = Player(

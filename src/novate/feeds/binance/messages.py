@@ -125,6 +125,24 @@ class Grid(msgspec.Struct, frozen=True):
         """A quantity in lots; FeedError if it is not a whole number of them."""
         return _whole(quantity, self.lot, "lot")
 
+    def lots_within(self, quantity: str) -> int:
+        """The whole lots in a quantity; one, if it is less than that but not nothing.
+
+        Venues coarsen their lots; what was resting before stays in the book with its odd rest.
+        """
+        try:
+            amount = Decimal(quantity)
+            lots = int(amount // self.lot)
+        except (InvalidOperation, ValueError, OverflowError):
+            lots = -1
+        if lots < 0:
+            raise FeedError(f"expected a quantity, found {quantity[:60]!r}")
+        return lots or int(amount > 0)
+
+    def holds(self, other: Grid) -> bool:
+        """Every price and quantity of the other grid lies on this one."""
+        return other.tick % self.tick == 0 and other.lot % self.lot == 0
+
     def price(self, ticks: int) -> str:
         """Ticks as plain decimal text."""
         return format(ticks * self.tick, "f")

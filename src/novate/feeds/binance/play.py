@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from novate.feeds import FeedError
 from novate.feeds.binance.depth import DepthSequence, Step
 from novate.feeds.binance.messages import (
     BookTicker,
@@ -37,6 +38,7 @@ class Tally(msgspec.Struct):
         market_orders: Of the commands, the venue's trades as takers.
         unfilled: Market orders that found less than they asked for.
         trades_left_out: Trades of the venue from before the book was known.
+        levels_left_out: Levels whose price is between two ticks.
         broken_books: Times the venue's book was crossed or too deep.
         compared, differing: Tops of book compared with bookTicker's, and those that differ.
     """
@@ -50,6 +52,7 @@ class Tally(msgspec.Struct):
     trades: int = 0
     rejected: int = 0
     trades_left_out: int = 0
+    levels_left_out: int = 0
     broken_books: int = 0
     compared: int = 0
     differing: int = 0
@@ -125,7 +128,7 @@ class Player:
             return
         side = Side.SELL if trade.buyer_is_maker else Side.BUY
         order_id = f"{self._id_prefix}{trade.trade_id}"
-        lots = self._grid.lots(trade.quantity)
+        lots = self._grid.lots_within(trade.quantity)
         self._takers.append(Operation(Kind.PLACE, order_id, self._taker_id, side, 0, lots))
         if len(self._takers) >= BATCH_MAX:
             await self.flush()
@@ -157,11 +160,18 @@ class Player:
         return self._mirror.set_levels(bids, asks)
 
     def _levels(self, levels: list[Level]) -> Levels:
-        ticks, lots = self._grid.ticks, self._grid.lots
-        return [(ticks(price), lots(quantity)) for price, quantity in levels]
+        ticks, lots = self._grid.ticks, self._grid.lots_within
+        placed = []
+        for price, quantity in levels:
+            try:
+                placed.append((ticks(price), lots(quantity)))
+            except FeedError:
+                # From before the venue coarsened its tick: there is no such price here.
+                self.tally.levels_left_out += 1
+        return placed
 
     def _told_top(self, ticker: BookTicker) -> TopOfBook:
-        ticks, lots = self._grid.ticks, self._grid.lots
+        ticks, lots = self._grid.ticks, self._grid.lots_within
         return TopOfBook(
             ticks(ticker.bid),
             lots(ticker.bid_quantity),

@@ -1,0 +1,283 @@
+"""A real market through the running exchange: from a capture and from a stream that plays it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from novate.engine import Engine
+from novate.journal.disk import RealDisk
+from novate.journal.reading import JournalReader
+from novate.model.events import EventKind
+from tests.conftest import ROOT, Server, wait_until_async
+from tests.integration.binance_venue import Venue, capture_messages
+
+CAPTURES = ROOT.parent / "shared" / "data" / "binance"
+FILES = [CAPTURES / "ethusdt_20240808.gz", CAPTURES / "ethusdt_20240809.gz"]
+INSTRUMENT = "ETH-USDT"
+COMPARED_MIN = 1_000
+MESSAGES = 4_000
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _captures() -> None:
+    if not all(path.exists() for path in FILES):
+        missing = f"no captures at {CAPTURES}: the market's data is not part of this project"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
+def feed_command(server: Server, *arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "novate", "feed", "binance", "--instrument", INSTRUMENT]
+    return [*command, "--url", server.url, "--json", *arguments]
+
+
+def play_files(server: Server, *arguments: str) -> dict[str, int | float]:
+    """Play both captures as one stream; the summary."""
+    files = [each for path in FILES for each in ("--file", str(path))]
+    command = feed_command(server, *files, "--speed", "max", *arguments)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    assert run.returncode == 0, run.stderr[-4000:] + run.stdout
+    return dict(json.loads(run.stdout))
+
+
+def novate(server: Server, verb: str) -> str:
+    command = [sys.executable, "-m", "novate", verb, "--data-dir", str(server.data_dir)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr[-4000:]
+    return run.stdout
+
+
+def check_conservation(data_dir: Path) -> int:
+    """Replay the journal: bought = sold, entered = filled + open + ended; the number of trades."""
+    engine = Engine()
+    tables = []
+    for record in JournalReader(data_dir, RealDisk()).read(1):
+        batch = record.batch
+        tables.append(engine.apply(batch.commands, batch.first_seq, batch.timestamp_ns))
+    engine.check_invariants()
+    events = np.concatenate(tables)
+    trades = events[events["kind"] == EventKind.TRADE]
+    orders = events[events["kind"] == EventKind.ORDER_ACCEPTED]
+    totals = dict(zip(orders["order"].tolist(), orders["quantity_lots"].tolist(), strict=True))
+    amended = events[events["kind"] == EventKind.ORDER_AMENDED]
+    totals |= dict(zip(amended["order"].tolist(), amended["quantity_lots"].tolist(), strict=True))
+    filled = dict.fromkeys(totals, 0)
+    for name in ("order", "taker"):
+        for order, lots in zip(
+            trades[name].tolist(), trades["quantity_lots"].tolist(), strict=True
+        ):
+            filled[order] += lots
+    ended = events[events["kind"] == EventKind.ORDER_ENDED]
+    unfilled = dict(zip(ended["order"].tolist(), ended["quantity_lots"].tolist(), strict=True))
+    assert all(filled[order] <= total for order, total in totals.items())
+    assert all(filled[order] + rest == totals[order] for order, rest in unfilled.items())
+    still_open = sum(
+        total - filled[order] for order, total in totals.items() if order not in unfilled
+    )
+    bids, asks = engine.depth(engine.instrument_index(INSTRUMENT), 1_000_000)
+    assert int(bids["quantity_lots"].sum() + asks["quantity_lots"].sum()) == still_open
+    return len(trades)
+
+
+def test_the_book_alone_has_the_venues_best_prices_at_every_shared_update(server: Server) -> None:
+    summary = play_files(server, "--book-only", "--compare")
+    print(f"\nbook only: {summary}")
+    assert summary["compared"] > COMPARED_MIN
+    assert summary["differing"] == 0
+    assert (summary["trades"], summary["rejected"], summary["gaps"]) == (0, 0, 0)
+
+
+def test_the_market_with_its_trades_keeps_every_law_and_counts_the_same_twice(make_server) -> None:
+    summaries = []
+    for arguments in (("--compare",), ()):
+        server = make_server().start()
+        summary = play_files(server, *arguments)
+        print(f"\nwith trades: {summary}")
+        assert summary["best_bid"] < summary["best_ask"]
+        if arguments:
+            assert summary["compared"] > COMPARED_MIN
+            assert summary["differing"] == 0
+        assert server.stop() == 0
+        summary.pop("compared")
+        summaries.append(summary)
+    assert summaries[0] == summaries[1]
+    assert "journal: whole" in novate(server, "verify")
+    assert "state " in novate(server, "replay")
+    assert check_conservation(server.data_dir) == summaries[0]["trades"] > 10_000
+
+
+# --- the live stream ------------------------------------------------------------------------------
+
+
+class Feed:
+    """`novate feed binance` in its own process, on a venue's stream."""
+
+    def __init__(self, server: Server, venue: Venue, log: Path, *arguments: str) -> None:
+        self._log = log
+        addresses = [
+            "--stream-url",
+            f"ws://{venue.address}",
+            "--rest-url",
+            f"http://{venue.address}",
+        ]
+        command = feed_command(server, *addresses, *arguments)
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+    def is_up(self) -> bool:
+        assert self._process.poll() is None, self.log()
+        return True
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")[-4000:]
+
+    async def stop(self) -> dict[str, int | float]:
+        """Ask it to stop; its summary."""
+        self._process.send_signal(signal.SIGTERM)
+        output, _ = await asyncio.to_thread(self._process.communicate, timeout=20)
+        assert self._process.returncode == 0, self.log()
+        return dict(json.loads(output))
+
+
+async def book_here(http: httpx.AsyncClient) -> tuple[dict[float, float], dict[float, float]]:
+    """Our book: bids and asks, price to quantity; up to a thousand levels each."""
+    reply = await http.get("/orderbook", params={"instrument": INSTRUMENT, "levels": 1000})
+    if reply.status_code != 200:
+        return {}, {}
+    sides = (reply.json()["bids"], reply.json()["asks"])
+    bids, asks = ({level["price"]: level["quantity"] for level in side} for side in sides)
+    return bids, asks
+
+
+def best_levels(levels: dict[float, float], highest_first: bool) -> dict[float, float]:
+    best = sorted(levels, reverse=highest_first)[:1000]
+    return {price: levels[price] for price in best}
+
+
+async def same_book(http: httpx.AsyncClient, venue: Venue, feed: Feed) -> None:
+    """Wait until our book is the venue's, level by level."""
+    bids, asks = venue.levels()
+    expected = (best_levels(bids, True), best_levels(asks, False))
+    here: list[object] = []
+
+    def equal() -> bool:
+        return feed.is_up() and bool(here) and here[-1] == expected
+
+    async def poll() -> None:
+        while not equal():
+            here[:] = [await book_here(http)]
+
+    try:
+        async with asyncio.timeout(20):
+            await poll()
+    except TimeoutError:
+        raise AssertionError(f"the books differ: {feed.log()}") from None
+
+
+@pytest.mark.parametrize("book_only", [True, False])
+def test_the_stream_survives_a_cut_and_a_gap_and_ends_with_the_right_book(
+    server: Server, tmp_path: Path, book_only: bool
+) -> None:
+    messages = list(capture_messages(FILES[0], MESSAGES))
+    last_diff = max(n for n, each in enumerate(messages) if "@depth" in each.get("stream", ""))
+    messages = messages[: last_diff + 1]
+    diffs = [n for n, each in enumerate(messages) if "@depth" in each.get("stream", "")]
+    snapshot_at = next(n for n, each in enumerate(messages) if "lastUpdateId" in each)
+    swallowed = set(diffs[len(diffs) // 2 : len(diffs) // 2 + 3])
+    cut_at = diffs[len(diffs) // 4]
+
+    async def run() -> dict[str, int | float]:
+        async with Venue() as venue, httpx.AsyncClient(base_url=server.url) as http:
+            venue.refuse_snapshots = 1
+            for message in messages[: snapshot_at + 1]:
+                venue.happen(message)
+            arguments = ["--book-only"] if book_only else []
+            with Feed(server, venue, tmp_path / "feed.log", *arguments) as feed:
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+                for number, message in enumerate(messages[snapshot_at + 1 :], snapshot_at + 1):
+                    if number == cut_at:
+                        await wait_until_async(lambda: venue.snapshots_served > 0, 20)
+                        venue.cut()
+                        for missed in messages[number : number + 200]:
+                            venue.happen(missed)
+                        await wait_until_async(lambda: venue.connections == 2, 20)
+                    if number in swallowed:
+                        venue.happen(message)
+                    elif not cut_at <= number < cut_at + 200:
+                        await venue.tell(message)
+                await same_book(http, venue, feed)
+                assert venue.connections == 2
+                summary = await feed.stop()
+                assert await book_here(http) == ({}, {})  # withdrawn: nobody keeps it up to date
+                return summary
+
+    summary = asyncio.run(run())
+    assert summary["gaps"] >= 1
+    assert summary["rejected"] == 0
+    assert (summary["market_orders"] == 0) is book_only
+
+
+def test_what_a_user_takes_is_back_with_the_next_diff(server: Server, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Venue() as venue, httpx.AsyncClient(base_url=server.url) as http:
+            venue.bids |= {"2683.80": "3.0", "2683.70": "1.5"}
+            venue.asks |= {"2683.90": "2.0", "2684.00": "4.0"}
+            with Feed(server, venue, tmp_path / "feed.log") as feed:
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+                await venue.diff({}, {"2684.10": "1.0"})
+                await same_book(http, venue, feed)
+                order = {"client_id": "user", "instrument": INSTRUMENT, "side": "buy"}
+                order |= {"type": "market", "quantity": 2.5}
+                reply = await http.post("/orders", json=order)
+                assert reply.status_code == 201
+                assert [each["price"] for each in reply.json()["trades"]] == [2683.9, 2684]
+                assert (await book_here(http))[1] == {2684.0: 3.5, 2684.1: 1.0}
+                # The next diffs name other levels; what was taken comes back all the same.
+                await venue.diff({"2683.60": "1.0"}, {})
+                await venue.diff({"2683.60": "2.0"}, {})
+                await same_book(http, venue, feed)
+
+    asyncio.run(run())
+
+
+def test_a_users_order_trades_when_the_market_comes_to_it(server: Server, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Venue() as venue, httpx.AsyncClient(base_url=server.url) as http:
+            venue.bids |= {"2683.80": "3.0"}
+            venue.asks |= {"2683.90": "2.0"}
+            with Feed(server, venue, tmp_path / "feed.log") as feed:
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+                await venue.diff({}, {"2684.10": "1.0"})
+                await same_book(http, venue, feed)
+                order = {"client_id": "user", "instrument": INSTRUMENT, "side": "buy"}
+                order |= {"type": "limit", "price": 2683.85, "quantity": 1, "order_id": "user-1"}
+                assert (await http.post("/orders", json=order)).status_code == 201
+                await venue.diff({"2683.80": "0", "2683.70": "1.0"}, {"2683.80": "5.0"})
+                async with asyncio.timeout(20):
+                    while (await http.get("/orders/user-1")).json()["status"] != "filled":
+                        assert feed.is_up()
+                filled = (await http.get("/orders/user-1")).json()
+                assert filled["average_price"] == 2683.85
+
+    asyncio.run(run())
