@@ -45,7 +45,9 @@ ConfigOption = Annotated[
     typer.Option("--config", help="TOML file of settings; a flag or a variable goes before it."),
 ]
 LOG_SETTINGS = ("log_level", "log_format")
-STORE_SETTINGS = ("data_dir", *LOG_SETTINGS)
+STORE_SETTINGS = ("data_dir", "partition", *LOG_SETTINGS)
+# For a verb whose module reads its own arguments, --help among them.
+OWN_COMMAND_LINE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def settings_flags(*names: str) -> Callable[[Verb], Callable[..., None]]:
@@ -120,12 +122,15 @@ def follow(
     parent_pid: Annotated[
         int, typer.Option(help="Process whose death ends this one; 0 = nobody's.", min=0)
     ] = 0,
+    once: Annotated[
+        bool, typer.Option("--once", help="Read to the end, print the state's hash and exit.")
+    ] = False,
     settings: config.Settings,
 ) -> int:
     """Follow a journal and take snapshots (a child of serve)."""
     from novate.follower import run
 
-    return run(settings, parent_pid)
+    return run(settings, parent_pid, once)
 
 
 @app.command()
@@ -134,7 +139,7 @@ def verify(*, settings: config.Settings) -> int:
     """Read the whole journal; exit 1 names what is damaged."""
     from novate.journal.verify import run
 
-    return run(settings.data_dir)
+    return run(settings.data_dir, partition=settings.partition)
 
 
 @app.command()
@@ -183,13 +188,7 @@ def match(
     raise typer.Exit(run(file, bbo))
 
 
-@feed.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-)
+@feed.command(context_settings=OWN_COMMAND_LINE, add_help_option=False)
 def binance(context: typer.Context) -> None:
     """Mirror a Binance spot market's book and trades as orders here."""
     from novate.feeds.binance.cli import main as run
@@ -197,10 +196,7 @@ def binance(context: typer.Context) -> None:
     raise typer.Exit(run(context.args))
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,  # its own command line knows more
-)
+@app.command(context_settings=OWN_COMMAND_LINE, add_help_option=False)
 def loadtest(context: typer.Context) -> None:
     """Load an exchange here with orders and report latencies."""
     from novate.loadtest import main as run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_record_tells_where_it_stands(tmp_path: Path) -> None:
     records = list(journal.read(1))
     assert records[-1].position() == journal.last()
     assert records[0].offset == SEGMENT_HEADER_BYTES
-    for before, record in zip(records, records[1:], strict=False):
+    for before, record in itertools.pairwise(records):
         if before.segment == record.segment:
             assert before.end_offset == record.offset
         assert record.offset % 8 == 0
@@ -213,7 +214,7 @@ def test_outcomes_stand_in_the_record_behind(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     appended = fill(journal, 300)
     assert len(segments_in(tmp_path)) > 3
-    for batch, behind in zip(appended, appended[1:], strict=False):
+    for batch, behind in itertools.pairwise(appended):
         assert journal.outcomes_of(batch.first_seq) == behind.outcomes
         assert journal.outcomes_of(batch.last_seq) == behind.outcomes
     newest = journal.last().seq

@@ -110,7 +110,7 @@ class ReplayDiverged(NovateError):
         self.seq = seq
 
 
-class InvariantViolated(Exception):  # noqa: N818 - the statement that does not hold
+class InvariantViolated(Exception):
     """Something that can't be, is. The exchange stops before it publishes.
 
     Attributes:
