@@ -1,6 +1,5 @@
 """Law 1 on a disk that forgets: what was acknowledged is there, in order, once, after any crash."""
 
-import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,9 @@ from novate.journal.interface import Appended, Batch, Position
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.testing.disk import ForgetfulDisk, PowerLoss
+from tests.conftest import scaled
 
-SEEDS = 1000 if os.environ.get("NOVATE_SOAK") == "1" else 100
+SEEDS = scaled(1000)
 FOLDER = Path("/novate")
 LIVES = 6
 SEGMENT_BYTES = 16 << 10
@@ -53,6 +53,10 @@ class Life:
         self.disk, self.auditor, self.chance, self.relaxed = disk, auditor, chance, relaxed
         self.store = SnapshotStore(FOLDER, disk, keep=2)
         self.start: Position | None = None
+
+    def recover_and_live(self, steps: int) -> None:
+        self.recover()
+        self.live(steps)
 
     def recover(self) -> None:
         snapshot, _ = self.store.latest()
@@ -149,14 +153,10 @@ def live_and_crash(seed: int, relaxed: bool) -> Auditor:
     for _ in range(LIVES):
         crash_at = chance.choice((chance.randint(1, 12), chance.randint(1, 300)))
         disk.start_again(crash_at, power_lost=chance.random() < 0.7)
-        life = Life(disk, auditor, chance, relaxed)
         with pytest.raises(PowerLoss):
-            life.recover()
-            life.live(400)
+            Life(disk, auditor, chance, relaxed).recover_and_live(400)
     disk.start_again()
-    life = Life(disk, auditor, chance, relaxed)
-    life.recover()
-    life.live(20)
+    Life(disk, auditor, chance, relaxed).recover_and_live(20)
     return auditor
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from novate.journal.disk import Disk, Mapping
+from novate.journal.disk import Disk, Mapping, write_all
 from novate.journal.interface import NO_HASH, Position, Witness
 
 MARK_FILE = "durable"
@@ -84,7 +84,7 @@ class DurableMark:
         disk.make_dir(folder)
         made = path.with_suffix(".made")
         file = disk.open(made, create=True)
-        file.pwrite(MAGIC.ljust(MARK_BYTES, b"\0"), 0)
+        write_all(file, MAGIC.ljust(MARK_BYTES, b"\0"), 0)
         file.fdatasync()
         file.close()
         disk.rename(made, path)

@@ -90,8 +90,11 @@ class SegmentJournal:
         self._reader = JournalReader(folder, self.disk, partition)
         self._finder = OutcomeFinder(folder, self.disk, partition)
         self._next = NextSegment(folder, self.disk, self.segment_bytes)
-        self.disk.make_dir(folder / JOURNAL_FOLDER)
-        self._mark = DurableMark(folder, self.disk, write=True)
+        try:
+            self.disk.make_dir(folder / JOURNAL_FOLDER)
+            self._mark = DurableMark(folder, self.disk, write=True)
+        except OSError as fault:
+            raise JournalFull(f"the data folder can't be made ready: {fault}") from fault
         if self._mark.unreadable:
             self.warnings.append("the durable mark can't be read: it is made anew")
         try:
