@@ -50,7 +50,7 @@ def wait_until(holds: Callable[[], Any], seconds: float = 10.0, what: str = "the
     while not (found := holds()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {seconds:g} s")
-        time.sleep(0.005)  # here and below alone: a test waits by these functions
+        time.sleep(0.002)  # here and below alone: a test waits by these functions
     return found
 
 
@@ -62,7 +62,7 @@ async def wait_until_async(
     while not (found := holds()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {seconds:g} s")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.001)
     return found
 
 

@@ -20,6 +20,7 @@ from novate.outcomes import OutcomeStore, pack_outcomes, unpack_outcomes
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.testing.clock import ManualClock
 from novate.testing.journal import MemoryJournal
+from tests.conftest import wait_until_async
 
 PATIENCE_SECONDS = 10.0
 COMMAND_BYTES = 8
@@ -90,9 +91,7 @@ class Rig:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for a condition, looking again whenever the loop has turned."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not holds():  # noqa: ASYNC110 - the conditions are plain attributes
-                await asyncio.sleep(0.001)
+        await wait_until_async(holds, PATIENCE_SECONDS)
 
     async def answered(self, count: int) -> None:
         await self.until(lambda: len(self.answers) >= count)
