@@ -41,9 +41,10 @@ def fill(journal: SegmentJournal, batches: int, count: int = 3) -> list[Batch]:
     for _ in range(batches):
         seq = journal.last().seq
         batch = batch_of(seq + 1, count)
-        assert journal.append(seq, journal.epoch, batch) is Appended.DURABLE
+        assert journal.append(seq, journal.epoch, batch, sync=False) is Appended.WRITTEN
         journal.prepare()
         appended.append(batch)
+    journal.sync()
     return appended
 
 
@@ -288,7 +289,8 @@ def test_a_segment_that_has_only_its_header_is_the_end(tmp_path: Path) -> None:
 
 def test_the_mark_outlives_a_half_written_slot(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
-    fill(journal, 10)
+    fill(journal, 9)
+    fill(journal, 1)
     journal.close()
     path = tmp_path / MARK_FILE
     image = bytearray(path.read_bytes())

@@ -1,13 +1,14 @@
 """Finding the record of a seq without reading the journal from its head.
 
 For each segment that was asked about there is a sparse index: the seq and offset of a record every
-64 KiB. It is made when first needed, from the record headers alone, and grows with the segment.
+16 KiB. It is made when first needed, from the record headers alone, and grows with the segment.
 """
 
 from __future__ import annotations
 
 import threading
 import zlib
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ from novate.journal.layout import (
 )
 from novate.journal.reading import Bound, Segment, segment_seqs
 
-STEP_BYTES = 1 << 16
-INDEXES_MAX = 256
+STEP_BYTES = 1 << 14
+WALK_BYTES = 1 << 18
+INDEXES_MAX = 64
+SEGMENTS_OPEN_MAX = 8
 
 
 class SegmentIndex:
@@ -33,14 +36,14 @@ class SegmentIndex:
     __slots__ = ("next_offset", "next_seq", "offsets", "seqs")
 
     def __init__(self, first_seq: int) -> None:
-        self.seqs = [first_seq]
-        self.offsets = [SEGMENT_HEADER_BYTES]
+        self.seqs = array("Q", [first_seq])
+        self.offsets = array("Q", [SEGMENT_HEADER_BYTES])
         self.next_seq = first_seq
         self.next_offset = SEGMENT_HEADER_BYTES
 
     def extend(self, segment: Segment, limit: int) -> None:
         """Walk on to `limit`, the byte offset of the last durable record's end."""
-        for offset, fields in headers(segment, self.next_offset, self.next_seq, limit):
+        for offset, fields in headers(segment, self.next_offset, self.next_seq, limit, WALK_BYTES):
             if offset - self.offsets[-1] >= STEP_BYTES:
                 self.seqs.append(fields[3])
                 self.offsets.append(offset)
@@ -53,11 +56,13 @@ class SegmentIndex:
         return self.offsets[at], self.seqs[at]
 
 
-def headers(segment: Segment, offset: int, seq: int, limit: int) -> Iterator[tuple[int, Fields]]:
+def headers(
+    segment: Segment, offset: int, seq: int, limit: int, step: int = STEP_BYTES
+) -> Iterator[tuple[int, Fields]]:
     """Offset and fields of each record from `offset` on; the payloads are not checked."""
     mark = segment.header.mark
     while limit - offset >= RECORD_HEADER_BYTES:
-        chunk = segment.file.pread(min(STEP_BYTES, limit - offset), offset)
+        chunk = segment.file.pread(min(step, limit - offset), offset)
         at = 0
         while at + RECORD_HEADER_BYTES <= len(chunk):
             fields: Fields = RECORD_HEADER.unpack_from(chunk, at)
@@ -89,6 +94,7 @@ class OutcomeFinder:
         self._lock = threading.Lock()
         self._seqs: list[int] = []
         self._indexes: OrderedDict[int, SegmentIndex] = OrderedDict()
+        self._open: OrderedDict[int, Segment] = OrderedDict()
 
     def outcomes_of(self, seq: int, bound: Bound) -> bytes | None:
         """The blob in the record behind the one that holds `seq`, read no further than `bound`.
@@ -107,9 +113,11 @@ class OutcomeFinder:
             return self._outcomes(*behind)
 
     def forget(self) -> None:
-        """Segments were removed: look again which there are."""
+        """Let go of every file, and look again which segments there are."""
         with self._lock:
             self._seqs = []
+            while self._open:
+                self._open.popitem()[1].close()
 
     def _find(self, seq: int, bound: Bound) -> tuple[int, int, Fields] | None:
         """First seq of the segment, offset and fields of the record that holds `seq`."""
@@ -122,16 +130,23 @@ class OutcomeFinder:
             return None
         first_seq = self._seqs[at]
         try:
-            segment = Segment(self._folder, self._disk, first_seq, self._partition)
+            segment = self._segment(first_seq)
         except FileNotFoundError:
             self._seqs = []
             return None
-        try:
-            last = first_seq == bound.segment_seq
-            limit = bound.end_offset if last else segment.file.size()
-            return self._find_in(segment, seq, limit)
-        finally:
-            segment.close()
+        last = first_seq == bound.segment_seq
+        limit = bound.end_offset if last else segment.file.size()
+        return self._find_in(segment, seq, limit)
+
+    def _segment(self, first_seq: int) -> Segment:
+        segment = self._open.get(first_seq)
+        if segment is None:
+            segment = Segment(self._folder, self._disk, first_seq, self._partition)
+            self._open[first_seq] = segment
+            if len(self._open) > SEGMENTS_OPEN_MAX:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(first_seq)
+        return segment
 
     def _find_in(self, segment: Segment, seq: int, limit: int) -> tuple[int, int, Fields] | None:
         first_seq = segment.header.first_seq
@@ -151,11 +166,8 @@ class OutcomeFinder:
         return index
 
     def _outcomes(self, first_seq: int, offset: int, fields: Fields) -> bytes:
-        segment = Segment(self._folder, self._disk, first_seq, self._partition)
-        try:
-            image = segment.file.pread(fields[1], offset)
-        finally:
-            segment.close()
+        segment = self._segment(first_seq)
+        image = segment.file.pread(fields[1], offset)
         if len(image) < fields[1] or zlib.crc32(memoryview(image)[4:]) != fields[0]:
             raise segment.corrupt("a record fails its checksum", offset, fields[3])
         begin = RECORD_HEADER_BYTES + fields[10]

@@ -399,6 +399,7 @@ class SegmentJournal:
         """See `Journal`."""
         self._mark.close()
         self._next.close()
+        self._finder.forget()
         if self._file is not None:
             self._file.close()
             self._file = None
