@@ -1,7 +1,7 @@
 """The fast lane: hot calls are answered in the protocol itself, with no task and no ASGI.
 
 `HttpProtocol` is uvicorn's own HTTP protocol. A request that `Calls.recognise` knows, whole and
-with nothing pipelined before it, goes to its handler, and the handler's reply is one write. Everything
+with nothing pipelined before it, goes to its handler, and the handler's reply is one write. All
 else goes uvicorn's way, through the application, to the same handlers: both ways answer the same
 bytes. The limits on a connection (whole requests in time, size of heads, idle time, number) are
 kept here for both ways.

@@ -1,0 +1,286 @@
+"""HTTP: the application of every call, the ordinary way behind the fast lane.
+
+Both ways reach the same handlers. Owns how a request is read and a reply is written; decides
+nothing of a market.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+
+from novate.gateway import docs, openapi
+from novate.gateway.admin import ExchangeView, MetricsView, encode, read_instrument
+from novate.gateway.calls import Calls, Handler
+from novate.gateway.fast_lane import INTERNAL_ERROR, HttpProtocol, Lane, LaneLimits
+from novate.gateway.operations import Operations, unavailable
+from novate.gateway.problems import CONTENT_TYPE, ProblemError, problem, shown
+from novate.gateway.reads import Reads, Reporter
+from novate.gateway.routes import ROUTES, Route
+from novate.model import codec
+from novate.model.errors import NotAccepting
+
+JSON: Final = b"application/json"
+METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+DISCARDED_BODY_MAX: Final = 16
+"""A body of up to so many times the limit is read to its end before it is refused, so that its
+sender gets to read why."""
+
+Endpoint = Callable[[Request], Awaitable["Reply"]]
+
+
+class Reply(Response):
+    """A reply with its headers in the order in which the fast lane writes them."""
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes | None = None,
+        more: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        if content_type is None:
+            content_type = CONTENT_TYPE if status >= 400 and codec.is_problem(body) else JSON
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            *more,
+        ]
+
+
+def reply_of(status: int, body: bytes, replayed: bool, retry_after: int | None) -> Reply:
+    """The reply that an operation's answer makes."""
+    more = [(b"idempotency-replayed", b"true")] if replayed else []
+    if status in (429, 503):
+        more.append((b"retry-after", b"%d" % (retry_after or 1)))
+    if status == 413:
+        more.append((b"connection", b"close"))
+    return Reply(status, body, more=tuple(more))
+
+
+def refusal(error: ProblemError) -> Reply:
+    """The reply that a problem makes."""
+    return reply_of(error.status, error.body(), False, error.retry_after)
+
+
+def make_calls(operations: Operations, reporter: Reporter) -> Calls:
+    """The calls that are answered by callback."""
+    return Calls(operations, Reads(reporter, operations.validator.instruments))
+
+
+def protocol_class(
+    calls: Calls, limits: LaneLimits, metrics: MetricsView, fast_lane: bool = True
+) -> type[HttpProtocol]:
+    """What uvicorn takes as `http=`; without the fast lane every request goes the ordinary way."""
+    lane = Lane(calls, limits, metrics, fast_lane)
+    return type("LaneProtocol", (HttpProtocol,), {"lane": lane})
+
+
+def make_application(exchange: ExchangeView, calls: Calls) -> Starlette:
+    """The application of every route."""
+    endpoints = Endpoints(exchange, calls)
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for route in ROUTES:
+        methods = by_path.setdefault(route.path, {})
+        methods[route.method] = endpoints.counted(route)
+        if route.method == "GET":
+            methods["HEAD"] = methods["GET"]
+    by_path["/"] = {"GET": endpoints.docs}
+    by_path["/stream"] = {"GET": endpoints.stream}
+    routes = [
+        StarletteRoute(path, _dispatcher(methods), methods=list(methods))
+        for path, methods in by_path.items()
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: endpoints.not_routed, Exception: _internal_error},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _dispatcher(methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Reply]]:
+    async def endpoint(request: Request) -> Reply:
+        return await methods[request.method](request)
+
+    return endpoint
+
+
+async def _internal_error(request: Request, error: Exception) -> Reply:
+    return Reply(500, INTERNAL_ERROR)
+
+
+_HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
+    "place_order": lambda calls, request: calls.place(),
+    "batch": lambda calls, request: calls.batch(),
+    "list_orders": lambda calls, request: calls.orders(_query(request)),
+    "mass_cancel": lambda calls, request: calls.mass_cancel(_query(request)),
+    "cancel_order": lambda calls, request: calls.cancel(request.path_params["order_id"]),
+    "delete_order": lambda calls, request: calls.cancel(request.path_params["order_id"]),
+    "amend_order": lambda calls, request: calls.amend(request.path_params["order_id"]),
+    "get_order": lambda calls, request: calls.order(request.path_params["order_id"]),
+    "get_orderbook": lambda calls, request: calls.orderbook(_query(request)),
+    "get_market_orderbook": lambda calls, request: calls.orderbook(_query(request)),
+    "list_trades": lambda calls, request: calls.trades(_query(request)),
+    "list_market_trades": lambda calls, request: calls.trades(_query(request)),
+    "list_detailed_trades": lambda calls, request: calls.trades(_query(request), detailed=True),
+    "list_instruments": lambda calls, request: calls.instruments(),
+    "get_instrument": lambda calls, request: calls.instrument(request.path_params["instrument"]),
+}
+"""The endpoints whose answer comes by callback, as in the fast lane."""
+
+
+def _query(request: Request) -> bytes:
+    return bytes(request.scope["query_string"])
+
+
+class Endpoints:
+    """The endpoint of every route."""
+
+    def __init__(self, exchange: ExchangeView, calls: Calls) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._metrics = exchange.metrics
+        self._body_bytes_max = exchange.settings.body_bytes_max
+        self._document = openapi.document()
+        self._document_bytes = encode(self._document)
+        self._page = docs.page(self._document)
+
+    def counted(self, route: Route) -> Endpoint:
+        """The endpoint of a route; its requests are counted, and its problems answered."""
+        make = _HANDLERS.get(route.endpoint)
+        perform: Endpoint = getattr(self, route.endpoint) if make is None else self._caller(make)
+        places = route.endpoint == "place_order"
+
+        async def endpoint(request: Request) -> Reply:
+            started = time.perf_counter()
+            try:
+                reply = await perform(request)
+            except ProblemError as error:
+                reply = refusal(error)
+            except NotAccepting as error:
+                reply = refusal(unavailable(error))
+            except ClientDisconnect:
+                reply = Reply(400, problem(400, "disconnected", "the client went away"))
+            self._metrics.http(route.path, reply.status_code)
+            if places:
+                self._metrics.latency(time.perf_counter() - started)
+            return reply
+
+        return endpoint
+
+    def _caller(self, make: Callable[[Calls, Request], Handler]) -> Endpoint:
+        async def perform(request: Request) -> Reply:
+            body = b"" if request.method in ("GET", "HEAD") else await self._body(request)
+            return await self._answer(make(self._calls, request), body, request)
+
+        return perform
+
+    async def _answer(self, handler: Handler, body: bytes, request: Request) -> Reply:
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def reply(
+            status: int, body: bytes, replayed: bool = False, retry_after: int | None = None
+        ) -> None:
+            if not future.done():
+                future.set_result(reply_of(status, body, replayed, retry_after))
+
+        handler(body, request.headers.get("idempotency-key"), reply)
+        return await future
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body; ProblemError 413 past the limit."""
+        most = self._body_bytes_max
+        declared = request.headers.get("content-length", "0")
+        size = int(declared) if declared.isdigit() and len(declared) < 19 else 0
+        chunks: list[bytes] = []
+        received = 0
+        if size <= most * DISCARDED_BODY_MAX:
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received <= most:
+                    chunks.append(chunk)
+                elif received > most * DISCARDED_BODY_MAX:
+                    break
+        if max(size, received) > most:
+            detail = f"expected a body of at most {most} bytes"
+            raise ProblemError(413, "body_too_large", detail)
+        return b"".join(chunks)
+
+    # --- what is not routed -----------------------------------------------------------------------
+
+    async def not_routed(self, request: Request, error: Exception) -> Reply:
+        """404 and 405 of the router."""
+        assert isinstance(error, HTTPException)
+        self._metrics.http("", error.status_code)
+        where = f"{request.method} {shown(request.url.path)}"
+        if error.status_code == 405:
+            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            body = problem(405, "method_not_allowed", f"expected one of {allowed}, found {where}")
+            return Reply(405, body, more=((b"allow", allowed.encode()),))
+        status = error.status_code
+        return Reply(status, problem(status, "not_found", f"there is no {where}; see /docs"))
+
+    async def stream(self, request: Request) -> Reply:
+        """GET /stream without an upgrade."""
+        body = problem(426, "upgrade_required", "expected a WebSocket")
+        return Reply(426, body, more=((b"upgrade", b"websocket"),))
+
+    # --- operations and documentation -------------------------------------------------------------
+
+    async def health(self, request: Request) -> Reply:
+        """GET /healthz."""
+        status, body = self._exchange.health()
+        return reply_of(status, encode(body), False, None)
+
+    async def readiness(self, request: Request) -> Reply:
+        """GET /readyz."""
+        status, body = self._exchange.readiness()
+        return reply_of(status, encode(body), False, None)
+
+    async def metrics(self, request: Request) -> Reply:
+        """GET /metrics."""
+        return Reply(200, self._metrics.render(), METRICS_TYPE)
+
+    async def status(self, request: Request) -> Reply:
+        """GET /admin/status."""
+        return Reply(200, encode(self._exchange.status()))
+
+    async def take_snapshot(self, request: Request) -> Reply:
+        """POST /admin/snapshot."""
+        return Reply(201, encode(await self._exchange.take_snapshot()))
+
+    take_market_snapshot = take_snapshot
+
+    async def list_snapshots(self, request: Request) -> Reply:
+        """GET /admin/snapshots."""
+        listed = self._exchange.snapshots()
+        return Reply(200, encode({"count": len(listed), "snapshots": listed}))
+
+    async def create_instrument(self, request: Request) -> Reply:
+        """POST /admin/instruments."""
+        operations = self._exchange.operations
+        wanted = read_instrument(await self._body(request), operations.validator.instruments)
+        command = codec.pack_create_instrument(wanted)
+        return await self._answer(
+            lambda body, key, reply: operations.command(command, reply), b"", request
+        )
+
+    async def openapi(self, request: Request) -> Reply:
+        """GET /openapi.json."""
+        return Reply(200, self._document_bytes)
+
+    async def docs(self, request: Request) -> Reply:
+        """GET /docs."""
+        return Reply(200, self._page, b"text/html; charset=utf-8")

@@ -1,0 +1,213 @@
+"""Bodies of replies, as the OpenAPI document describes them.
+
+They are never built from these structs: an order's JSON is written by compiled code. A test holds
+what is sent to what is written here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+
+def _number(description: str, **schema: Any) -> Meta:
+    return Meta(description=description, extra_json_schema={"type": "number", **schema})
+
+
+Number = Annotated[Any, _number("Plain exact decimal text: no exponent, no trailing zeros.")]
+OptionalNumber = Annotated[
+    Any,
+    Meta(description="An exact decimal, or null.", extra_json_schema={"type": ["number", "null"]}),
+]
+Time = Annotated[
+    str,
+    Meta(
+        description="ISO 8601 UTC, microseconds, Z.",
+        extra_json_schema={"format": "date-time", "examples": ["2026-01-01T00:00:00.000000Z"]},
+    ),
+]
+Side = Literal["buy", "sell"]
+Status = Literal["open", "partially_filled", "filled", "cancelled", "rejected"]
+
+
+class Trade(Struct, kw_only=True):
+    """A match between two orders."""
+
+    trade_id: str
+    instrument: str
+    price: Number
+    quantity: Number
+    buy_order_id: str
+    sell_order_id: str
+    taker_side: Side
+    timestamp: Time
+    sequence: int
+
+
+class DetailedTrade(Trade, kw_only=True):
+    """A trade with its clients."""
+
+    buy_client_id: str
+    sell_client_id: str
+
+
+class Order(Struct, kw_only=True):
+    """An order as it is."""
+
+    order_id: str
+    client_id: str
+    instrument: str
+    side: Side
+    type: Literal["limit", "market"]
+    time_in_force: Literal["gtc", "ioc", "fok"]
+    price: OptionalNumber
+    quantity: OptionalNumber
+    filled_quantity: Number
+    remaining_quantity: OptionalNumber
+    average_price: OptionalNumber
+    status: Status
+    working: bool
+    reason: str | None
+    created_at: Time
+    updated_at: Time
+    sequence: int
+    quote_quantity: OptionalNumber = None
+    filled_quote_quantity: OptionalNumber = None
+    trades: Annotated[
+        list[Trade] | None,
+        Meta(description="In the reply to a place or amend: the first 1,000 of its trades."),
+    ] = None
+    trade_count: Annotated[int | None, Meta(description="All of its trades.")] = None
+
+
+class FieldProblem(Struct):
+    """One thing that is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, kw_only=True):
+    """RFC 9457. `code` is stable; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] = []
+    order: Order | None = None
+
+
+class Outcome(Struct, kw_only=True):
+    """What became of one operation: an order or a problem."""
+
+    status: int
+    order: Order | None = None
+    problem: Problem | None = None
+
+
+class Outcomes(Struct):
+    """What became of a batch, in its order."""
+
+    outcomes: list[Outcome]
+
+
+class Orders(Struct, kw_only=True):
+    """Orders, newest first."""
+
+    count: int
+    orders: list[Order]
+    next_cursor: Annotated[str | None, Meta(description="For the page after; null at the end.")]
+
+
+class MassCancelled(Struct, kw_only=True):
+    """What a mass cancel ended."""
+
+    client_id: str
+    cancelled_count: Annotated[int, Meta(description="How many orders.")]
+    order_ids: Annotated[list[str], Meta(description="Which, newest first; at most 1,000.")]
+    sequence: int
+
+
+class BookLevel(Struct, kw_only=True):
+    """A price level; `cumulative` is the quantity up to it."""
+
+    price: Number
+    quantity: Number
+    orders: int
+    cumulative: Number
+
+
+class OrderBook(Struct, kw_only=True):
+    """A book: bids highest first, asks lowest first."""
+
+    instrument: str
+    sequence: Annotated[int, Meta(description="The last one that changed this book.")]
+    timestamp: Time | None
+    bids: list[BookLevel]
+    asks: list[BookLevel]
+    bid_total: Number
+    ask_total: Number
+
+
+class Trades(Struct, kw_only=True):
+    """Trades, newest first."""
+
+    instrument: str
+    count: int
+    trades: list[Trade]
+
+
+class DetailedTrades(Struct, kw_only=True):
+    """Trades with their clients, newest first."""
+
+    instrument: str
+    count: int
+    trades: list[DetailedTrade]
+
+
+class Instrument(Struct, kw_only=True):
+    """What is traded, and its grid of prices and quantities."""
+
+    instrument: str
+    base: str
+    quote: str
+    tick_size: Number
+    lot_size: Number
+
+
+class Instruments(Struct, kw_only=True):
+    """Every instrument."""
+
+    count: int
+    instruments: list[Instrument]
+
+
+class Health(Struct, kw_only=True):
+    """How the exchange is: healthy, degraded or unhealthy, check by check."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    timestamp: Time
+    checks: dict[str, Any]
+
+
+class Readiness(Struct, kw_only=True):
+    """Whether orders are taken."""
+
+    status: Literal["ready", "not_ready"]
+
+
+class Snapshot(Struct, kw_only=True):
+    """A persisted snapshot."""
+
+    sequence: Annotated[int, Meta(description="The last command that it holds.")]
+    timestamp: Time | None = None
+
+
+class Snapshots(Struct, kw_only=True):
+    """The snapshots kept, newest first."""
+
+    count: int
+    snapshots: list[Snapshot]

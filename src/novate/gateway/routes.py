@@ -1,0 +1,215 @@
+"""The routes: one table of every call, of which application and OpenAPI document are made.
+
+A row says what a call is; `novate.gateway.http` has the endpoint of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from novate.gateway import replies, requests
+from novate.gateway.reads import STATUSES
+
+
+class Parameter(NamedTuple):
+    """A parameter of a path, a query or a header."""
+
+    name: str
+    place: str
+    description: str
+    schema: dict[str, Any]
+
+
+class Route(NamedTuple):
+    """One call.
+
+    Attributes:
+        endpoint: Name of its endpoint; also its operationId.
+        status: Status of its success.
+        reply: Struct of its success, None for any JSON, or a content type.
+        errors: Statuses of its problems, beside 408, 431 and 503 that any call can have.
+        rejects: Whether a 422 may be an order that a rule refused.
+    """
+
+    method: str
+    path: str
+    endpoint: str
+    tag: str
+    summary: str
+    reply: type[msgspec.Struct] | str | None
+    status: int = 200
+    request: type[msgspec.Struct] | None = None
+    request_required: bool = True
+    parameters: tuple[str, ...] = ()
+    errors: tuple[int, ...] = ()
+    rejects: bool = False
+    example: Any = None
+
+
+_NAME: Final = {"type": "string", "pattern": requests.NAME_PATTERN}
+_ID: Final = {"type": "string", "pattern": requests.ID_PATTERN}
+
+
+def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer", "minimum": least, "maximum": most}
+    return schema if default is None else {**schema, "default": default}
+
+
+PARAMETERS: Final = {
+    each.name if each.place != "path" else f"{{{each.name}}}": each
+    for each in (
+        Parameter("order_id", "path", "The order.", _ID),
+        Parameter("instrument", "path", "The instrument.", _NAME),
+        Parameter(
+            "Idempotency-Key", "header", "Same key, same answer, once done. Scope: client.", _ID
+        ),
+        Parameter("instrument", "query", "Default BTC-USD.", {**_NAME, "examples": ["BTC-USD"]}),
+        Parameter("client_id", "query", "Only this client's.", _ID),
+        Parameter("side", "query", "Only this side.", {"type": "string", "enum": ["buy", "sell"]}),
+        Parameter(
+            "status", "query", "Only of this status.", {"type": "string", "enum": list(STATUSES)}
+        ),
+        Parameter("levels", "query", "Price levels of each side.", _whole(1, 1000, 20)),
+        Parameter("limit", "query", "Most that are listed.", _whole(1, 1000, 50)),
+        Parameter("cursor", "query", "next_cursor of the page before.", _whole(1, 2**63 - 1)),
+        Parameter("before", "query", "trade_id of the last trade of the page before.", _ID),
+    )
+}
+"""Every parameter; those of a path stand under their name in braces."""
+
+_ORDER_EXAMPLE: Final = {
+    "client_id": "client-A",
+    "order_id": "order-1",
+    "idempotency_key": "abc-123",
+    "instrument": "BTC-USD",
+    "side": "buy",
+    "type": "limit",
+    "price": 70150.5,
+    "quantity": 0.25,
+}
+_BATCH_EXAMPLE: Final = {
+    "operations": [
+        {"op": "place", "order": {**_ORDER_EXAMPLE, "idempotency_key": None, "order_id": "o-2"}},
+        {"op": "amend", "order_id": "o-2", "quantity": 0.5},
+        {"op": "cancel", "order_id": "o-2"},
+    ]
+}
+_INSTRUMENT_EXAMPLE: Final = {
+    "name": "SOL-USD",
+    "base": "SOL",
+    "quote": "USD",
+    "tick_size": 0.01,
+    "lot_size": 0.001,
+}
+
+_KEY = "Idempotency-Key"
+_ORDER = "{order_id}"
+_BOOK = ("instrument", "levels")
+_TRADES = ("instrument", "limit", "before")
+
+ROUTES: Final = (
+    Route(
+        "POST", "/orders", "place_order", "orders", "Place an order", replies.Order, 201,
+        requests.PlaceOrder, parameters=(_KEY,), errors=(400, 409, 413, 422, 429), rejects=True,
+        example=_ORDER_EXAMPLE,
+    ),
+    Route(
+        "GET", "/orders", "list_orders", "orders", "List orders, newest first", replies.Orders,
+        parameters=("client_id", "instrument", "status", "limit", "cursor"), errors=(400,),
+    ),
+    Route(
+        "DELETE", "/orders", "mass_cancel", "orders", "Cancel all orders of a client",
+        replies.MassCancelled, parameters=("client_id", "instrument", "side", _KEY),
+        errors=(400, 422, 429),
+    ),
+    Route(
+        "POST", "/orders/batch", "batch", "orders", "Do up to 1,000 operations in order",
+        replies.Outcomes, request=requests.Batch, parameters=(_KEY,),
+        errors=(400, 413, 422, 429), example=_BATCH_EXAMPLE,
+    ),
+    Route(
+        "POST", "/orders/{order_id}/cancel", "cancel_order", "orders", "Cancel an order",
+        replies.Order, request=requests.CancelOrder, request_required=False,
+        parameters=(_ORDER, _KEY), errors=(400, 404, 409, 413, 422, 429),
+        example={"client_id": "client-A"},
+    ),
+    Route(
+        "GET", "/orders/{order_id}", "get_order", "orders", "An order as it is now",
+        replies.Order, parameters=(_ORDER,), errors=(400, 404),
+    ),
+    Route(
+        "DELETE", "/orders/{order_id}", "delete_order", "orders", "Cancel an order",
+        replies.Order, parameters=(_ORDER, _KEY), errors=(400, 404, 409, 422, 429),
+    ),
+    Route(
+        "PATCH", "/orders/{order_id}", "amend_order", "orders", "Amend an order's price or total",
+        replies.Order, request=requests.AmendOrder, parameters=(_ORDER, _KEY),
+        errors=(400, 404, 409, 413, 422, 429), rejects=True, example={"quantity": 0.5},
+    ),
+    Route(
+        "GET", "/orderbook", "get_orderbook", "market data", "The order book",
+        replies.OrderBook, parameters=_BOOK, errors=(400,),
+    ),
+    Route(
+        "GET", "/market/orderbook", "get_market_orderbook", "market data",
+        "The order book, as /orderbook", replies.OrderBook, parameters=_BOOK, errors=(400,),
+    ),
+    Route(
+        "GET", "/trades", "list_trades", "market data", "Trades, newest first",
+        replies.Trades, parameters=_TRADES, errors=(400,),
+    ),
+    Route(
+        "GET", "/market/trades", "list_market_trades", "market data", "Trades, as /trades",
+        replies.Trades, parameters=_TRADES, errors=(400,),
+    ),
+    Route(
+        "GET", "/trades/detailed", "list_detailed_trades", "market data",
+        "Trades with their clients, newest first", replies.DetailedTrades, parameters=_TRADES,
+        errors=(400,),
+    ),
+    Route(
+        "GET", "/instruments", "list_instruments", "market data", "Every instrument",
+        replies.Instruments,
+    ),
+    Route(
+        "GET", "/instruments/{instrument}", "get_instrument", "market data", "One instrument",
+        replies.Instrument, parameters=("{instrument}",), errors=(404,),
+    ),
+    Route(
+        "GET", "/healthz", "health", "operations", "How the exchange is, check by check",
+        replies.Health,
+    ),
+    Route(
+        "GET", "/readyz", "readiness", "operations", "Whether orders are taken",
+        replies.Readiness,
+    ),
+    Route(
+        "GET", "/metrics", "metrics", "operations", "Prometheus metrics", "text/plain",
+    ),
+    Route(
+        "POST", "/admin/snapshot", "take_snapshot", "operations",
+        "Take a snapshot, and answer when it is persisted", replies.Snapshot, 201,
+    ),
+    Route(
+        "POST", "/market/orderbook/snapshot", "take_market_snapshot", "operations",
+        "Take a snapshot, as /admin/snapshot", replies.Snapshot, 201,
+    ),
+    Route(
+        "GET", "/admin/snapshots", "list_snapshots", "operations", "The snapshots kept",
+        replies.Snapshots,
+    ),
+    Route(
+        "POST", "/admin/instruments", "create_instrument", "operations", "Create an instrument",
+        replies.Instrument, 201, requests.CreateInstrument, errors=(400, 409, 413),
+        example=_INSTRUMENT_EXAMPLE,
+    ),
+    Route(
+        "GET", "/admin/status", "status", "operations",
+        "Queues, commits, follower, windows, uptime, versions", None,
+    ),
+    Route("GET", "/openapi.json", "openapi", "documentation", "This document", None),
+    Route("GET", "/docs", "docs", "documentation", "These calls, for people", "text/html"),
+)  # fmt: skip
+"""Every call, in the order of the documentation."""
