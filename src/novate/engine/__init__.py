@@ -5,5 +5,6 @@ commands give equal events and an equal `state_hash()`, on any machine.
 """
 
 from novate.engine.engine import Engine
+from novate.engine.reporter import Applied, Reporter
 
-__all__ = ["Engine"]
+__all__ = ["Applied", "Engine", "Reporter"]

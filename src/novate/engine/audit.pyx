@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Walks the whole state and checks what must hold of it. Reads only."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.registry cimport find_order
 from novate.engine.state cimport (
@@ -87,10 +87,11 @@ cdef int audit_indexed(State *st, uint32_t slot) except -1:
     """The order is found by its id."""
     cdef Order *order = &st.orders[slot]
     cdef uint32_t length = 0, found
+    cdef const uint8_t *text
     if order.id_kind == ID_NUMBER:
         return 0
-    found = find_order(st, order.id_kind, name_text(st, order.id_kind, order.id, &length),
-                       length, 0, <uint32_t>(order.id >> 32))
+    text = name_text(st, order.id_kind, order.id, &length)
+    found = find_order(st, order.id_kind, text, length, 0, <uint32_t>(order.id >> 32))
     if found != slot:
         fail(st, f"order {order.seq} is not found by its id")
     return 0

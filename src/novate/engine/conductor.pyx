@@ -79,6 +79,7 @@ cdef bint admit(State *st, Command *command, const uint8_t *client_id,
             return False
     if command.flags & HAS_KEY:
         key_add(st, command.key_digest, command.command_digest, number, st.seq, st.time_ns)
+        st.key_noted = 1
     client[0] = number
     return True
 
@@ -381,6 +382,7 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
         refuse(st, reason, slot)
         return
     st.current = slot
+    st.price_before = order.price
     touch(st, book)
     book.entered += remaining - order.remaining
     if keeps_place:
@@ -460,6 +462,8 @@ cdef void apply_command(State *st, Command *command, const uint8_t *text) noexce
     st.trade_index = 0
     st.current = NONE
     st.repeat_seq = 0
+    st.price_before = 0
+    st.key_noted = 0
     expire_keys(st)
     if command.kind == PLACE:
         place(st, command, text)

@@ -14,6 +14,7 @@ cdef class Engine:
     cdef void begin(self, uint64_t seq, int64_t time_ns) noexcept
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns)
     cdef uint64_t check_seq(self, first_seq, Py_ssize_t count) except 0
+    cdef void forget_last(self) noexcept
     cdef create_instrument(self, bytes text)
     cdef configure(self, bytes text)
     cdef Book *book(self, int64_t instrument) except NULL

@@ -159,11 +159,16 @@ cdef class Engine:
                 raise InvariantViolated(_VIOLATIONS[self.st.violation], self.st.seq)
         return 0
 
-    cdef create_instrument(self, bytes text):
-        cdef Event *event
+    cdef void forget_last(self) noexcept:
         self.st.current = NONE
         self.st.trade_index = 0
         self.st.repeat_seq = 0
+        self.st.price_before = 0
+        self.st.key_noted = 0
+
+    cdef create_instrument(self, bytes text):
+        cdef Event *event
+        self.forget_last()
         try:
             instrument = msgspec.json.decode(text, type=Instrument)
         except msgspec.ValidationError:
@@ -184,9 +189,7 @@ cdef class Engine:
             event.instrument = index
 
     cdef configure(self, bytes text):
-        self.st.current = NONE
-        self.st.trade_index = 0
-        self.st.repeat_seq = 0
+        self.forget_last()
         try:
             limits = msgspec.json.decode(text, type=Limits)
         except msgspec.DecodeError:

@@ -163,6 +163,8 @@ cdef extern from *:
         uint32_t trade_index;
         uint32_t current;              /* slot of the order it placed, or NOVATE_NONE */
         uint64_t repeat_seq;           /* of a repeated key: seq of the first */
+        int64_t price_before;          /* of an amended order: the price it had; else 0 */
+        int key_noted;                 /* whether the command's key is remembered */
         int violation;                 /* 0, or the number of the invariant that fails */
         /* what it wrote */
         Event *events;
@@ -318,6 +320,8 @@ cdef extern from *:
         uint32_t trade_index
         uint32_t current
         uint64_t repeat_seq
+        int64_t price_before
+        int key_noted
         int violation
         Event *events
         uint32_t *event_slots

@@ -520,7 +520,7 @@ cdef bytes with_text(int kind, bytes text):
     if len(text) > 65_535:
         raise ValueError(f"a command's text: expected at most 65535 bytes, got {len(text)}")
     command.text_length = len(text)
-    return (<char *>&command)[:sizeof(Command)] + text + bytes(-len(text) % 8)
+    return (<char *>&command)[:sizeof(Command)] + text + bytes((8 - len(text) % 8) % 8)
 
 
 def pack_create_instrument(instrument):
