@@ -473,3 +473,8 @@ def extra_headers(status: int, replayed: bool, retry_after: int | None) -> bytes
     if status in (429, 503):
         more += b"retry-after: %d\r\n" % (retry_after or 1)
     return more
+
+
+def protocol_class(lane: Lane) -> type[HttpProtocol]:
+    """What uvicorn takes as `http=`: connections that share a lane."""
+    return type("LaneProtocol", (HttpProtocol,), {"lane": lane})

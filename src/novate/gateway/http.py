@@ -18,12 +18,11 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from novate.gateway import docs, openapi
-from novate.gateway.admin import ExchangeView, MetricsView, encode, read_instrument
+from novate.gateway.admin import ExchangeView, encode, read_instrument
 from novate.gateway.calls import Calls, Handler
-from novate.gateway.fast_lane import INTERNAL_ERROR, HttpProtocol, Lane, LaneLimits
-from novate.gateway.operations import Operations, unavailable
+from novate.gateway.fast_lane import INTERNAL_ERROR
+from novate.gateway.operations import unavailable
 from novate.gateway.problems import CONTENT_TYPE, ProblemError, problem, shown
-from novate.gateway.reads import Reads, Reporter
 from novate.gateway.routes import ROUTES, Route
 from novate.model import codec
 from novate.model.errors import NotAccepting
@@ -72,19 +71,6 @@ def reply_of(status: int, body: bytes, replayed: bool, retry_after: int | None) 
 def refusal(error: ProblemError) -> Reply:
     """The reply that a problem makes."""
     return reply_of(error.status, error.body(), False, error.retry_after)
-
-
-def make_calls(operations: Operations, reporter: Reporter) -> Calls:
-    """The calls that are answered by callback."""
-    return Calls(operations, Reads(reporter, operations.validator.instruments))
-
-
-def protocol_class(
-    calls: Calls, limits: LaneLimits, metrics: MetricsView, fast_lane: bool = True
-) -> type[HttpProtocol]:
-    """What uvicorn takes as `http=`; without the fast lane every request goes the ordinary way."""
-    lane = Lane(calls, limits, metrics, fast_lane)
-    return type("LaneProtocol", (HttpProtocol,), {"lane": lane})
 
 
 def make_application(exchange: ExchangeView, calls: Calls) -> Starlette:
