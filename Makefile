@@ -24,10 +24,15 @@ help:  ## This list
 
 # --- set-up ---------------------------------------------------------------------------------------
 
-$(STAMPS)/venv: requirements/dev.txt
+$(STAMPS)/venv: requirements/runtime.txt requirements/build.txt
 	@mkdir -p $(STAMPS)
 	@$(PYTHON) -c 'import sys; sys.exit("Novate needs Python 3.11 or later, found %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes $(addprefix --requirement ,$^)
+	@touch $@
+
+# What only tests and checks need comes after, so that a first `make run` needn't wait for it.
+$(STAMPS)/dev: $(STAMPS)/venv requirements/dev.txt
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
@@ -46,7 +51,7 @@ $(STAMPS)/checked: $(STAMPS)/package setup.py $(compiled) $(python_sources)
 	    --build-temp build/temp-checked
 	@touch $@
 
-setup: $(STAMPS)/release  ## The virtual environment, the pinned packages, the compiled modules
+setup: $(STAMPS)/release $(STAMPS)/dev  ## The virtual environment, the pinned packages, the compiled modules
 
 build: $(STAMPS)/release  ## Rebuild what changed of the compiled modules, in place
 
@@ -55,7 +60,7 @@ checked: $(STAMPS)/checked  ## The checked build (bounds, overflow, invariants) 
 # --- the product ----------------------------------------------------------------------------------
 
 # Settings of a `.env` here come in as variables, as docker compose reads them.
-run: setup  ## Set up, then serve on http://127.0.0.1:8000 (DATA: folder, RUN_ARGS: more flags)
+run: build  ## Set up, then serve on http://127.0.0.1:8000 (DATA: folder, RUN_ARGS: more flags)
 	@mapfile -t variables < <(grep -sE '^NOVATE_[A-Z_]+=' .env || true); \
 	exec env "$${variables[@]}" $(BIN)/novate serve $(if $(DATA),--data-dir $(DATA)) $(RUN_ARGS)
 
@@ -74,7 +79,7 @@ unit: setup  ## Tests without a server or a process
 integration: setup  ## Tests that start the real thing
 	$(BIN)/pytest $(call suite,integration simulation contracts)
 
-checked-test: checked  ## The engine's tests on the checked build
+checked-test: checked $(STAMPS)/dev  ## The engine's tests on the checked build
 	suites="$(call suite,tables properties)"; test -z "$$suites" || \
 	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(BIN)/pytest $$suites
 
