@@ -6,15 +6,15 @@ module only reads; it never changes a byte.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from novate.journal.codec import scan
 from novate.journal.disk import Disk, DiskFile
-from novate.journal.interface import Batch, Position, Record
+from novate.journal.interface import Position, Record
 from novate.journal.layout import (
     CRC,
     NO_RECORD,
@@ -40,37 +40,33 @@ class Place:
     """Where a walk through the records is, moved on as it goes.
 
     Attributes:
-        seq: The next seq.
-        record_hash: Hash of the record before.
-        offset: Byte offset at which the record before begins.
-        end_offset: Byte offset right behind it: the next record's.
-        fields: Header fields of the record before; None at the head of a segment.
+        last: The record before; None at the place where the walk began.
     """
 
-    __slots__ = ("end_offset", "fields", "offset", "record_hash", "seq")
+    __slots__ = ("_before", "last")
 
-    def __init__(self, position: Position) -> None:
-        self.seq = position.seq + 1
-        self.record_hash = position.record_hash
-        self.offset = position.offset
-        self.end_offset = position.end_offset
-        self.fields: Fields | None = None
+    def __init__(self, before: Position) -> None:
+        self._before = before
+        self.last: Record | None = None
 
-    def position(self, before: Position) -> Position:
-        """The place as a position; `before` is where the walk began."""
-        if self.fields is None:
-            return before
-        return Position(
-            seq=self.seq - 1,
-            timestamp_ns=self.fields[7],
-            record_hash=self.record_hash,
-            events_hash=self.fields[13],
-            segment=before.segment,
-            offset=self.offset,
-            end_offset=self.end_offset,
-            epoch=self.fields[8],
-            rules=self.fields[5],
-        )
+    @property
+    def seq(self) -> int:
+        """The next seq."""
+        return (self.last.batch.last_seq if self.last else self._before.seq) + 1
+
+    @property
+    def record_hash(self) -> bytes:
+        """Hash of the record before (32 bytes)."""
+        return self.last.record_hash if self.last else self._before.record_hash
+
+    @property
+    def end_offset(self) -> int:
+        """Byte offset right behind the record before."""
+        return self.last.end_offset if self.last else self._before.end_offset
+
+    def position(self) -> Position:
+        """The place as a position."""
+        return self.last.position() if self.last else self._before
 
 
 class Segment:
@@ -101,46 +97,26 @@ class Segment:
         """Let go of the file."""
         self.file.close()
 
-    def walk(self, place: Place, limit: int) -> Iterator[tuple[Fields, memoryview]]:
-        """Each record from `place` on, as its fields and bytes; `place` is moved behind it first.
+    def walk(self, place: Place, limit: int, *, every: bool = True) -> Iterator[Record]:
+        """Each record from `place` on; `place` is moved behind it first.
 
         Ends where no record begins (zeros) or before `limit`, the byte offset of the end.
+
+        Args:
+            place: Where to begin.
+            limit: Byte offset at which to end.
+            every: Every record; otherwise only some of them and the last, all being checked.
 
         Raises:
             JournalCorrupt: Something stands there that isn't the next record.
         """
-        unpack, crc32, blake2b = RECORD_HEADER.unpack_from, zlib.crc32, hashlib.blake2b
-        mark = self.header.mark
-        base = place.end_offset
-        chain, seq = place.record_hash, place.seq
-        while need := self._need(base, limit, seq, chain):
-            chunk = self.file.pread(need, base)
-            view = memoryview(chunk)
-            at, last = 0, len(chunk) - RECORD_HEADER_BYTES
-            while at <= last:
-                fields = unpack(chunk, at)
-                crc, length, of_record, first_seq, count = fields[:5]
-                end = at + length
-                if (
-                    of_record != mark
-                    or first_seq != seq
-                    or fields[12] != chain
-                    or end > len(chunk)
-                    or length < RECORD_HEADER_BYTES
-                    or crc32(view[at + 4 : end]) != crc
-                    or count < 1
-                ):
-                    break
-                chain = blake2b(view[at + 16 : end], digest_size=32).digest()
-                seq += count
-                place.seq = seq
-                place.record_hash = chain
-                place.offset = base + at
-                place.end_offset = base + end
-                place.fields = fields
-                yield fields, view[at:end]
-                at = end
-            base += at
+        mark, name = self.header.mark, self.name
+        while need := self._need(place.end_offset, limit, place.seq, place.record_hash):
+            offset = place.end_offset
+            chunk = self.file.pread(need, offset)
+            for record in scan(chunk, offset, mark, place.seq, place.record_hash, name, every):
+                place.last = record
+                yield record
 
     def _need(self, offset: int, limit: int, seq: int, chain: bytes) -> int:
         """Bytes to read at `offset` to have the whole record there; 0 where the records end."""
@@ -220,22 +196,6 @@ class Segment:
         return zlib.crc32(image[4:]) == fields[0] and fields[3] > seq and fields[9] >= seq
 
 
-def to_record(fields: Fields, image: memoryview, segment: str, place: Place) -> Record:
-    """A record as an object of its own, which keeps nothing of what it was read from alive."""
-    commands_end = RECORD_HEADER_BYTES + fields[10]
-    batch = Batch(
-        fields[3],
-        fields[4],
-        fields[7],
-        bytes(image[RECORD_HEADER_BYTES:commands_end]),
-        bytes(image[commands_end : commands_end + fields[11]]),
-        fields[13],
-        fields[5],
-        fields[6],
-    )
-    return Record(batch, segment, place.offset, place.end_offset, place.record_hash, fields[8])
-
-
 class Bound(msgspec.Struct, frozen=True, gc=False):
     """How far to read: to `seq`, which ends at `end_offset` of the segment from `segment_seq`."""
 
@@ -278,11 +238,10 @@ def find_end(segment: Segment, start: Position | None = None) -> End:
     Raises:
         JournalCorrupt: A record is damaged and good ones stand behind it.
     """
-    before = start or segment.header.position()
-    place = Place(before)
+    place = Place(start or segment.header.position())
     torn = ""
     try:
-        for _ in segment.walk(place, segment.file.size()):
+        for _ in segment.walk(place, segment.file.size(), every=False):
             pass
     except JournalCorrupt as fault:
         torn = str(fault)
@@ -295,7 +254,7 @@ def find_end(segment: Segment, start: Position | None = None) -> End:
             end,
             place.seq,
         )
-    return End(place.position(before), segment.header.first_seq, torn)
+    return End(place.position(), segment.header.first_seq, torn)
 
 
 class Cursor:
@@ -346,9 +305,9 @@ class Cursor:
             last = segment.header.first_seq == bound.segment_seq
             limit = bound.end_offset if last else segment.file.size()
             place = self._place
-            for fields, image in segment.walk(place, limit):
-                yield to_record(fields, image, segment.name, place)
-                if place.seq > bound.seq:
+            for record in segment.walk(place, limit):
+                yield record
+                if record.batch.first_seq + record.batch.count > bound.seq:
                     return
             if last:
                 raise segment.corrupt(

@@ -1,0 +1,6 @@
+from novate.journal.interface import Record
+
+def checksums(image: bytes) -> tuple[int, bytes]: ...
+def scan(
+    chunk: bytes, offset: int, mark: bytes, seq: int, chain: bytes, segment: str, every: bool
+) -> list[Record]: ...
