@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -244,7 +245,8 @@ class Session:
             return
         if type(message) is _Place:
             self.outstanding += 1
-            self._place(bytes(message.order), None, partial(self._answer, request_id))
+            answer = partial(self._answer_place, perf_counter(), request_id)
+            self._place(bytes(message.order), None, answer)
         else:
             self._dispatch(message, request_id)
 
@@ -320,6 +322,18 @@ class Session:
         if order is None:
             raise ProblemError(404, "unknown_order", f"no order has the id {order_id}")
         self._send(_reply(b"order_accepted", request_id, b',"order":' + order))
+
+    def _answer_place(
+        self,
+        begun: float,
+        request_id: bytes,
+        status: int,
+        body: bytes,
+        replayed: bool = False,
+        retry_after: int | None = None,
+    ) -> None:
+        self._desk.metrics.latency(perf_counter() - begun)
+        self._answer(request_id, status, body, replayed, retry_after)
 
     def _answer(
         self,

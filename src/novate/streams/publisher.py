@@ -251,6 +251,7 @@ class Publisher:
         self._ticking = bool(jobs)
         self._building = self._clock() - self._tick_begun
         self._fanout.start(jobs)
+        self._watch_lagging()
 
     def _delta_jobs(self) -> list[Job]:
         jobs = []

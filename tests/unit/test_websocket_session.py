@@ -1,0 +1,321 @@
+"""The session: every op, the form of every reply, and what malformed messages are answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from novate.gateway.problems import problem
+from novate.gateway.websocket import Session, StreamDesk
+from novate.model.instrument import Instrument
+from novate.streams.publisher import Publisher
+from tests.unit.stream_fakes import (
+    BookFake,
+    Counts,
+    ManualLoop,
+    Receiver,
+    StreamOptions,
+    parse_frames,
+)
+
+ORDER = b'{"order_id":"o1","status":"open"}'
+REJECTED = b'{"order_id":"o1","status":"rejected","reason":"post_only_would_cross"}'
+INSTRUMENTS = {
+    name: Instrument(name=name, base=name[:3], quote="USD", index=index)
+    for index, name in enumerate(["BTC-USD", "ETH-USD"])
+}
+
+
+class InstrumentsFake:
+    def find(self, name: str | None) -> Instrument | None:
+        return INSTRUMENTS.get(name or "BTC-USD")
+
+
+@dataclass
+class OperationsFake:
+    """Remembers what was asked; answers at once with what it was given, or later."""
+
+    answer: tuple[Any, ...] | None = (201, ORDER, False)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    waiting: list[Callable[..., None]] = field(default_factory=list)
+
+    def _take(self, *asked: Any, reply: Callable[..., None]) -> None:
+        self.asked.append(asked)
+        if self.answer is None:
+            self.waiting.append(reply)
+        else:
+            reply(*self.answer)
+
+    def place(self, body: bytes, key: str | None, reply: Callable[..., None]) -> None:
+        self._take("place", json.loads(body), key, reply=reply)
+
+    def cancel(self, order: str, body: bytes, key: str | None, reply: Callable[..., None]) -> None:
+        self._take("cancel", order, json.loads(body), key, reply=reply)
+
+    def amend(self, order: str, body: bytes, key: str | None, reply: Callable[..., None]) -> None:
+        self._take("amend", order, json.loads(body), key, reply=reply)
+
+    def batch(self, body: bytes, key: str | None, reply: Callable[..., None]) -> None:
+        self._take("batch", json.loads(body), key, reply=reply)
+
+
+class ReporterFake(BookFake):
+    def order_json(self, order_id: str) -> bytes | None:
+        return ORDER if order_id == "o1" else None
+
+
+class OutletFake(Receiver):
+    def reply(self, frame: bytes) -> None:
+        self.push(frame)
+
+    def flush(self) -> None:
+        pass
+
+
+class Stage:
+    def __init__(self, subscriptions_max: int = 1000) -> None:
+        self.loop = ManualLoop()
+        self.book = ReporterFake()
+        self.operations = OperationsFake()
+        self.counts = Counts()
+        self.outlet = OutletFake()
+        self.publisher = Publisher(
+            self.book, self.loop, StreamOptions(), self.counts, clock=self.loop.time
+        )
+        desk = StreamDesk(
+            self.operations,
+            self.book,
+            self.publisher,
+            InstrumentsFake(),  # type: ignore[arg-type]
+            self.counts,  # type: ignore[arg-type]
+            subscriptions_max,
+        )
+        self.session = Session(desk, self.outlet)
+
+    def say(self, message: object) -> list[dict[str, Any]]:
+        """Send a message and give what comes back at once."""
+        text = message if isinstance(message, bytes) else json.dumps(message).encode()
+        before = len(self.outlet.frames)
+        self.session.receive(text)
+        return [each for frame in self.outlet.frames[before:] for each in parse_frames(frame)]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_the_session_opens_and_closes(stage: Stage) -> None:
+    stage.session.open("abc", 0.0)
+    assert stage.outlet.messages == [
+        {"type": "connected", "session": "abc", "time": "1970-01-01T00:00:00.000000Z"}
+    ]
+    assert stage.counts.websocket_connections == 1
+    stage.session.close()
+    stage.session.close()
+    assert stage.counts.websocket_connections == 0
+
+
+@pytest.mark.parametrize("request_id", ["1", 7, -3, "x" * 64, "é" * 64, '"\\', None])
+def test_place_is_answered_with_the_order_and_the_request_id(
+    stage: Stage, request_id: str | int | None
+) -> None:
+    reply = stage.say({"op": "place", "request_id": request_id, "order": {"side": "buy"}})
+    expected = {"type": "order_accepted", "order": json.loads(ORDER)}
+    assert reply == [expected | ({} if request_id is None else {"request_id": request_id})]
+    assert stage.operations.asked == [("place", {"side": "buy"}, None)]
+    assert stage.session.outstanding == 0
+
+
+@pytest.mark.parametrize("request_id", [1.5, "x" * 65, [1], {}, True, 10**20])
+def test_a_request_id_that_is_none_is_refused(stage: Stage, request_id: object) -> None:
+    [reply] = stage.say({"op": "place", "request_id": request_id, "order": {}})
+    assert reply["type"] == "error"
+    assert reply["problem"]["errors"][0]["field"] == "request_id"
+    assert stage.operations.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((201, ORDER, True), {"type": "order_accepted", "replayed": True}),
+        ((422, REJECTED, False), {"type": "order_rejected"}),
+        ((409, problem(409, "already_closed", "x"), False), {"type": "error"}),
+        ((422, problem(422, "idempotency_key_reused", "x"), False), {"type": "error"}),
+        ((429, problem(429, "rate_limited", "x"), False, 3), {"type": "error", "retry_after": 3}),
+    ],
+)
+def test_the_reply_tells_what_http_would_have_told(
+    stage: Stage, answer: tuple[Any, ...], expected: dict[str, Any]
+) -> None:
+    stage.operations.answer = answer
+    [reply] = stage.say({"op": "cancel", "order_id": "o1", "request_id": "r"})
+    body = json.loads(answer[1])
+    member = "problem" if expected["type"] == "error" else "order"
+    assert reply == {**expected, "request_id": "r", member: body}
+
+
+def test_cancel_amend_batch_and_status(stage: Stage) -> None:
+    stage.say({"op": "cancel", "order_id": "o1", "client_id": "A", "idempotency_key": "k"})
+    stage.say(b'{"op":"amend","order_id":"o1","price":1.10,"quantity":"2"}')
+    stage.operations.answer = (200, b'{"outcomes":[{"status":201,"order":{}}]}', False)
+    [batch] = stage.say({"op": "batch", "request_id": 1, "operations": [{"op": "place"}]})
+    assert batch == {
+        "type": "batch_result",
+        "request_id": 1,
+        "outcomes": [{"status": 201, "order": {}}],
+    }
+    assert stage.operations.asked == [
+        ("cancel", "o1", {"client_id": "A", "idempotency_key": "k"}, None),
+        (
+            "amend",
+            "o1",
+            {"price": 1.1, "quantity": "2", "client_id": None, "idempotency_key": None},
+            None,
+        ),
+        (
+            "batch",
+            {"operations": [{"op": "place"}], "client_id": None, "idempotency_key": None},
+            None,
+        ),
+    ]
+    [status] = stage.say({"op": "status", "order_id": "o1", "request_id": 2})
+    assert status == {"type": "order_accepted", "request_id": 2, "order": json.loads(ORDER)}
+    [unknown] = stage.say({"op": "status", "order_id": "o2", "request_id": 3})
+    assert (unknown["request_id"], unknown["problem"]["code"]) == (3, "unknown_order")
+
+
+def test_answers_that_come_after_the_end_go_nowhere(stage: Stage) -> None:
+    stage.operations.answer = None
+    stage.say({"op": "place", "order": {}})
+    assert stage.session.outstanding == 1
+    stage.session.close()
+    stage.operations.waiting[0](201, ORDER, False)
+    assert stage.outlet.frames == []
+
+
+def test_ping(stage: Stage) -> None:
+    assert stage.say({"op": "ping"}) == [{"type": "pong"}]
+    assert stage.say({"op": "ping", "request_id": 1}) == [{"type": "pong", "request_id": 1}]
+
+
+@pytest.mark.parametrize("word", ["op", "type"])
+def test_subscribe_is_confirmed_before_anything_comes(stage: Stage, word: str) -> None:
+    stage.book.set_level(0, "bids", 100, 1)
+    channels = ["orderbook_deltas", "trades", "orders"]
+    [reply] = stage.say(
+        {word: "subscribe", "channels": channels, "client_id": "A", "request_id": "7"}
+    )
+    assert reply == {
+        "type": "subscribed",
+        "request_id": "7",
+        "channels": channels,
+        "instrument": "BTC-USD",
+        "trades_sequence": 1,
+        "client_id": "A",
+    }
+    stage.loop.run(0.1)
+    assert stage.outlet.messages[-1]["type"] == "orderbook_snapshot"
+    [reply] = stage.say({word: "unsubscribe", "channels": channels, "client_id": "A"})
+    assert reply == {"type": "unsubscribed", "channels": channels, "instrument": "BTC-USD"}
+    assert stage.book.watched == {}
+    assert not stage.book.want_updates
+
+
+def test_channel_names_with_instruments_are_confirmed_by_instrument(stage: Stage) -> None:
+    replies = stage.say({"op": "subscribe", "channels": ["book.ETH-USD", "trades.BTC-USD"]})
+    assert [(each["instrument"], each["channels"]) for each in replies] == [
+        ("ETH-USD", ["orderbook_deltas"]),
+        ("BTC-USD", ["trades"]),
+    ]
+
+
+def test_from_trade_id_replays_after_the_confirmation(stage: Stage) -> None:
+    for _ in range(3):
+        stage.book.trade()
+    replies = stage.say({"op": "subscribe", "channels": ["trades"], "from_trade_id": "T1"})
+    assert [each["type"] for each in replies] == ["subscribed", "trades"]
+    assert [each["trade_id"] for each in replies[1]["trades"]] == ["T2", "T3"]
+
+
+def test_subscriptions_are_bounded() -> None:
+    stage = Stage(subscriptions_max=2)
+    stage.say({"op": "subscribe", "channels": ["orders"], "client_id": "A"})
+    stage.say({"op": "subscribe", "channels": ["orders"], "client_id": "B"})
+    [reply] = stage.say({"op": "subscribe", "channels": ["orders"], "client_id": "C"})
+    assert reply["problem"]["code"] == "too_many_subscriptions"
+    stage.say({"op": "unsubscribe", "channels": ["orders"], "client_id": "A"})
+    [reply] = stage.say({"op": "subscribe", "channels": ["orders"], "client_id": "C"})
+    assert reply["type"] == "subscribed"
+
+
+def test_resync(stage: Stage) -> None:
+    [reply] = stage.say({"op": "resync", "request_id": 1})
+    assert (reply["problem"]["code"], reply["request_id"]) == ("not_subscribed", 1)
+    stage.say({"op": "subscribe", "channels": ["orderbook"]})
+    stage.loop.run(0.1)
+    assert stage.say({"op": "resync"}) == []
+    stage.loop.run(0.1)
+    assert len(stage.outlet.of_type("orderbook_snapshot")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "field"),
+    [
+        (b"", "malformed_json", None),
+        (b"hello", "malformed_json", None),
+        (b"[]", "invalid_type", None),
+        (b"1", "invalid_type", None),
+        (b"null", "invalid_type", None),
+        (b"{}", "missing_field", "op"),
+        (b'{"op":null}', "missing_field", "op"),
+        (b'{"op":"buy"}', "invalid_value", "op"),
+        (b'{"op":1}', "invalid_value", "op"),
+        (b'{"type":"place","order":{}}', "missing_field", "op"),
+        (b'{"op":"ping","x":1}', "unknown_field", "x"),
+        (b'{"op":"place","order":{}', "malformed_json", None),
+        (b'{"op":"place"}{}', "malformed_json", None),
+        (b'{"op":"cancel"}', "missing_field", "order_id"),
+        (b'{"op":"cancel","order_id":"a b"}', "invalid_id", "order_id"),
+        (b'{"op":"cancel","order_id":7}', "invalid_type", "order_id"),
+        (b'{"op":"amend"}', "missing_field", "order_id"),
+        (b'{"op":"status"}', "missing_field", "order_id"),
+        (b'{"op":"subscribe"}', "invalid_value", "channels"),
+        (b'{"op":"subscribe","channels":[]}', "invalid_value", "channels"),
+        (b'{"op":"subscribe","channels":"trades"}', "invalid_type", "channels"),
+        (b'{"op":"subscribe","channels":["candles"]}', "unknown_channel", "channels"),
+        (b'{"op":"subscribe","channels":["book.X"]}', "unknown_instrument", "instrument"),
+        (b'{"op":"subscribe","channels":["orders"],"client_id":""}', "invalid_id", "client_id"),
+        (b'{"op":"resync","instrument":"X"}', "unknown_instrument", "instrument"),
+        (b"[" * 100_000, "too_deep", None),
+        (b'{"op":"place","order":' + b"[" * 50 + b"]" * 50 + b"}", "too_deep", None),
+        (b'{"op":"place","order":{"a":"[[', "malformed_json", None),
+    ],
+)
+def test_malformed_messages_are_explained(
+    stage: Stage, text: bytes, code: str, field: str | None
+) -> None:
+    [reply] = stage.say(text)
+    assert reply["type"] == "error"
+    found = reply["problem"]
+    assert (found["status"], found["code"]) == (400, code)
+    if field is not None:
+        assert found["errors"][0]["field"] == field
+    assert stage.operations.asked == []
+    assert stage.counts.reasons == [code]
+
+
+def test_brackets_in_texts_are_not_nesting(stage: Stage) -> None:
+    stage.say({"op": "place", "order": {"client_id": "[" * 100 + '"{'}})
+    assert stage.operations.asked[0][1]["client_id"] == "[" * 100 + '"{'
+
+
+def test_an_error_bears_the_request_id_where_it_can_be_read(stage: Stage) -> None:
+    [reply] = stage.say(b'{"op":"buy","request_id":"r1"}')
+    assert reply["request_id"] == "r1"
+    [reply] = stage.say(b'{"op":"ping","request_id":5,"more":1}')
+    assert reply["request_id"] == 5
