@@ -138,11 +138,6 @@ def test_no_source_takes_the_checks_out_of_the_checked_build():
     assert found == [], "setup.py sets the directives"
 
 
-def test_every_compiled_module_is_typed():
-    compiled = [path for path in CODE_FILES if path.suffix == ".pyx"]
-    assert [name_of(path) for path in compiled if not path.with_suffix(".pyi").exists()] == []
-
-
 def test_names_say_what_they_mean():
     found = []
     for path in CODE_FILES:
