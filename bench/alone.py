@@ -69,9 +69,9 @@ def measure_engine(count: int) -> dict[str, Any]:
 def measure_orders(count: int) -> dict[str, Any]:
     """Bytes of memory a resting order: the process's growth over `count` of them."""
     engine = new_engine()
-    before = resident_bytes()
     chance = np.random.default_rng(1)
     offsets = chance.integers(1, 5_000, count).tolist()
+    before = resident_bytes()
     made = 0
     while made < count:
         batch = b"".join(

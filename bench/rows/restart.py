@@ -48,7 +48,7 @@ def _snapshot(exchange: servers.Exchange) -> int:
     """Have a snapshot taken, once the follower has caught up; the status of the answer."""
     for _ in range(10):
         status, _ = exchange.post("/admin/snapshot")
-        if status == 200:
+        if status in (200, 201):
             return status
     raise RuntimeError(f"no snapshot was taken: {status}, {exchange.log_tail()}")
 
