@@ -87,7 +87,8 @@ def _add_foreign_name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     """One line of JSON, what every line has first."""
-    ordered = {key: event.pop(key, None) for key in ("time", "level", "stage", "event")} | event
+    first = {key: event.pop(key, None) for key in ("time", "level", "stage", "event")}
+    ordered = {**first, **event}
     return _encode_json(ordered).decode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import random
 import secrets
@@ -355,5 +356,6 @@ def main(arguments: list[str]) -> int:
         FeedError: the run could not go on.
     """
     logs.configure()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     result = app(args=arguments, prog_name="novate feed binance", standalone_mode=False)
     return int(result or 0)
