@@ -46,6 +46,10 @@ class Appender(Protocol):
         """Write one record; see `novate.journal.interface.Journal`."""
         ...
 
+    def prepare(self) -> bool:
+        """Do a small piece of making room ahead; whether there is more to do."""
+        ...
+
     def sync(self) -> None:
         """Make every record appended so far durable (relaxed durability only)."""
         ...
@@ -137,6 +141,7 @@ class _Writer(threading.Thread):
         try:
             while (batch := self._next()) is not None:
                 self._told(self._append(batch))
+                self._journal.prepare()
             if self.unsynced_since:
                 self._sync()
         except Exception as error:
@@ -236,10 +241,7 @@ class Sequencer:
         self.on_applied: list[Callable[[Applied], None]] = []
         self.on_commit: list[Callable[[float, int], None]] = []
         self.on_failed: list[Callable[[str], None]] = []
-        call = self._loop.call_soon_threadsafe
-        self._writer = _Writer(
-            journal, epoch, self._bounds.relaxed_ms / 1e3, lambda told: call(self._heard, told)
-        )
+        self._writer = _Writer(journal, epoch, self._bounds.relaxed_ms / 1e3, self._tell)
         self._writer.start()
 
     # --- in ---------------------------------------------------------------------------------------
@@ -321,6 +323,10 @@ class Sequencer:
         self._handed_ns = time.monotonic_ns()
         self._writer.inbox.put(self._batch)
 
+    def _tell(self, told: Any) -> None:
+        """Called on the writer's thread."""
+        self._loop.call_soon_threadsafe(self._heard, told)
+
     def _heard(self, told: Any) -> None:
         """What became of the batch, on the loop's thread."""
         if told is None:
@@ -372,15 +378,18 @@ class Sequencer:
             log.info("journal_resumed", seq=self._seq)
 
     def _answer(self, replies: list[Reply], applied: Applied) -> None:
+        broken: Exception | None = None
         for reply, (status, body, key_seq) in zip(replies, applied.replies, strict=True):
             try:
                 if body is None:
                     reply(*self._first_answer(key_seq), True)
                 else:
                     reply(status, body, False)
-            except Exception:
+            except Exception as error:
                 # One client's broken connection must not cost the others their answers.
-                log.error("reply_failed", exc_info=True)
+                broken = error
+        if broken is not None:
+            log.error("reply_failed", seq=applied.last_seq, exc_info=broken)
 
     def _tell_subscribers(self, applied: Applied) -> None:
         for subscriber in self.on_applied:

@@ -52,6 +52,10 @@ class MemoryJournal:
             return Appended.DURABLE if sync else Appended.WRITTEN
         return ending
 
+    def prepare(self) -> bool:
+        """Nothing to make ready in memory."""
+        return False
+
     def sync(self) -> None:
         """Count every batch so far as synced."""
         if self.sync_error is not None:

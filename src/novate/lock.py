@@ -1,0 +1,44 @@
+"""The lock on a data folder: one server at a time, and it says who."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from novate.model.errors import DataFolderLocked
+
+LOCK_FILE = "lock"
+
+
+class FolderLock:
+    """Holds a data folder for this process, until closed or until the process ends.
+
+    The folder is made where it is missing. The lock is the kernel's (flock), so that nothing is
+    left behind by a process that was killed; the pid in the file is only for people.
+
+    Raises:
+        DataFolderLocked: another process holds it; says which.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / LOCK_FILE
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            who = f"process {holder}" if holder else "another process"
+            raise DataFolderLocked(
+                f"{folder}: {who} serves this data folder; stop it, or choose another --data-dir"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let the folder go."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

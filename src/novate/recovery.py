@@ -1,0 +1,411 @@
+"""From a data folder to a running state: the latest good snapshot and the journal behind it.
+
+Restart, follower and `novate replay` are one code path: a `Replayer` is fed records, and stops at
+the first one whose running hash says that its events are not those that were published. Only
+`open_partition` writes: the commands that set an exchange up, or that change its limits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from novate import logs
+from novate.config import InstrumentSettings, Settings
+from novate.engine import Engine, Reporter
+from novate.journal.disk import Disk, RealDisk
+from novate.journal.interface import (
+    COMMAND_FORMAT,
+    NO_HASH,
+    RULES,
+    Appended,
+    Batch,
+    Position,
+    Record,
+)
+from novate.journal.reading import JournalReader
+from novate.journal.segments import SegmentJournal
+from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
+from novate.lock import FolderLock
+from novate.model import codec
+from novate.model.errors import (
+    InvariantViolated,
+    JournalCorrupt,
+    JournalFailed,
+    ReplayDiverged,
+    SnapshotCorrupt,
+)
+from novate.model.instrument import Instrument, Limits
+from novate.outcomes import pack_outcomes
+
+if TYPE_CHECKING:
+    from novate.engine import Applied
+
+log = logs.get("recovery")
+
+
+class Replayer:
+    """Applies the journal's records to an engine and compares the hashes of their events.
+
+    Attributes:
+        engine: The engine; nobody else may apply to it meanwhile.
+        reporter: Its reporter.
+        seq: Last sequence number applied.
+        timestamp_ns: Time of the last batch.
+        events_hash: Running hash of the events up to `seq`.
+        position: Behind the last record, None before the first and without a snapshot.
+        pending: Outcomes blob of the last batch, where it was applied by `apply_rendered` or came
+            with the snapshot; else b"".
+    """
+
+    def __init__(self, engine: Engine, snapshot: Snapshot | None = None) -> None:
+        self.engine = engine
+        self.reporter = Reporter(engine)
+        self.seq = snapshot.seq if snapshot else 0
+        self.timestamp_ns = snapshot.timestamp_ns if snapshot else 0
+        self.events_hash = snapshot.events_hash if snapshot else NO_HASH
+        self.position: Position | None = snapshot.position() if snapshot else None
+        self.pending = snapshot.pending_outcomes if snapshot else b""
+        self._batch_seq = self.seq
+
+    def apply(self, record: Record) -> None:
+        """Apply a record without rendering its answers: the fast way.
+
+        Raises:
+            ReplayDiverged: the events before this record are not those it vouches for.
+            JournalCorrupt: the record does not follow on, or this version can't read it.
+            InvariantViolated: the engine is wrong; names the record.
+        """
+        batch = record.batch
+        if batch.events_hash != self.events_hash or batch.first_seq != self.seq + 1:
+            self._refuse(record)
+        if batch.rules != RULES or batch.command_format != COMMAND_FORMAT:
+            self._refuse_version(record)
+        try:
+            events = self.engine.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
+        except (InvariantViolated, ValueError) as error:
+            raise self._blamed(record, error) from error
+        self.pending = b""
+        self._advance(record, events.tobytes())
+
+    def apply_rendered(self, record: Record) -> Applied:
+        """Apply a record as the server does, with its outcomes, which stay in `pending`."""
+        batch = record.batch
+        if batch.events_hash != self.events_hash or batch.first_seq != self.seq + 1:
+            self._refuse(record)
+        if batch.rules != RULES or batch.command_format != COMMAND_FORMAT:
+            self._refuse_version(record)
+        try:
+            applied = self.reporter.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
+        except (InvariantViolated, ValueError) as error:
+            raise self._blamed(record, error) from error
+        self.pending = pack_outcomes(applied.outcomes)
+        self._advance(record, applied.events)
+        return applied
+
+    def _advance(self, record: Record, events: bytes) -> None:
+        batch = record.batch
+        self._batch_seq = batch.first_seq
+        self.seq = batch.first_seq + batch.count - 1
+        if self.engine.last_seq != self.seq:
+            found = f"expected {batch.count} commands, found {self.engine.last_seq - self.seq} more"
+            raise JournalCorrupt(found, record.segment, record.offset, batch.first_seq)
+        self.timestamp_ns = batch.timestamp_ns
+        self.events_hash = blake2b(self.events_hash + events, digest_size=32).digest()
+        self.position = record.position()
+
+    def _refuse(self, record: Record) -> None:
+        batch = record.batch
+        if batch.first_seq != self.seq + 1:
+            found = f"expected seq {self.seq + 1}, found {batch.first_seq}"
+            raise JournalCorrupt(found, record.segment, record.offset, batch.first_seq)
+        raise ReplayDiverged(
+            f"the batch up to seq {self.seq} gave other events than were journaled: expected hash "
+            f"{batch.events_hash.hex()[:16]}, found {self.events_hash.hex()[:16]}, "
+            f"named by segment {record.segment}, offset {record.offset}",
+            self._batch_seq,
+        )
+
+    def _refuse_version(self, record: Record) -> None:
+        batch = record.batch
+        raise JournalCorrupt(
+            f"expected rules {RULES} and command format {COMMAND_FORMAT}, found {batch.rules} "
+            f"and {batch.command_format}: written by another version",
+            record.segment,
+            record.offset,
+            batch.first_seq,
+        )
+
+    def _blamed(self, record: Record, error: Exception) -> Exception:
+        if isinstance(error, InvariantViolated):
+            place = f"segment {record.segment}, offset {record.offset}"
+            return InvariantViolated(f"{error}, replaying {place}", record.batch.first_seq)
+        return JournalCorrupt(str(error), record.segment, record.offset, record.batch.first_seq)
+
+    def snapshot(self, partition: int) -> Snapshot:
+        """The state as a snapshot; the last record must have been applied by `apply_rendered`."""
+        assert self.position is not None
+        return snapshot_at(
+            self.position,
+            events_hash=self.events_hash,
+            state_hash=self.engine.state_hash(),
+            dump=self.engine.dump(),
+            pending_outcomes=self.pending,
+            partition=partition,
+        )
+
+
+def from_latest_snapshot(
+    store: SnapshotStore, warnings: list[str]
+) -> tuple[Replayer, Snapshot | None]:
+    """A replayer at the newest snapshot that can be believed, else at zero.
+
+    A snapshot that fails its checksum, does not load or does not have the hash that it names is
+    passed over for the one before, with a line in `warnings`.
+    """
+    for seq in store.seqs():
+        try:
+            snapshot = store.load(seq)
+            engine = Engine.load(snapshot.dump)
+            if (found := engine.state_hash()) != snapshot.state_hash:
+                raise SnapshotCorrupt(f"expected state {snapshot.state_hash}, found {found}")
+        except (SnapshotCorrupt, OSError) as fault:
+            warnings.append(f"the snapshot of seq {seq} is passed over: {fault}")
+            continue
+        return Replayer(engine, snapshot), snapshot
+    return Replayer(Engine()), None
+
+
+class Recovered(msgspec.Struct, kw_only=True):
+    """An open partition, recovered and ready for a sequencer.
+
+    Attributes:
+        seq: Last sequence number applied.
+        timestamp_ns: Time of the last batch.
+        events_hash: Running hash of the events up to `seq`.
+        pending: Outcomes blob of the newest batch, which is in no record.
+        snapshot_seq: Snapshot it started from, 0 = from the beginning.
+        replayed_commands: Commands of the journal applied behind it.
+        seconds: Duration of the recovery.
+        warnings: What was found and put right, for people.
+    """
+
+    lock: FolderLock
+    journal: SegmentJournal
+    engine: Engine
+    reporter: Reporter
+    seq: int
+    timestamp_ns: int
+    events_hash: bytes
+    pending: bytes
+    snapshot_seq: int
+    replayed_commands: int
+    seconds: float
+    warnings: list[str]
+
+    def close(self) -> None:
+        """Let go of the files and the folder."""
+        self.journal.close()
+        self.lock.close()
+
+
+def open_partition(
+    settings: Settings, disk: Disk | None = None, clock: Callable[[], int] = time.time_ns
+) -> Recovered:
+    """Lock a data folder, rebuild its state, and journal what the settings ask for anew.
+
+    Raises:
+        DataFolderLocked: another server has the folder.
+        JournalError: the journal is damaged, or ends before a witness; names the place.
+        ReplayDiverged: the replay gave other events than were published.
+    """
+    lock = FolderLock(settings.data_dir)
+    journal: SegmentJournal | None = None
+    try:
+        began = time.monotonic()
+        real = disk or RealDisk()
+        warnings: list[str] = []
+        store = SnapshotStore(
+            settings.data_dir, real, keep=settings.snapshots_kept, partition=settings.partition
+        )
+        replayer, snapshot = from_latest_snapshot(store, warnings)
+        journal = SegmentJournal(
+            settings.data_dir,
+            disk=real,
+            partition=settings.partition,
+            segment_bytes=settings.journal_segment_bytes,
+            start=snapshot.position() if snapshot else None,
+            witnesses=[snapshot.witness()] if snapshot else [],
+        )
+        warnings += journal.warnings
+        replayed = replay_tail(replayer, journal)
+        _set_up(settings, replayer, journal, clock, warnings)
+        return Recovered(
+            lock=lock,
+            journal=journal,
+            engine=replayer.engine,
+            reporter=replayer.reporter,
+            seq=replayer.seq,
+            timestamp_ns=replayer.timestamp_ns,
+            events_hash=replayer.events_hash,
+            pending=replayer.pending,
+            snapshot_seq=snapshot.seq if snapshot else 0,
+            replayed_commands=replayed,
+            seconds=time.monotonic() - began,
+            warnings=warnings,
+        )
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        lock.close()
+        raise
+
+
+def replay_tail(replayer: Replayer, journal: SegmentJournal | JournalReader) -> int:
+    """Apply everything behind the replayer's seq; how many commands it was.
+
+    The last record is rendered, for its outcomes are in no other record.
+    """
+    before = replayer.seq
+    held: Record | None = None
+    apply = replayer.apply
+    for record in journal.read(before + 1, replayer.position):
+        if held is not None:
+            apply(held)
+        held = record
+    if held is not None:
+        replayer.apply_rendered(held)
+    return replayer.seq - before
+
+
+def _set_up(
+    settings: Settings,
+    replayer: Replayer,
+    journal: SegmentJournal,
+    clock: Callable[[], int],
+    warnings: list[str],
+) -> None:
+    """Journal the limits where they changed, and the instruments at the first start."""
+    limits = limits_of(settings)
+    commands: list[bytes] = []
+    if replayer.seq == 0 or replayer.engine.limits() != limits:
+        commands.append(codec.pack_configure(limits))
+    if replayer.seq == 0:
+        commands += [
+            codec.pack_create_instrument(instrument_of(row)) for row in settings.instruments
+        ]
+    if not commands:
+        return
+    _append_and_apply(commands, replayer, journal, max(replayer.timestamp_ns, clock()))
+    if replayer.engine.limits() != limits:
+        warnings.append("the engine refused the changed limits; those before stay in force")
+
+
+def _append_and_apply(
+    commands: Sequence[bytes], replayer: Replayer, journal: SegmentJournal, timestamp_ns: int
+) -> None:
+    batch = Batch(
+        first_seq=replayer.seq + 1,
+        count=len(commands),
+        timestamp_ns=timestamp_ns,
+        commands=b"".join(commands),
+        outcomes=replayer.pending,
+        events_hash=replayer.events_hash,
+    )
+    appended = journal.append(replayer.seq, journal.epoch, batch)
+    if appended is not Appended.DURABLE:
+        raise JournalFailed(f"the journal answered {appended.name} to the first append")
+    at = journal.last()
+    replayer.apply_rendered(
+        Record(
+            batch=batch,
+            segment=at.segment,
+            offset=at.offset,
+            end_offset=at.end_offset,
+            record_hash=at.record_hash,
+            epoch=at.epoch,
+        )
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The engine's limits as the settings ask for them."""
+    return Limits(
+        open_orders_max=settings.open_orders_max,
+        closed_orders_max=settings.closed_orders_max,
+        trades_per_instrument_max=settings.trades_per_instrument_max,
+        idempotency_keys_max=settings.idempotency_keys_max,
+        idempotency_window_ns=settings.idempotency_window_hours * 3600 * 10**9,
+        idempotency_window_ns_min=settings.idempotency_window_minutes_min * 60 * 10**9,
+        clients_max=settings.clients_max,
+        instruments_max=settings.instruments_max,
+    )
+
+
+def instrument_of(row: InstrumentSettings) -> Instrument:
+    """An instrument as the settings describe it."""
+    tick, lot = _grid(row.tick_size), _grid(row.lot_size)
+    return Instrument(
+        name=row.name,
+        base=row.base_asset,
+        quote=row.quote_asset,
+        tick_coefficient=tick[0],
+        tick_exponent=tick[1],
+        lot_coefficient=lot[0],
+        lot_exponent=lot[1],
+        quote_scale=row.quote_scale,
+    )
+
+
+def _grid(size: str) -> tuple[int, int]:
+    """A positive decimal as (coefficient, exponent): coefficient x 10^-exponent."""
+    _, digits, exponent = Decimal(size).normalize().as_tuple()
+    coefficient = int("".join(map(str, digits)))
+    assert isinstance(exponent, int)
+    return (coefficient * 10**exponent, 0) if exponent > 0 else (coefficient, -exponent)
+
+
+def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
+    """`novate replay`: rebuild the state from a data folder, changing nothing, and print its hash.
+
+    Args:
+        settings: Names the folder.
+        until: Stop behind the record that holds this seq; 0 = at the end.
+        from_snapshot: Start at the latest snapshot and not at zero.
+    """
+    began = time.monotonic()
+    warnings: list[str] = []
+    reader = JournalReader(settings.data_dir, RealDisk(), settings.partition)
+    store = SnapshotStore(settings.data_dir, partition=settings.partition)
+    replayer, snapshot = Replayer(Engine()), None
+    if from_snapshot:
+        replayer, snapshot = from_latest_snapshot(store, warnings)
+    start = replayer.seq
+    for record in reader.read(start + 1, replayer.position):
+        if until and record.batch.first_seq > until:
+            break
+        replayer.apply(record)
+    replayer.engine.check_invariants()
+    for warning in warnings:
+        log.warning("replay", warning=warning)
+    print_state(replayer)
+    seconds = time.monotonic() - began
+    log.info(
+        "replayed",
+        commands=replayer.seq - start,
+        seconds=round(seconds, 3),
+        from_snapshot=snapshot.seq if snapshot else 0,
+    )
+    return 0
+
+
+def print_state(replayer: Replayer) -> None:
+    """Print what a replay came to: seq, state hash and events hash, a line each."""
+    print(f"seq {replayer.seq}")
+    print(f"state {replayer.engine.state_hash()}")
+    print(f"events {replayer.events_hash.hex()}")

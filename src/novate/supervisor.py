@@ -1,0 +1,204 @@
+"""Keeps the follower running: starts it, hears what it says, starts it again when it dies.
+
+The server asks here how far the follower has come and waits here for a snapshot. A follower that
+diverged is not started again: it would only say the same, and what it found must be looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from novate import logs
+from novate.config import Settings, to_environ
+from novate.follower import EXIT_DIVERGED
+
+RESTART_SECONDS_MAX: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+"""A follower that ran so long is started again without a longer pause."""
+
+STOP_SECONDS: Final = 2.0
+LINE_BYTES_MAX: Final = 65536
+
+FollowerState = Literal["off", "starting", "running", "down", "diverged"]
+
+log = logs.get("supervisor")
+
+
+class FollowerDown(Exception):
+    """The follower can't take the snapshot; says why."""
+
+
+class SnapshotTaken(msgspec.Struct, frozen=True):
+    """A snapshot that is on disk.
+
+    Attributes:
+        seq: Last command in it.
+        timestamp_ns: Time of that command, nanoseconds since 1970 UTC.
+        bytes: Length of its file.
+        path: Its file.
+        state_hash: Hash of the state in it.
+    """
+
+    seq: int
+    timestamp_ns: int
+    bytes: int
+    path: str
+    state_hash: str
+
+
+class FollowerSupervisor:
+    """The follower's process, seen from the server. Used on the loop's thread only.
+
+    Attributes:
+        state: How it stands.
+        why: Why it isn't running, "" if it is.
+        seq: How far it said it has come.
+        restarts: How often it was started again.
+        snapshot: The newest snapshot that it took, None before the first.
+    """
+
+    def __init__(self, settings: Settings, command: Sequence[str] | None = None) -> None:
+        self._settings = settings
+        self._command = command or (
+            sys.executable, "-m", "novate", "follow", "--parent-pid", str(os.getpid()),
+        )  # fmt: skip
+        self.state: FollowerState = "off"
+        self.why = "the follower is off"
+        self.seq = 0
+        self.restarts = 0
+        self.snapshot: SnapshotTaken | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiters: list[tuple[int, asyncio.Future[SnapshotTaken]]] = []
+
+    @property
+    def pid(self) -> int:
+        """Its process id, 0 where there is none."""
+        return self._process.pid if self._process and self._process.returncode is None else 0
+
+    def start(self) -> None:
+        """Start it, if the settings want one, and keep it running."""
+        if self._settings.follower and self._task is None:
+            self.state, self.why = "starting", "the follower is starting"
+            self._task = asyncio.create_task(self._keep_running())
+
+    async def stop(self) -> None:
+        """End it; closing its stdin is all it needs, and a signal if it does not hear."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        process = self._process
+        if process is not None and process.returncode is None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        self._down("off", "the follower is off")
+
+    async def snapshot_at(self, seq: int, seconds: float) -> SnapshotTaken:
+        """Wait for a snapshot that holds `seq`.
+
+        Raises:
+            FollowerDown: it is not running, died meanwhile, failed to, or took too long.
+        """
+        if self.snapshot is not None and self.snapshot.seq >= seq:
+            return self.snapshot
+        self.require_running()
+        future: asyncio.Future[SnapshotTaken] = asyncio.get_running_loop().create_future()
+        waiter = (seq, future)
+        self._waiters.append(waiter)
+        try:
+            return await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            raise FollowerDown(f"no snapshot was taken within {seconds:g} s") from None
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def require_running(self) -> None:
+        """Raise FollowerDown unless it runs, or is just starting."""
+        if self.state not in ("running", "starting"):
+            raise FollowerDown(self.why)
+
+    async def _keep_running(self) -> None:
+        first = pause = self._settings.follower_restart_seconds
+        while True:
+            began = time.monotonic()
+            code = await self._run_once()
+            if code == EXIT_DIVERGED:
+                self._down("diverged", self.why or "its events differ from those journaled")
+                log.critical("follower_diverged", why=self.why)
+                return
+            pause = first if time.monotonic() - began > STEADY_SECONDS else pause
+            self._down("down", f"the follower ended with code {code} and is started again")
+            log.warning("follower_ended", code=code, again_in_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, max(first, RESTART_SECONDS_MAX))
+            self.restarts += 1
+
+    async def _run_once(self) -> int:
+        self._process = process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **to_environ(self._settings)},
+            limit=LINE_BYTES_MAX,
+        )
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            self._hear(line)
+        return await process.wait()
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            said = msgspec.json.decode(line)
+            handle = self._handlers[said["kind"]]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            log.warning("follower_unintelligible", line=line[:200].decode("utf-8", "replace"))
+            return
+        handle(self, said)
+
+    def _on_progress(self, said: dict[str, Any]) -> None:
+        self.state, self.why = "running", ""
+        self.seq = said["seq"]
+
+    def _on_snapshot(self, said: dict[str, Any]) -> None:
+        self.snapshot = taken = msgspec.convert(said, SnapshotTaken)
+        self.seq = max(self.seq, taken.seq)
+        for seq, future in self._waiters:
+            if seq <= taken.seq and not future.done():
+                future.set_result(taken)
+
+    def _on_snapshot_failed(self, said: dict[str, Any]) -> None:
+        for seq, future in self._waiters:
+            if seq <= said["seq"] and not future.done():
+                future.set_exception(FollowerDown(f"the snapshot failed: {said['why']}"))
+
+    def _on_diverged(self, said: dict[str, Any]) -> None:
+        self._down("diverged", said["why"])
+
+    _handlers: Final[dict[str, Callable[[FollowerSupervisor, dict[str, Any]], None]]] = {
+        "ready": _on_progress,
+        "progress": _on_progress,
+        "snapshot": _on_snapshot,
+        "snapshot_failed": _on_snapshot_failed,
+        "diverged": _on_diverged,
+    }
+
+    def _down(self, state: FollowerState, why: str) -> None:
+        self.state, self.why = state, why
+        for _, future in self._waiters:
+            if not future.done():
+                future.set_exception(FollowerDown(why))
