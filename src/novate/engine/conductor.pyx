@@ -22,7 +22,7 @@ from novate.engine.state cimport (
     IDEMPOTENCY_KEY_REPEATED, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_WINDOW_FULL, ID_UUID,
     IMMEDIATE_OR_CANCEL, IOC, LIMIT, MALFORMED_COMMAND, MARKET, MASS_CANCEL, MASS_CANCELLED,
     MASS_CANCEL_REASON, NONE, OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED,
-    ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, REJECTED, SET_PRICE,
+    ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT, REJECTED, SET_PRICE,
     SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, WORKING,
     Book, Command, Event, Extra, Key, Order, State, i128,
     event_new, level_price, name_new, order_extra, order_filled, order_new, order_number,
@@ -203,15 +203,17 @@ cdef uint32_t make_order(State *st, Command *command, const uint8_t *text, uint3
 cdef int book_refusal(State *st, Book *book, Command *command) noexcept nogil:
     """0, or the rule of the book that refuses this order; nothing has changed yet."""
     cdef int reason
-    if command.order_type == LIMIT and command.time_in_force == GTC:
-        if st.open_count >= st.open_max:
-            return OPEN_ORDERS_LIMIT
+    if command.order_type != LIMIT or command.time_in_force != GTC:
+        return 0
+    if command.flags & POST_ONLY and would_cross(book, command.side, command.price_ticks):
+        return POST_ONLY_WOULD_CROSS
+    if st.open_count >= st.open_max:
+        reason = OPEN_ORDERS_LIMIT
+    else:
         reason = rest_refusal(st, book, command.side, command.price_ticks, command.quantity_lots)
-        if reason:
-            return reason
-        if command.flags & POST_ONLY and would_cross(book, command.side, command.price_ticks):
-            return POST_ONLY_WOULD_CROSS
-    return 0
+    if reason and can_fill(book, command.side, False, command.price_ticks, command.quantity_lots):
+        return 0
+    return reason
 
 
 cdef void placed_event(State *st, uint32_t slot, int kind, Command *command,
@@ -299,18 +301,23 @@ cdef void trade_by_quote(State *st, Book *book, uint32_t slot, Command *command)
 
 # --- cancel, amend, mass cancel -------------------------------------------------------------
 
+cdef uint32_t find_named(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """Slot of the order a command names, or NONE."""
+    return find_order(st, command.order_id_kind, text, command.order_id_length,
+                      command.order_number,
+                      hash_id(st, command.order_id_kind, text, command.order_id_length,
+                              command.order_number))
+
+
 cdef uint32_t named_order(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """Slot of the working order a command names; NONE if that was refused or not admitted."""
-    cdef uint32_t slot, client, hashed
+    cdef uint32_t slot, client
     if not id_sound(command):
         refuse(st, MALFORMED_COMMAND, NONE)
         return NONE
     if command.flags & HAS_KEY and not admit(st, command, text + command.order_id_length, &client):
         return NONE
-    hashed = hash_id(st, command.order_id_kind, text, command.order_id_length,
-                     command.order_number)
-    slot = find_order(st, command.order_id_kind, text, command.order_id_length,
-                      command.order_number, hashed)
+    slot = find_named(st, command, text)
     if slot == NONE:
         refuse(st, UNKNOWN_ORDER, NONE)
         return NONE
@@ -340,19 +347,41 @@ cdef void cancel(State *st, Command *command, const uint8_t *text) noexcept nogi
 cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64_t total,
                        bint keeps_place) noexcept nogil:
     """0, or why the order can't become this; nothing has changed yet."""
-    cdef int64_t added
-    if not (1 <= price <= book.price_max and book.lots_min <= total <= book.lots_max):
-        return OUT_OF_BOUNDS
-    if total <= order_filled(st, order):
+    cdef int64_t remaining = total - order_filled(st, order)
+    cdef int refusal
+    if remaining <= 0:
         return AMEND_QUANTITY_TOO_LOW
     if keeps_place:
         return 0
     if order.post_only and would_cross(book, order.side, price):
         return AMEND_WOULD_CROSS
-    added = total - order_filled(st, order)
     if price == order.price:
-        added -= order.remaining
-    return AMEND_LEVEL_FULL if rest_refusal(st, book, order.side, price, added) else 0
+        refusal = rest_refusal(st, book, order.side, price, remaining - order.remaining)
+    else:
+        refusal = rest_refusal(st, book, order.side, price, remaining)
+        if refusal == PRICE_LEVELS_LIMIT and alone_at_level(order):
+            refusal = 0
+    if refusal and can_fill(book, order.side, False, price, remaining):
+        refusal = 0
+    return AMEND_LEVEL_FULL if refusal else 0
+
+
+cdef bint alone_at_level(Order *order) noexcept nogil:
+    """Whether a resting order is the only one of its level."""
+    return order.next == NONE and order.prev == NONE
+
+
+cdef bint amend_in_bounds(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """Whether price and quantity are within the bounds of the order's instrument, if it is known."""
+    cdef uint32_t slot = find_named(st, command, text)
+    cdef Book *book
+    if slot == NONE or st.orders[slot].state != WORKING:
+        return True
+    book = &st.books[st.orders[slot].instrument]
+    if command.flags & SET_PRICE and not 1 <= command.price_ticks <= book.price_max:
+        return False
+    return not command.flags & SET_QUANTITY or (
+        book.lots_min <= command.quantity_lots <= book.lots_max)
 
 
 cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil:
@@ -363,8 +392,11 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
     cdef int64_t price, total, remaining
     cdef bint keeps_place
     cdef int reason
-    if not command.flags & (SET_PRICE | SET_QUANTITY):
+    if not command.flags & (SET_PRICE | SET_QUANTITY) or not id_sound(command):
         refuse(st, MALFORMED_COMMAND, NONE)
+        return
+    if not amend_in_bounds(st, command, text):
+        refuse(st, OUT_OF_BOUNDS, find_named(st, command, text))
         return
     slot = named_order(st, command, text)
     if slot == NONE:

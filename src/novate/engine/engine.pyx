@@ -23,9 +23,10 @@ from novate.engine.state cimport (
     COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
     INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT, MALFORMED_COMMAND, NONE,
     Book, BookSide, Command, Event, Key, Level, State,
-    book_new, event_new, level_price, state_free, state_new,
+    book_new, event_new, forget_events, level_price, state_free, state_new,
 )
 from novate.engine.windows cimport resize_trades
+from novate.model.commands import COMMAND
 from novate.model.errors import InvariantViolated, SnapshotCorrupt
 from novate.model.events import EVENT, LEVEL
 from novate.model.instrument import (
@@ -98,6 +99,10 @@ cdef class Engine:
         """
         cdef Py_buffer view
         cdef np.ndarray events
+        if isinstance(commands, np.ndarray):
+            if commands.dtype != COMMAND:
+                raise ValueError(f"commands: expected an array of COMMAND, got {commands.dtype}")
+            commands = np.ascontiguousarray(commands)
         PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
         try:
             self.st.events_count = 0
@@ -108,6 +113,7 @@ cdef class Engine:
             return events
         finally:
             PyBuffer_Release(&view)
+            forget_events(self.st)
 
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns):
         cdef Py_ssize_t count = count_commands(batch, size), at = 0

@@ -42,34 +42,42 @@ cdef inline uint32_t key_hash(State *st, uint32_t position) noexcept nogil:
 ctypedef uint32_t (*Hash)(State *, uint32_t) noexcept nogil
 
 
+cdef inline uint8_t tag_of(uint32_t hashed) noexcept nogil:
+    return <uint8_t>(hashed >> 16) | 0x80
+
+
+cdef void table_put(Table *table, uint32_t hashed, uint32_t number) noexcept nogil:
+    """Put a number at the first free place from its own on."""
+    cdef uint32_t at = hashed & table.mask
+    while table.tags[at]:
+        at = (at + 1) & table.mask
+    table.slots[at] = number
+    table.tags[at] = tag_of(hashed)
+
+
 cdef void table_add(State *st, Table *index, Hash hash_of, uint32_t hashed,
                     uint32_t number) noexcept nogil:
     """Put a number under its hash into its shard; the shard doubles at three quarters full."""
     cdef Table *table = &index[hashed >> 24]
-    cdef uint32_t at
     if table.slots == NULL or table.count * 4 >= (table.mask + 1) * 3:
         table_double(st, table, hash_of)
-    at = hashed & table.mask
-    while table.slots[at] != NONE:
-        at = (at + 1) & table.mask
-    table.slots[at] = number
+    table_put(table, hashed, number)
     table.count += 1
 
 
 cdef void table_double(State *st, Table *table, Hash hash_of) noexcept nogil:
     cdef uint32_t *old = table.slots
+    cdef uint8_t *old_tags = table.tags
     cdef uint32_t old_size = 0 if old == NULL else table.mask + 1
     cdef uint32_t size = 16 if old == NULL else old_size * 2
-    cdef uint32_t i, at
-    table.slots = <uint32_t *>grow(NULL, <size_t>size * 4)
-    memset(table.slots, 0xFF, <size_t>size * 4)
+    cdef uint32_t i
+    table.slots = <uint32_t *>grow(NULL, <size_t>size * 5)
+    table.tags = <uint8_t *>(table.slots + size)
+    memset(table.tags, 0, size)
     table.mask = size - 1
     for i in range(old_size):
-        if old[i] != NONE:
-            at = hash_of(st, old[i]) & table.mask
-            while table.slots[at] != NONE:
-                at = (at + 1) & table.mask
-            table.slots[at] = old[i]
+        if old_tags[i]:
+            table_put(table, hash_of(st, old[i]), old[i])
     free(old)
 
 
@@ -78,19 +86,21 @@ cdef void table_remove(State *st, Table *index, Hash hash_of, uint32_t hashed,
     """Take a number out, and move back whatever stood behind it for want of its place."""
     cdef Table *table = &index[hashed >> 24]
     cdef uint32_t mask = table.mask, at = hashed & mask, next_at, home
-    while table.slots[at] != number:
-        CHECK(table.slots[at] != NONE)
+    cdef uint8_t tag = tag_of(hashed)
+    while table.tags[at] != tag or table.slots[at] != number:
+        CHECK(table.tags[at] != 0)
         at = (at + 1) & mask
     next_at = at
     while True:
         next_at = (next_at + 1) & mask
-        if table.slots[next_at] == NONE:
+        if not table.tags[next_at]:
             break
         home = hash_of(st, table.slots[next_at]) & mask
         if ((next_at - home) & mask) >= ((next_at - at) & mask):
             table.slots[at] = table.slots[next_at]
+            table.tags[at] = table.tags[next_at]
             at = next_at
-    table.slots[at] = NONE
+    table.tags[at] = 0
     table.count -= 1
 
 
@@ -109,25 +119,26 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
     """Slot of the order with this id, open or in the closed window, or NONE."""
     cdef Table *table = &st.order_index[hashed >> 24]
     cdef uint32_t at, slot, size
+    cdef uint8_t tag = tag_of(hashed)
     cdef Order *order
     cdef const uint8_t *own
     if table.slots == NULL:
         return NONE
     at = hashed & table.mask
-    while True:
-        slot = table.slots[at]
-        if slot == NONE:
-            return NONE
-        order = &st.orders[slot]
-        if order.id_kind == kind:
-            if kind == ID_NUMBER:
-                if order.id == number:
-                    return slot
-            elif <uint32_t>(order.id >> 32) == hashed:
-                own = name_text(st, kind, order.id, &size)
-                if size == length and memcmp(own, text, length) == 0:
-                    return slot
+    while table.tags[at]:
+        if table.tags[at] == tag:
+            slot = table.slots[at]
+            order = &st.orders[slot]
+            if order.id_kind == kind:
+                if kind == ID_NUMBER:
+                    if order.id == number:
+                        return slot
+                elif <uint32_t>(order.id >> 32) == hashed:
+                    own = name_text(st, kind, order.id, &size)
+                    if size == length and memcmp(own, text, length) == 0:
+                        return slot
         at = (at + 1) & table.mask
+    return NONE
 
 
 cdef void index_order(State *st, uint32_t slot) noexcept nogil:
@@ -147,16 +158,15 @@ cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexc
     if table.slots == NULL:
         return NONE
     at = hashed & table.mask
-    while True:
+    while table.tags[at]:
         number = table.slots[at]
-        if number == NONE:
-            return NONE
         name = st.clients[number].name
-        if <uint32_t>(name >> 32) == hashed:
+        if table.tags[at] == tag_of(hashed) and <uint32_t>(name >> 32) == hashed:
             own = name_text(st, ID_TEXT, name, &size)
             if size == length and memcmp(own, text, length) == 0:
                 return number
         at = (at + 1) & table.mask
+    return NONE
 
 
 cdef uint32_t client_number(State *st, const uint8_t *text, uint32_t length,
@@ -276,13 +286,13 @@ cdef Key *find_key(State *st, const uint8_t *digest) noexcept nogil:
     if table.slots == NULL:
         return NULL
     at = hashed & table.mask
-    while True:
+    while table.tags[at]:
         position = table.slots[at]
-        if position == NONE:
-            return NULL
-        if memcmp(st.keys[position].digest, digest, 16) == 0:
+        if table.tags[at] == tag_of(hashed) and (
+                memcmp(st.keys[position].digest, digest, 16) == 0):
             return &st.keys[position]
         at = (at + 1) & table.mask
+    return NULL
 
 
 cdef void key_drop(State *st) noexcept nogil:
@@ -303,24 +313,24 @@ cdef void expire_keys(State *st) noexcept nogil:
 
 
 cdef bint key_room(State *st, uint32_t client) noexcept nogil:
-    """Whether the client (NONE: a new one) may use another key now; makes room if it may."""
+    """Whether the client (NONE: a new one) may use another key now."""
     cdef uint32_t share = max(1, st.keys_max // 4)
     if client != NONE and st.clients[client].keys >= share:
         return False
     if st.keys_count < st.keys_max:
         return True
-    if st.keys_max == 0 or (
-            st.time_ns - st.keys[st.keys_first].time_ns < st.key_window_ns_min):
-        return False
-    key_drop(st)
-    return True
+    return st.keys_max != 0 and (
+        st.time_ns - st.keys[st.keys_first].time_ns >= st.key_window_ns_min)
 
 
 cdef void key_add(State *st, const uint8_t *digest, uint64_t command_digest,
                   uint32_t client, uint64_t seq, int64_t time_ns) noexcept nogil:
-    """Remember a key; `key_room` has said yes."""
-    cdef uint32_t position = st.keys_first + st.keys_count
+    """Remember a key; `key_room` has said yes. The oldest goes if there is no place else."""
+    cdef uint32_t position
     cdef Key *key
+    if st.keys_count == st.keys_max:
+        key_drop(st)
+    position = st.keys_first + st.keys_count
     if position >= st.keys_max:
         position -= st.keys_max
     key = &st.keys[position]

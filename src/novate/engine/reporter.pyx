@@ -16,9 +16,8 @@ from novate.engine.book cimport level_find
 from novate.engine.conductor cimport finish_command
 from novate.engine.engine cimport Engine, command_size, count_commands
 from novate.engine.images cimport (
-    Grid, OrderImage, Out, TradeImage, client_of, name_of, order_image, pack_order, pack_trade, put_bytes, put_decimal,
-    put_id, put_number, put_order, put_text, put_time, put_trade, put_trade_id, status_of,
-    unpack_order, unpack_trade,
+    Grid, OrderImage, Out, TradeImage, client_of, name_of, order_image, pack_order, pack_trade,
+    put_bytes, put_id, put_number, put_order, put_text, put_trade, unpack_order, unpack_trade,
 )
 from novate.engine.reads cimport Reader, closed_list, put_level, taken_bytes
 from novate.engine.state cimport (
@@ -26,7 +25,7 @@ from novate.engine.state cimport (
     COMMAND_REFUSED, CONFIGURED, HAS_KEY, IDEMPOTENCY_KEY_REPEATED, ID_TEXT, ID_UUID,
     INSTRUMENT_CREATED, MASS_CANCEL, MASS_CANCELLED, NONE, ORDER_ACCEPTED, ORDER_AMENDED,
     ORDER_ENDED, ORDER_REJECTED, PLACE, SNAPSHOT_REQUESTED, TRADE, WORKING,
-    Book, BookSide, Command, Event, Level, Order, State, grow, level_price,
+    Book, BookSide, Command, Event, Level, Order, State, forget_events, grow, level_price,
 )
 
 from http import HTTPStatus
@@ -142,6 +141,7 @@ cdef class Reporter(Reader):
         applied.timestamp_ns = st.time_ns
         applied.events = PyBytes_FromStringAndSize(
             <char *>st.events, st.events_count * sizeof(Event))
+        forget_events(st)
         return applied
 
     cdef object answer(self, const Command *command, uint32_t first, object applied):

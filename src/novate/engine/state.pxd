@@ -127,10 +127,12 @@ cdef extern from *:
         uint32_t free[10];             /* free lists by size in units */
     } Cells;
 
-    /* A shard of a hash table: numbers by open addressing; 256 of them make an index, so that
-       growing one never takes long. */
+    /* A shard of a hash table: numbers by open addressing, and a byte of each one's hash, so that
+       a search rarely looks at what it does not find; 0 where a place is free. 256 shards make an
+       index, so that growing one never takes long. */
     typedef struct {
         uint32_t *slots;
+        uint8_t *tags;
         uint32_t mask, count;
     } Table;
 
@@ -189,6 +191,7 @@ cdef extern from *:
         h = novate_mix(h ^ v, 0x8EBC6AF09C88C6E3ull ^ secret);
         return novate_mix(h ^ 0x589965CC75374CC3ull, secret | 1);
     }
+    #define novate_prefetch(p) __builtin_prefetch((p), 1, 3)
     static inline void *novate_grow(void *p, size_t bytes) {
         void *q = realloc(p, bytes);
         if (!q) { fprintf(stderr, "novate: out of memory (%zu bytes)\\n", bytes); abort(); }
@@ -201,6 +204,7 @@ cdef extern from *:
     void CHECK "NOVATE_CHECK"(bint condition) noexcept nogil
     uint64_t mix "novate_mix"(uint64_t a, uint64_t b) noexcept nogil
     uint64_t hash_bytes "novate_hash"(const uint8_t *p, size_t n, uint64_t secret) noexcept nogil
+    void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
 
     ctypedef struct Command:
@@ -295,6 +299,7 @@ cdef extern from *:
 
     ctypedef struct Table:
         uint32_t *slots
+        uint8_t *tags
         uint32_t mask, count
 
     ctypedef struct State:
@@ -416,6 +421,7 @@ cdef uint64_t name_new(State *st, int kind, const uint8_t *text, uint32_t length
 cdef uint64_t name_copy(State *st, int kind, uint64_t name) noexcept nogil
 cdef void name_free(State *st, int kind, uint64_t name) noexcept nogil
 cdef void event_room(State *st) noexcept nogil
+cdef void forget_events(State *st) noexcept nogil
 cdef uint32_t book_new(State *st) noexcept nogil
 
 cdef inline const uint8_t *name_text(State *st, int kind, uint64_t name,

@@ -171,6 +171,17 @@ cdef void event_room(State *st) noexcept nogil:
     st.event_slots = <uint32_t *>grow(st.event_slots, <size_t>st.events_capacity * 4)
 
 
+cdef void forget_events(State *st) noexcept nogil:
+    """Give back the memory of a batch's events if there were very many."""
+    st.events_count = 0
+    if st.events_capacity > 1 << 17:
+        free(st.events)
+        free(st.event_slots)
+        st.events = NULL
+        st.event_slots = NULL
+        st.events_capacity = 0
+
+
 cdef uint32_t book_new(State *st) noexcept nogil:
     """An empty book; its number."""
     cdef uint32_t i = st.books_count

@@ -73,8 +73,9 @@ EVENT: Final = np.dtype(
 `ORDER_ACCEPTED` bears `remaining_lots` = quantity (0 for a quote quantity order, whose
 `quantity_lots` is 0). `ORDER_AMENDED` bears the new price and quantity and the remaining before its
 trades. `ORDER_ENDED` bears `remaining_lots` 0 and the unfilled rest (0 for a quote quantity order).
-`COMMAND_REFUSED` bears the reason, and `order`, `instrument`, `client`, `side` where an existing
-order is concerned (else 0, 0, 0, 255).
+`COMMAND_REFUSED` bears the reason and, where an existing order is concerned, what an event of that
+order bears: its shape, price, total and remaining (0 once closed); else zeros and side 255. With
+INSTRUMENT_EXISTS it bears the existing `instrument`.
 """
 
 LEVEL: Final = np.dtype(
