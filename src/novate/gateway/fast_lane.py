@@ -199,6 +199,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.lane.connections.discard(self)
         super().handle_websocket_upgrade()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade to nothing we know is ignored; what follows it can't be read any more."""
+        self._broken = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def data_received(self, data: bytes) -> None:
         """Take what came: a request whose head is known goes straight to its handler."""
         cycle = self.cycle
