@@ -130,7 +130,8 @@ def parse_message(line: str, place: str) -> Message:
         numbers = [int(text) for text in texts if text.isdecimal()]
         if len(numbers) != len(texts) or max(numbers) >= 2**63:
             raise ValueError("numbers are digits, and lie in 0..2^63-1")
-        return Message(numbers[0], kind, numbers[1], sides[side], *numbers[2:], ioc == "1")
+        at, order, ticks, lots = numbers
+        return Message(at, kind, order, sides[side], ticks, lots, ioc == "1")
     except (ValueError, KeyError) as error:
         raise MatchFileError(f"{place}: expected {COLUMNS}, found {line!r} ({error})") from error
 
@@ -171,7 +172,8 @@ class Game:
 
     def apply(self, batch: list[Message]) -> Records:
         """The events of new orders and cancels."""
-        return self.engine.apply(commands_of(batch))
+        events: Records = self.engine.apply(commands_of(batch))
+        return events
 
     def report(self, batch: list[Message], events: Records) -> Iterator[Report]:
         """The reports of a batch's events."""
