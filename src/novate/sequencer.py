@@ -194,6 +194,16 @@ class _Group:
             self._tell(outcomes)
 
 
+def _border(replies: list[Reply], most: int) -> int:
+    """The last place up to `most` that splits no group: its commands are durable all or none."""
+    end = most
+    while end and replies[end] is replies[end - 1]:
+        if not isinstance(getattr(replies[end], "__self__", None), _Group):
+            break
+        end -= 1
+    return end or most
+
+
 class Sequencer:
     """The only writer and the only clock of a partition. Used on its loop's thread only.
 
@@ -305,8 +315,9 @@ class Sequencer:
         if len(commands) <= most:
             self._commands, self._replies = [], []
         else:
-            self._commands, self._replies = commands[most:], replies[most:]
-            commands, replies = commands[:most], replies[:most]
+            end = _border(replies, most)
+            self._commands, self._replies = commands[end:], replies[end:]
+            commands, replies = commands[:end], replies[:end]
         self._timestamp_ns = max(self._timestamp_ns, self._clock())
         self._batch_replies = replies
         self._batch = Batch(

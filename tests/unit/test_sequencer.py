@@ -220,6 +220,18 @@ def test_a_group_is_taken_whole_or_not_at_all_and_has_consecutive_seqs() -> None
     run(scenario, Bounds(queue_commands_max=10, batch_commands_max=4))
 
 
+def test_a_group_is_never_split_over_two_batches() -> None:
+    async def scenario(rig: Rig) -> None:
+        groups: list[list[tuple[int, bytes, bool]]] = []
+        rig.submit("single")
+        for _ in range(3):
+            rig.sequencer.submit_many([b"grouped "] * 3, groups.append)
+        await rig.until(lambda: len(groups) == 3)
+        assert [batch.count for batch in rig.journal.batches] == [4, 3, 3]
+
+    run(scenario, Bounds(queue_commands_max=100, batch_commands_max=5))
+
+
 def test_an_empty_group_is_answered_at_once() -> None:
     async def scenario(rig: Rig) -> None:
         groups: list[list[tuple[int, bytes, bool]]] = []

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.gateway.problems import FieldError, ProblemError, refused, shown, shown_name
 from novate.gateway.requests import ABSENT, PlaceOrder
 from novate.model import codec
 from novate.model.instrument import QUOTE_UNITS_MAX, Instrument
@@ -241,7 +241,7 @@ def undecodable(error: Exception) -> ProblemError:
     text = text[: match.start()] if match else text
     unknown = _UNKNOWN.search(text)
     if unknown:
-        name = shown(unknown[1])[1:-1]
+        name = shown_name(unknown[1])
         field = f"{path}.{name}" if path else name
         return refused([FieldError(field, "expected no such field", "unknown_field")])
     message = text.replace("`", "").replace("Expected", "expected").replace("got", "found")

@@ -105,3 +105,8 @@ def shown(value: object) -> str:
     text = raw[:SHOWN_MAX].decode("ascii", "backslashreplace")
     text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
     return text if len(raw) <= SHOWN_MAX else text + "..."
+
+
+def shown_name(name: str) -> str:
+    """A name that a client made up, for a message: as `shown`, without the quotes."""
+    return shown(name).replace("'", "")

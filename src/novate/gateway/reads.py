@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from novate.gateway.fields import check_id
-from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.gateway.problems import FieldError, ProblemError, refused, shown, shown_name
 from novate.gateway.validation import Instruments, OrderReader
 
 LEVELS_DEFAULT: Final = 20
@@ -71,7 +71,7 @@ def parse_query(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
         if name not in known:
             expected = ", ".join(known) or "none"
             message = f"expected no such parameter (there are: {expected})"
-            errors.append(FieldError(shown(name)[1:-1], message, "unknown_parameter"))
+            errors.append(FieldError(shown_name(name), message, "unknown_parameter"))
         elif name in query:
             errors.append(FieldError(name, "expected once, found twice", "duplicate_parameter"))
         query[name] = value

@@ -8,6 +8,7 @@ loop are written together, and a client that asks more than it reads is read no 
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid
 from asyncio.transports import BaseTransport
@@ -30,6 +31,10 @@ except ImportError:  # pragma: no cover - the wheels have it
     from websockets.utils import apply_mask
 
 PATH: Final = "/stream"
+SEND_BUFFER_BYTES: Final = 256 * 1024
+"""The kernel's own buffer of a connection. Left to itself it grows to megabytes for a client that
+does not read, where neither the limits of consumers nor our memory would see it."""
+
 CLOSE_TIMEOUT_SECONDS: Final = 10.0
 SHUTDOWN_TIMEOUT_SECONDS: Final = 1.0
 _TEXT: Final = 0x81  # a whole text message, no extension
@@ -72,6 +77,9 @@ class WebSocketLane(WebSocketsSansIOProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Take the socket, as a consumer of streams does: with nothing in between."""
         super().connection_made(transport)
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.push = self.transport.write
         self.buffered = self.transport.get_write_buffer_size
 
@@ -174,8 +182,8 @@ class WebSocketLane(WebSocketsSansIOProtocol):
             begin = at + 6
             if length > 125:
                 begin = at + (8 if length == 126 else 14)
-                if size < begin and data[at + 1] & _MASKED:
-                    self._need = begin - at
+                if size < begin - 4 and data[at + 1] & _MASKED:
+                    self._need = begin - 4 - at
                     break
                 length = int.from_bytes(data[at + 2 : begin - 4], "big")
             end = begin + length
