@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import engine_flow
 from novate.engine import Engine
@@ -83,9 +84,10 @@ def measure_orders(count: int) -> dict[str, Any]:
     return {"bytes_each": growth / count, "count": engine.usage()["open_orders"]}
 
 
-def _order(number: int, offsets: list[int]) -> bytes:
+def _order(number: int, offsets: NDArray[np.int64]) -> bytes:
     side = number & 1
-    price = 1_000_000 + (offsets[number] if side else -offsets[number])
+    distance = int(offsets[number])
+    price = 1_000_000 + (distance if side else -distance)
     client = b"client-%d" % (number % 1_000)
     order_id = codec.new_order_id(0)
     return codec.pack_place(0, side, 0, 0, 0, price, 100, 0, order_id, client, None, 0)

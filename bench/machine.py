@@ -15,17 +15,15 @@ PACKAGES = ("novate", "uvicorn", "uvloop", "httptools", "websockets", "msgspec",
 
 
 def describe() -> dict[str, Any]:
-    """The machine, its load before the run, the versions and the commit."""
+    """The machine and the versions."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(_memory_bytes() / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "file_system": _file_system(ROOT),
-        "load_before": [round(load, 2) for load in os.getloadavg()],
         "python": sys.version.split()[0],
         "versions": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
     }
 
 
@@ -54,16 +52,21 @@ def _version(package: str) -> str:
         return "absent"
 
 
-def _commit() -> str:
+def load() -> float:
+    """How many processes wanted a processor in the last minute, on average."""
+    return round(os.getloadavg()[0], 2)
+
+
+def commit() -> str:
     """The commit, with `+changes` where the tree is not as committed."""
     try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
+        head = _git("rev-parse", "--short=12", "HEAD")
         changed = _git(
             "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results"
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{commit}+changes" if changed else commit
+    return f"{head}+changes" if changed else head
 
 
 def _git(*words: str) -> str:

@@ -3,7 +3,8 @@
     python -m bench                     every row, three runs each
     python -m bench --quick             a smoke run: seconds in all, no figure worth quoting
     python -m bench --row post_orders --runs 5
-The results go to bench/results/<date>-<commit>.json and, if every row was run, to latest.json;
+Each row's result names the commit and the load of the machine that it was got under. It takes the
+place of the row's last one in bench/results/latest.json; a smoke run's in build/bench/quick.json.
 `python -m bench.table` writes them into the documents.
 """
 
@@ -21,7 +22,8 @@ from bench import machine
 from bench.row import Row, Scale, medians
 from bench.rows import ROWS
 
-RESULTS = Path(__file__).resolve().parent / "results"
+LATEST = machine.ROOT / "bench" / "results" / "latest.json"
+QUICK = machine.ROOT / "build" / "bench" / "quick.json"
 
 
 def main() -> int:
@@ -29,20 +31,13 @@ def main() -> int:
     chosen = _arguments()
     scale = Scale(quick=chosen.quick)
     rows = [row for row in ROWS if not chosen.row or row.name in chosen.row]
-    began = datetime.datetime.now(datetime.UTC)
-    document: dict[str, Any] = {
-        "began": began.isoformat(timespec="seconds"),
-        "quick": chosen.quick,
-        "machine": machine.describe(),
-        "rows": {},
-    }
+    results = {}
     for row in rows:
-        document["rows"][row.name] = _run_row(row, scale, chosen.runs)
-        _print_row(row, document["rows"][row.name])
-    _write(document, began, whole=len(rows) == len(ROWS))
-    results = document["rows"].values()
-    failed = any(result.get("failed") for result in results)
-    missed = not chosen.quick and any(not result.get("met") for result in results)
+        results[row.name] = _run_row(row, scale, chosen.runs)
+        _print_row(row, results[row.name])
+        _write(QUICK if chosen.quick else LATEST, results)
+    failed = any("failed" in result for result in results.values())
+    missed = not chosen.quick and any(not result["met"] for result in results.values())
     return 1 if failed or missed else 0
 
 
@@ -63,7 +58,14 @@ def _run_row(row: Row, scale: Scale, runs_asked: int) -> dict[str, Any]:
     """Every run of a row, and their medians; a row that fails says why and stops no other."""
     count = 1 if scale.quick else runs_asked or row.runs
     began = time.monotonic()
-    described = {"title": row.title, "flow": row.flow, "target": row.target}
+    described = {
+        "title": row.title,
+        "flow": row.flow,
+        "target": row.target,
+        "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": machine.commit(),
+        "load_before": machine.load(),
+    }
     try:
         runs = [row.measure(scale) for _ in range(count)]
     except Exception:  # the row's own failure is its result
@@ -84,10 +86,11 @@ def _print_row(row: Row, result: dict[str, Any]) -> None:
     print(f"{row.name:16} {verdict:7} {result.get('said', result.get('failed'))}", flush=True)
 
 
-def _write(document: dict[str, Any], began: datetime.datetime, whole: bool) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(document, indent=1) + "\n"
-    kind = "quick" if document["quick"] else document["machine"]["commit"]
-    (RESULTS / f"{began:%Y%m%dT%H%M%SZ}-{kind}.json").write_text(text)
-    if whole and not document["quick"]:
-        (RESULTS / "latest.json").write_text(text)
+def _write(path: Path, results: dict[str, Any]) -> None:
+    """Put these rows in place of their last results, in the order of the table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = json.loads(path.read_text())["rows"] if path.exists() else {}
+    held |= results
+    rows = {row.name: held[row.name] for row in ROWS if row.name in held}
+    document = {"machine": machine.describe(), "rows": rows}
+    path.write_text(json.dumps(document, indent=1) + "\n")
