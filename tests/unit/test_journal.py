@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,7 @@ def test_a_record_tells_where_it_stands(tmp_path: Path) -> None:
     records = list(journal.read(1))
     assert records[-1].position() == journal.last()
     assert records[0].offset == SEGMENT_HEADER_BYTES
-    for before, record in itertools.pairwise(records):
+    for before, record in pairwise(records):
         if before.segment == record.segment:
             assert before.end_offset == record.offset
         assert record.offset % 8 == 0
@@ -115,6 +115,7 @@ def test_reading_from_a_position_reads_nothing_before_it(tmp_path: Path) -> None
     assert [r.batch for r in again.read(start.seq + 1, start)] == appended[121:]
 
 
+@pytest.mark.slow
 def test_every_position_can_be_started_from(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     appended = fill(journal, 90)
@@ -215,7 +216,7 @@ def test_outcomes_stand_in_the_record_behind(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     appended = fill(journal, 300)
     assert len(segments_in(tmp_path)) > 3
-    for batch, behind in itertools.pairwise(appended):
+    for batch, behind in pairwise(appended):
         assert journal.outcomes_of(batch.first_seq) == behind.outcomes
         assert journal.outcomes_of(batch.last_seq) == behind.outcomes
     newest = journal.last().seq
@@ -223,6 +224,18 @@ def test_outcomes_stand_in_the_record_behind(tmp_path: Path) -> None:
     assert journal.outcomes_of(newest + 1) is None
     (behind,) = fill(journal, 1)
     assert journal.outcomes_of(newest) == behind.outcomes
+
+
+def test_outcomes_are_found_anywhere_in_a_large_segment(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, segment_bytes=4 << 20)
+    appended = fill(journal, 1_000)
+    appended += fill(journal, 1, count=60_000)
+    appended += fill(journal, 1_000)
+    behind = {b.last_seq: after.outcomes for b, after in pairwise(appended)}
+    for batch in [*appended[:-1:37], *appended[990:1010]]:
+        assert journal.outcomes_of(batch.last_seq) == behind[batch.last_seq]
+    appended += fill(journal, 300)
+    assert journal.outcomes_of(appended[-2].first_seq) == appended[-1].outcomes
 
 
 def test_outcomes_of_a_damaged_record_are_refused(tmp_path: Path) -> None:

@@ -245,4 +245,40 @@ def scan(bytes chunk, int64_t offset, bytes mark, uint64_t seq, bytes chain, str
     return records
 
 
+def landmarks(bytes chunk, int64_t offset, bytes mark, uint64_t seq, int64_t known, int64_t step):
+    """Where records begin, from their headers alone: one at least `step` bytes behind another.
+
+    Args:
+        chunk: Bytes of a segment, from the beginning of a record on.
+        offset: Byte offset of the chunk in the segment.
+        mark: The segment's mark (8 bytes).
+        seq: First seq of the first record.
+        known: Byte offset of the last landmark known.
+        step: Least distance between two landmarks, in bytes.
+
+    Returns:
+        (seq, offset) of each landmark, the byte offset behind the last record seen (which may be
+        behind the chunk), and the seq that follows it.
+    """
+    cdef const uint8_t *begin = <const uint8_t *> PyBytes_AS_STRING(chunk)
+    cdef const uint8_t *marked = <const uint8_t *> PyBytes_AS_STRING(mark)
+    cdef const RecordHeader *header
+    cdef int64_t size = len(chunk), at = 0
+    cdef list found = []
+    if len(mark) != 8:
+        raise ValueError("a mark has 8 bytes")
+    while size - at >= HEADER_BYTES:
+        header = <const RecordHeader *> (begin + at)
+        if memcmp(header.mark, marked, 8) != 0 or header.first_seq != seq or header.count == 0:
+            break
+        if header.length < HEADER_BYTES or header.length & 7:
+            break
+        if offset + at - known >= step:
+            known = offset + at
+            found.append((seq, known))
+        seq += header.count
+        at += header.length
+    return found, offset + at, seq
+
+
 make_crc_table()

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+from novate.journal.codec import landmarks
 from novate.journal.disk import Disk
 from novate.journal.layout import (
     RECORD_HEADER,
@@ -25,7 +26,7 @@ from novate.journal.layout import (
 from novate.journal.reading import Bound, Segment, segment_seqs
 
 STEP_BYTES = 1 << 14
-WALK_BYTES = 1 << 18
+WALK_BYTES = 1 << 20
 INDEXES_MAX = 64
 SEGMENTS_OPEN_MAX = 8
 
@@ -43,12 +44,18 @@ class SegmentIndex:
 
     def extend(self, segment: Segment, limit: int) -> None:
         """Walk on to `limit`, the byte offset of the last durable record's end."""
-        for offset, fields in headers(segment, self.next_offset, self.next_seq, limit, WALK_BYTES):
-            if offset - self.offsets[-1] >= STEP_BYTES:
-                self.seqs.append(fields[3])
-                self.offsets.append(offset)
-            self.next_seq = fields[3] + fields[4]
-            self.next_offset = offset + fields[1]
+        while limit - self.next_offset >= RECORD_HEADER_BYTES:
+            offset = self.next_offset
+            chunk = segment.file.pread(min(WALK_BYTES, limit - offset), offset)
+            found, self.next_offset, self.next_seq = landmarks(
+                chunk, offset, segment.header.mark, self.next_seq, self.offsets[-1], STEP_BYTES
+            )
+            for seq, at in found:
+                self.seqs.append(seq)
+                self.offsets.append(at)
+            if self.next_offset == offset:
+                next(headers(segment, offset, self.next_seq, limit), None)  # says what is wrong
+                return
 
     def nearest(self, seq: int) -> tuple[int, int]:
         """Offset and first seq of the last record known to begin at or before `seq`."""
@@ -56,13 +63,11 @@ class SegmentIndex:
         return self.offsets[at], self.seqs[at]
 
 
-def headers(
-    segment: Segment, offset: int, seq: int, limit: int, step: int = STEP_BYTES
-) -> Iterator[tuple[int, Fields]]:
+def headers(segment: Segment, offset: int, seq: int, limit: int) -> Iterator[tuple[int, Fields]]:
     """Offset and fields of each record from `offset` on; the payloads are not checked."""
     mark = segment.header.mark
     while limit - offset >= RECORD_HEADER_BYTES:
-        chunk = segment.file.pread(min(step, limit - offset), offset)
+        chunk = segment.file.pread(min(STEP_BYTES, limit - offset), offset)
         at = 0
         while at + RECORD_HEADER_BYTES <= len(chunk):
             fields: Fields = RECORD_HEADER.unpack_from(chunk, at)

@@ -16,6 +16,7 @@ from novate.journal.disk import Disk, DiskFile, RealDisk, write_all
 from novate.journal.index import OutcomeFinder
 from novate.journal.interface import Appended, Batch, Position, Record, Witness
 from novate.journal.layout import (
+    RECORD_BYTES_MAX,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
     encode_record,
@@ -125,14 +126,15 @@ class SegmentJournal:
         segment = Segment(self.folder, self.disk, first_seq, self.partition, write=True)
         self._file, self._header = segment.file, segment.header
         here = start if start is not None and start.segment == segment.name else None
-        if here is not None and not segment.vouches_for(here):
+        vouched = here is None or segment.vouches_for(here)
+        end = find_end(segment, here if vouched else None)
+        check_witnesses(end.position, witnesses, end.torn)
+        if here is not None and not vouched:
             raise segment.corrupt(
                 "the journal has another record here than the position to start from",
                 here.offset,
                 here.seq,
             )
-        end = find_end(segment, here)
-        check_witnesses(end.position, witnesses, end.torn)
         self._last, self._offset = end.position, end.position.end_offset
         self._cut(end)
 
@@ -167,6 +169,8 @@ class SegmentJournal:
         if epoch != self.epoch or expected_seq != self._last.seq or self._mark.epoch() != epoch:
             return Appended.FENCED
         length = record_length(batch)
+        if length > RECORD_BYTES_MAX:
+            raise ValueError(f"a record of {length} bytes: {RECORD_BYTES_MAX} is the limit")
         if self._offset + length > self._size:
             self._roll(length)
         image, image_hash = encode_record(

@@ -49,11 +49,22 @@ def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verifi
         JournalError: The journal can't be believed; the place is named.
     """
     disk = disk or RealDisk()
+    reader = JournalReader(folder, disk, partition)
+    while True:
+        first_seq = reader.first_seq()
+        try:
+            return _verify(reader)
+        except (JournalError, FileNotFoundError):
+            if reader.first_seq() == first_seq:  # else it was pruned while it was read
+                raise
+
+
+def _verify(reader: JournalReader) -> Verified:
+    folder, disk = reader.folder, reader.disk
     found = Verified()
     witnesses = _mark_witness(folder, disk)
-    snapshots = _snapshots(folder, disk, partition, found)
+    snapshots = _snapshots(folder, disk, reader.partition, found)
     witnesses += [snapshot.witness() for snapshot in snapshots]
-    reader = JournalReader(folder, disk, partition)
     end = reader.end()
     if end is None:
         check_witnesses(_nothing(), witnesses)
