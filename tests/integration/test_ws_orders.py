@@ -1,0 +1,106 @@
+"""Order entry over WebSocket: the answers of HTTP, replays, clients that ask without reading."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.conftest import Server, scaled
+from tests.integration.ws_client import WsClient, frame, limit
+
+MakeServer = Callable[..., Server]
+
+
+def test_an_order_lives_over_the_stream(server: Server) -> None:
+    with WsClient(server.port) as client:
+        placed = client.ask({"op": "place", "order": limit("buy", "100.5", 2, order_id="o1")})
+        assert (placed["type"], placed["order"]["status"]) == ("order_accepted", "open")
+        status = client.ask({"op": "status", "order_id": "o1"})
+        assert status["order"]["price"] == placed["order"]["price"]
+        amended = client.ask({"op": "amend", "order_id": "o1", "quantity": 1})
+        assert (amended["type"], amended["order"]["quantity"]) == ("order_accepted", 1)
+        over_http = httpx.get(f"{server.url}/orders/o1").json()
+        assert over_http["quantity"] == 1
+        cancelled = client.ask({"op": "cancel", "order_id": "o1"})
+        assert cancelled["order"]["status"] == "cancelled"
+        again = client.ask({"op": "cancel", "order_id": "o1"})
+        assert (again["type"], again["problem"]["code"]) == ("error", "already_closed")
+        unknown = client.ask({"op": "cancel", "order_id": "o2"})
+        assert unknown["problem"]["code"] == "unknown_order"
+
+
+def test_a_refusal_by_rule_is_an_order(server: Server) -> None:
+    with WsClient(server.port) as client:
+        client.ask({"op": "place", "order": limit("sell", 100, 1)})
+        refused = client.ask({"op": "place", "order": limit("buy", 100, 1, post_only=True)})
+        assert refused["type"] == "order_rejected"
+        assert refused["order"]["reason"] == "post_only_would_cross"
+
+
+def test_a_key_answers_the_same_over_both(server: Server) -> None:
+    order = limit("buy", 100, 1, idempotency_key="k1")
+    with WsClient(server.port) as client:
+        first = client.ask({"op": "place", "order": order})
+        second = client.ask({"op": "place", "order": order})
+        assert "replayed" not in first
+        assert second["replayed"] is True
+        assert second["order"] == first["order"]
+        over_http = httpx.post(f"{server.url}/orders", json=order)
+        assert over_http.headers["idempotency-replayed"] == "true"
+        assert over_http.json()["order_id"] == first["order"]["order_id"]
+        other = client.ask({"op": "place", "order": {**order, "quantity": 2}})
+        assert other["problem"]["code"] == "idempotency_key_reused"
+
+
+def test_a_batch_is_answered_as_one(server: Server) -> None:
+    with WsClient(server.port) as client:
+        operations = [
+            {"op": "place", "order": limit("buy", 100, 1, order_id="a")},
+            {"op": "place", "order": limit("buy", -1, 1)},
+            {"op": "cancel", "order_id": "a"},
+        ]
+        result = client.ask({"op": "batch", "operations": operations})
+        assert result["type"] == "batch_result"
+        assert [each["status"] for each in result["outcomes"]] == [201, 400, 200]
+
+
+def test_many_clients_rates_are_limited(make_server: MakeServer) -> None:
+    server = make_server(rate_limit_per_second=1, rate_limit_burst=1000).start()
+    with WsClient(server.port) as client:
+        text = json.dumps({"op": "place", "order": limit("buy", 100, 1)}).encode()
+        client.send_raw(frame(text) * 1100)
+        error = client.until_type("error")
+        assert (error["problem"]["status"], error["problem"]["code"]) == (429, "rate_limited")
+        assert error["retry_after"] >= 1
+
+
+@pytest.mark.slow
+def test_who_asks_without_reading_is_read_no_further_and_answered_in_the_end(
+    make_server: MakeServer,
+) -> None:
+    """More replies than any buffer holds: the server stops to read, and loses none."""
+    server = make_server(websocket_requests_max=64, rate_limit_per_second=0).start()
+    count = scaled(200_000)
+    sent = bytearray()
+    for number in range(count):
+        message = {"op": "place", "request_id": number, "order": limit("buy", 100, 1)}
+        sent += frame(json.dumps(message).encode())
+    with WsClient(server.port, receive_bytes=4096) as client:
+        sender = threading.Thread(target=client.send_raw, args=(bytes(sent),))
+        client.socket.settimeout(60)
+        sender.start()
+        while httpx.get(f"{server.url}/readyz").status_code != 200:
+            raise AssertionError("it must go on answering others")
+        received = 0
+        while received < count:
+            message = client.read()
+            if message["type"] == "order_accepted":
+                assert message["request_id"] == received
+                received += 1
+        sender.join(10)
+        assert not sender.is_alive()
+    assert httpx.get(f"{server.url}/orderbook").json()["bids"][0]["orders"] == count
