@@ -73,6 +73,11 @@ class Replayer:
         self.pending = snapshot.pending_outcomes if snapshot else b""
         self._batch_seq = self.seq
 
+    @classmethod
+    def at_zero(cls) -> Replayer:
+        """A replayer before the first command."""
+        return cls(Engine())
+
     def apply(self, record: Record) -> None:
         """Apply a record without rendering its answers: the fast way.
 
@@ -178,7 +183,7 @@ def from_latest_snapshot(
             warnings.append(f"the snapshot of seq {seq} is passed over: {fault}")
             continue
         return Replayer(engine, snapshot), snapshot
-    return Replayer(Engine()), None
+    return Replayer.at_zero(), None
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -382,7 +387,7 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
     warnings: list[str] = []
     reader = JournalReader(settings.data_dir, RealDisk(), settings.partition)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
-    replayer, snapshot = Replayer(Engine()), None
+    replayer, snapshot = Replayer.at_zero(), None
     if from_snapshot:
         replayer, snapshot = from_latest_snapshot(store, warnings)
     start = replayer.seq
