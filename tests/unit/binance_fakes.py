@@ -11,8 +11,8 @@ from novate.feeds.binance.operations import (
     OrderState,
     Outcome,
     Side,
+    TopOfBook,
 )
-from novate.feeds.binance.order_entry import TopOfBook
 
 
 class Order:

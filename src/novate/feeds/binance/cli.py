@@ -24,12 +24,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from novate import logs
 from novate.feeds import FeedError
-from novate.feeds.binance import capture, live, own_orders
+from novate.feeds.binance import capture, live
 from novate.feeds.binance.backoff import Backoff
 from novate.feeds.binance.messages import Grid, VenueInstrument, decode_exchange_info
 from novate.feeds.binance.mirror import Mirror
-from novate.feeds.binance.order_entry import HttpOrderEntry, ensure_instrument
+from novate.feeds.binance.order_entry import ApiOrderEntry, ensure_instrument
 from novate.feeds.binance.play import Player
+from novate.feeds.binance.session import ExchangeSession
 
 MIRROR_ID: Final = "binance-mirror"
 TAKER_ID: Final = "binance-taker"
@@ -164,7 +165,8 @@ async def execute(options: Options) -> Summary:
                 f"expected {name} here to hold tick {venue.grid.tick:f} and lot "
                 f"{venue.grid.lot:f}, found {grid.tick:f} and {grid.lot:f}"
             )
-        entry = HttpOrderEntry(http, name, grid, _backoff())
+        session = ExchangeSession(options.url, name, grid, _backoff())
+        entry = ApiOrderEntry(http, session, name, grid, _backoff())
         mirror = Mirror(MIRROR_ID, f"mirror-{options.run}-")
         player = Player(
             entry,
@@ -175,7 +177,7 @@ async def execute(options: Options) -> Summary:
             compare=options.compare,
         )
         await entry.withdraw(MIRROR_ID)
-        async with _watching(options, player, grid):
+        async with _connected(session, player):
             if options.files:
                 pace = Pace(options.factor)
                 await play_files(player, options.files, pace, sys.stderr.isatty())
@@ -217,19 +219,11 @@ async def _venue_instrument(options: Options, rest: httpx.AsyncClient) -> VenueI
 
 
 @contextlib.asynccontextmanager
-async def _watching(options: Options, player: Player, grid: Grid) -> AsyncIterator[None]:
-    """Know what others trade against the mirror, while the body runs."""
-    task = asyncio.create_task(
-        own_orders.watch(
-            options.url,
-            MIRROR_ID,
-            options.instrument,
-            grid,
-            _backoff(),
-            on_update=player.mirror.observe,
-            on_subscribed=player.request_reconcile,
-        )
-    )
+async def _connected(session: ExchangeSession, player: Player) -> AsyncIterator[None]:
+    """Keep the session up, and the mirror told of trades, while the body runs."""
+    session.on_fill = player.mirror.fill
+    session.on_cut = player.request_reconcile
+    task = asyncio.create_task(session.run())
     try:
         yield
     finally:
@@ -256,7 +250,7 @@ async def _play_live(player: Player, rest: httpx.AsyncClient, options: Options) 
         await task
 
 
-async def _summary(options: Options, player: Player, entry: HttpOrderEntry, grid: Grid) -> Summary:
+async def _summary(options: Options, player: Player, entry: ApiOrderEntry, grid: Grid) -> Summary:
     top = await entry.top_of_book()
     depth = player.depth
     return Summary(

@@ -138,7 +138,7 @@ class LiveStream:
             await asyncio.sleep(delay)
 
 
-class _StreamFault(Exception):  # noqa: N818 - told apart from the exchange's faults, never shown
+class _StreamFault(Exception):
     """The venue's stream broke off or said what no venue says."""
 
 

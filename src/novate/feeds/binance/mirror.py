@@ -26,7 +26,7 @@ Levels = list[tuple[int, int]]
 _GONE: Final = frozenset({404, 409})
 
 
-class BookBroken(FeedError):  # noqa: N818 - a state of the book
+class BookBroken(FeedError):
     """The venue's book as told is crossed or too deep; only a new snapshot helps."""
 
 

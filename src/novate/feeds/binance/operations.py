@@ -81,3 +81,12 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     def accepted(self) -> bool:
         """The exchange did what was asked."""
         return self.status in (200, 201)
+
+
+class TopOfBook(msgspec.Struct, frozen=True):
+    """Best bid and ask with what stands there, in ticks and lots; 0 where there is none."""
+
+    bid_ticks: int = 0
+    bid_lots: int = 0
+    ask_ticks: int = 0
+    ask_lots: int = 0

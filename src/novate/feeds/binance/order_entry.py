@@ -1,102 +1,31 @@
-"""The exchange as the feed sees it: its public HTTP API over one kept-alive connection.
+"""The exchange as the feed sees it: its public API.
 
-Owns sending, waiting and sending again. What is sent twice happens once: an order has its id, so
-the exchange refuses a second one, an amendment sets a total, and a cancel of what is gone says so.
+Owns waiting and sending again. What is sent twice happens once: an order has its id, so the
+exchange refuses a second one, an amendment sets a total, and a cancel of what is gone says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from decimal import Decimal
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from novate.feeds import FeedError
+from novate.feeds.binance import wire
 from novate.feeds.binance.backoff import Backoff
 from novate.feeds.binance.messages import Grid
-from novate.feeds.binance.operations import Fill, Kind, Operation, OrderState, Outcome, Side
+from novate.feeds.binance.operations import Kind, Operation, OrderState, Outcome, TopOfBook
 
 BATCH_MAX: Final = 1_000
-"""Operations per request, the exchange's own limit."""
+"""Operations per batch, the exchange's own limit."""
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0
 _TOO_MUCH: Final = frozenset({429, 503})
 _LIST_MAX: Final = 1_000
-_T = TypeVar("_T")
-
-
-class _Trade(msgspec.Struct, gc=False):
-    quantity: Decimal
-    buy_order_id: str
-    sell_order_id: str
-    sequence: int = -1
-
-
-class _Order(msgspec.Struct, gc=False):
-    order_id: str
-    side: str
-    filled_quantity: Decimal
-    working: bool
-    sequence: int
-    quantity: Decimal | None = None
-    reason: str | None = None
-    trades: list[_Trade] = []
-    trade_count: int | None = None
-
-
-class _Problem(msgspec.Struct, gc=False):
-    code: str = ""
-    detail: str = ""
-    order: _Order | None = None
-
-
-class _Answer(msgspec.Struct, gc=False):
-    status: int
-    order: _Order | None = None
-    problem: _Problem | None = None
-
-
-class _Answers(msgspec.Struct):
-    outcomes: list[_Answer]
-
-
-class _OrderList(msgspec.Struct):
-    orders: list[_Order]
-    cursor: str | int | None = msgspec.field(name="next_cursor", default=None)
-
-
-class _Level(msgspec.Struct):
-    price: Decimal
-    quantity: Decimal
-
-
-class _Book(msgspec.Struct):
-    bids: list[_Level]
-    asks: list[_Level]
-
-
-class _OrderUpdate(msgspec.Struct):
-    type: str
-    sequence: int = -1
-    order: _Order | None = None
-
-
-class _Instrument(msgspec.Struct):
-    tick_size: Decimal
-    lot_size: Decimal
-
-
-class TopOfBook(msgspec.Struct, frozen=True):
-    """Best bid and ask with what stands there, in ticks and lots; 0 where there is none."""
-
-    bid_ticks: int = 0
-    bid_lots: int = 0
-    ask_ticks: int = 0
-    ask_lots: int = 0
 
 
 class OrderEntry(Protocol):
@@ -115,11 +44,28 @@ class OrderEntry(Protocol):
         ...
 
 
-class HttpOrderEntry:
-    """Order entry for one instrument over HTTP.
+class BatchReply(msgspec.Struct, frozen=True):
+    """The answer to a batch: its outcomes in `body`, or a status that says why there are none."""
+
+    status: int
+    body: bytes
+    retry_after_seconds: float = 0.0
+
+
+class Batches(Protocol):
+    """Carries batches to the exchange."""
+
+    async def send(self, texts: list[str]) -> BatchReply:
+        """The answer to a batch of operations; ConnectionError where none came."""
+        ...
+
+
+class ApiOrderEntry:
+    """Order entry for one instrument by the public API.
 
     Args:
-        http: A client whose base address is the exchange.
+        http: A client whose base address is the exchange, for what is asked rarely.
+        batches: Carries the operations.
         backoff: Waits between attempts, where the exchange does not say how long.
         attempts_max: Tries in a row without an answer before it gives up.
     """
@@ -127,17 +73,18 @@ class HttpOrderEntry:
     def __init__(
         self,
         http: httpx.AsyncClient,
+        batches: Batches,
         instrument: str,
         grid: Grid,
         backoff: Backoff,
         attempts_max: int = 60,
     ) -> None:
         self._http = http
+        self._batches = batches
         self._instrument = instrument
         self._grid = grid
         self._backoff = backoff
         self._attempts_max = attempts_max
-        self._lost_reply = False
         self.retries = 0
 
     async def submit(self, operations: Sequence[Operation]) -> list[Outcome]:
@@ -146,25 +93,42 @@ class HttpOrderEntry:
         Raises:
             FeedError: no answer after every attempt, or one that is none.
         """
-        texts = [encode(each, self._instrument, self._grid) for each in operations]
+        texts = [wire.encode(each, self._instrument, self._grid) for each in operations]
         outcomes: dict[int, Outcome] = {}
-        open_places = list(range(len(operations)))
-        sent_before = False
-        while open_places:
-            body = f'{{"operations":[{",".join([texts[at] for at in open_places])}]}}'
-            response = await self._request("POST", "/orders/batch", content=body.encode())
-            sent_before = sent_before or self._lost_reply
-            answers = decode_answers(response.content, self._grid)
-            if len(answers) != len(open_places):
-                raise FeedError(f"expected {len(open_places)} outcomes, found {len(answers)}")
-            answered = zip(open_places, answers, strict=True)
+        left = list(range(len(operations)))
+        lost = False
+        while left:
+            reply, lost_now = await self._send([texts[at] for at in left])
+            lost = lost or lost_now
+            answers = wire.decode_answers(reply.body, self._grid)
+            if len(answers) != len(left):
+                raise FeedError(f"expected {len(left)} outcomes, found {len(answers)}")
+            answered = zip(left, answers, strict=True)
             outcomes |= {at: each for at, each in answered if each.status not in _TOO_MUCH}
-            open_places = [at for at in open_places if at not in outcomes]
-            if open_places:
-                await self._wait(response)
-        if sent_before:
+            left = [at for at in left if at not in outcomes]
+            if left:
+                await self._wait(0.0)
+        if lost:
             await self._resolve_repeats(operations, outcomes)
         return [outcomes[at] for at in range(len(operations))]
+
+    async def _send(self, texts: list[str]) -> tuple[BatchReply, bool]:
+        """The result of a batch, and whether it may have been sent more than once."""
+        lost = False
+        self._backoff.reset()
+        for _ in range(self._attempts_max):
+            try:
+                reply = await self._batches.send(texts)
+            except ConnectionError:
+                lost = True
+                await self._wait(0.0)
+                continue
+            if reply.status == 200:
+                return reply, lost
+            if reply.status not in _TOO_MUCH:
+                raise FeedError(f"expected outcomes, found {reply.status}: {reply.body[:300]!r}")
+            await self._wait(reply.retry_after_seconds)
+        raise FeedError("expected an answer to a batch, found none in time")
 
     async def _resolve_repeats(
         self, operations: Sequence[Operation], outcomes: dict[int, Outcome]
@@ -175,21 +139,13 @@ class HttpOrderEntry:
                 path = f"/orders/{quote(operation.order_id)}"
                 response = await self._request("GET", path, expected=(200, 404))
                 if response.status_code == 200:
-                    order = _decode(response.content, _Order)
-                    outcomes[at] = _outcome(201, order, "", self._grid)
+                    outcomes[at] = wire.decode_order(response.content, self._grid)
 
     async def top_of_book(self) -> TopOfBook:
         """Best bid and ask now."""
         params: dict[str, str | int] = {"instrument": self._instrument, "levels": 1}
         response = await self._request("GET", "/orderbook", params=params)
-        book = _decode(response.content, _Book)
-        bid, ask = self._level(book.bids), self._level(book.asks)
-        return TopOfBook(bid[0], bid[1], ask[0], ask[1])
-
-    def _level(self, levels: list[_Level]) -> tuple[int, int]:
-        if not levels:
-            return 0, 0
-        return self._grid.ticks(levels[0].price), self._grid.lots(levels[0].quantity)
+        return wire.decode_top(response.content, self._grid)
 
     async def working_orders(self, client_id: str) -> list[OrderState]:
         """Every working order of a client in this instrument."""
@@ -203,11 +159,11 @@ class HttpOrderEntry:
             }
             while True:
                 response = await self._request("GET", "/orders", params=params)
-                page = _decode(response.content, _OrderList)
-                states += [_state(order, self._grid) for order in page.orders if order.working]
-                if not page.cursor:
+                listed, cursor = wire.decode_working_orders(response.content, self._grid)
+                states += listed
+                if not cursor:
                     break
-                params["cursor"] = page.cursor
+                params["cursor"] = cursor
         return states
 
     async def withdraw(self, client_id: str) -> None:
@@ -221,21 +177,15 @@ class HttpOrderEntry:
         path: str,
         *,
         params: dict[str, str | int] | None = None,
-        content: bytes | None = None,
         expected: tuple[int, ...] = (200,),
     ) -> httpx.Response:
         """An answer with one of the expected statuses; waits and asks again where it pays."""
-        self._lost_reply = False
-        headers = {"content-type": "application/json"} if content else None
         self._backoff.reset()
         for _ in range(self._attempts_max):
             try:
-                response = await self._http.request(
-                    method, path, params=params, content=content, headers=headers
-                )
+                response = await self._http.request(method, path, params=params)
             except httpx.TransportError:
-                self._lost_reply = True
-                await self._wait(None)
+                await self._wait(0.0)
                 continue
             if response.status_code in expected:
                 return response
@@ -244,15 +194,14 @@ class HttpOrderEntry:
                     f"expected {expected} from {method} {path}, "
                     f"found {response.status_code}: {response.text[:300]}"
                 )
-            await self._wait(response)
+            await self._wait(retry_after_seconds(response))
         raise FeedError(f"expected an answer from {method} {path}, found none in time")
 
-    async def _wait(self, response: httpx.Response | None) -> None:
+    async def _wait(self, asked_seconds: float) -> None:
+        """Wait as long as was asked, or where nothing was, as the backoff says."""
         self.retries += 1
         delay = self._backoff.next_seconds()
-        if response is not None:
-            delay = retry_after_seconds(response) or delay
-        await asyncio.sleep(delay)
+        await asyncio.sleep(min(asked_seconds, RETRY_AFTER_SECONDS_MAX) or delay)
 
 
 def retry_after_seconds(response: httpx.Response) -> float:
@@ -289,79 +238,4 @@ async def ensure_instrument(
             response = await http.get(path)
     except httpx.TransportError as error:
         raise FeedError(f"expected an exchange at {http.base_url}, found none: {error}") from None
-    found = _decode(response.content, _Instrument)
-    return Grid(found.tick_size, found.lot_size)
-
-
-def encode(operation: Operation, instrument: str, grid: Grid) -> str:
-    """An operation as JSON; ids are of an alphabet that needs no escapes."""
-    order_id, client_id = operation.order_id, operation.client_id
-    if operation.kind is Kind.CANCEL:
-        return f'{{"op":"cancel","order_id":"{order_id}","client_id":"{client_id}"}}'
-    quantity = grid.quantity(operation.quantity_lots)
-    if operation.kind is Kind.AMEND:
-        return (
-            f'{{"op":"amend","order_id":"{order_id}","client_id":"{client_id}",'
-            f'"quantity":{quantity}}}'
-        )
-    price = operation.price_ticks
-    form = f'"type":"limit","price":{grid.price(price)}' if price else '"type":"market"'
-    return (
-        f'{{"op":"place","order":{{"order_id":"{order_id}","client_id":"{client_id}",'
-        f'"instrument":"{instrument}","side":"{operation.side}",{form},"quantity":{quantity}}}}}'
-    )
-
-
-def decode_answers(raw: bytes, grid: Grid) -> list[Outcome]:
-    """The outcomes of a batch, as the exchange answered them."""
-    outcomes = []
-    for answer in _answers_of(raw):
-        problem = answer.problem
-        order = answer.order or (problem.order if problem else None)
-        code = problem.code if problem else ((order.reason if order else None) or "")
-        outcomes.append(_outcome(answer.status, order, code, grid))
-    return outcomes
-
-
-def decode_order_update(raw: bytes | str, grid: Grid) -> OrderState | None:
-    """The order of an `order_update` message; None for any other message of the stream."""
-    update = _decode(raw, _OrderUpdate)
-    if update.type != "order_update" or update.order is None:
-        return None
-    update.order.sequence = max(update.order.sequence, update.sequence)
-    return _state(update.order, grid)
-
-
-def _state(order: _Order, grid: Grid) -> OrderState:
-    quantity = order.filled_quantity if order.quantity is None else order.quantity
-    filled = grid.lots(order.filled_quantity)
-    return OrderState(order.order_id, grid.lots(quantity), filled, order.working, order.sequence)
-
-
-def _outcome(status: int, order: _Order | None, code: str, grid: Grid) -> Outcome:
-    if order is None:
-        return Outcome(status, None, code)
-    buys = order.side == Side.BUY
-    fills = tuple(
-        Fill(
-            trade.sell_order_id if buys else trade.buy_order_id,
-            grid.lots(trade.quantity),
-            trade.sequence,
-        )
-        for trade in order.trades
-    )
-    count = len(fills) if order.trade_count is None else order.trade_count
-    return Outcome(status, _state(order, grid), code, fills, count)
-
-
-def _answers_of(raw: bytes) -> list[_Answer]:
-    return _decode(raw, _Answers).outcomes
-
-
-def _decode(raw: bytes | str, form: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(raw, type=form)
-    except msgspec.DecodeError as error:
-        raise FeedError(
-            f"expected an answer of the exchange, found {raw[:200]!r}: {error}"
-        ) from None
+    return wire.decode_grid(response.content)

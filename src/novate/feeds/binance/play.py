@@ -22,8 +22,8 @@ from novate.feeds.binance.messages import (
     PublicTrade,
 )
 from novate.feeds.binance.mirror import BookBroken, Levels, Mirror
-from novate.feeds.binance.operations import Kind, Operation, Outcome, Side
-from novate.feeds.binance.order_entry import BATCH_MAX, OrderEntry, TopOfBook
+from novate.feeds.binance.operations import Kind, Operation, Outcome, Side, TopOfBook
+from novate.feeds.binance.order_entry import BATCH_MAX, OrderEntry
 
 COMPARED_MAX = 10_000
 
@@ -148,7 +148,7 @@ class Player:
                 return
             for operation, outcome in await self._submit(operations):
                 self._mirror.settle(operation, outcome)
-            if self._tops is not None:
+            if self._tops is not None and self._tops.is_told(step.last_update_id):
                 self._tops.seen(step.last_update_id, await self._entry.top_of_book())
                 self.tally.compared, self.tally.differing = self._tops.counts()
             self.on_step(step)
@@ -203,12 +203,11 @@ class Player:
 class Tops:
     """Compares the top of book told by bookTicker with the one seen here, at shared update ids.
 
-    Either may come first; ids that the other side never names are dropped after a while.
+    bookTicker speaks at once and a diff up to 100 ms later, so it is always told before it is seen.
     """
 
     def __init__(self, kept_max: int = COMPARED_MAX) -> None:
         self._told: dict[int, TopOfBook] = {}
-        self._seen: dict[int, TopOfBook] = {}
         self._kept_max = kept_max
         self.compared = 0
         self.differences: list[tuple[int, TopOfBook, TopOfBook]] = []
@@ -218,25 +217,18 @@ class Tops:
         return self.compared, len(self.differences)
 
     def told(self, update_id: int, top: TopOfBook) -> None:
-        """What bookTicker says at an update id."""
-        if update_id in self._seen:
-            self._compare(update_id, top, self._seen.pop(update_id))
-        else:
-            self._keep(self._told, update_id, top)
+        """What bookTicker says at an update id; the oldest of too many is dropped."""
+        self._told[update_id] = top
+        if len(self._told) > self._kept_max:
+            del self._told[next(iter(self._told))]
+
+    def is_told(self, update_id: int) -> bool:
+        """Whether bookTicker named this update id."""
+        return update_id in self._told
 
     def seen(self, update_id: int, top: TopOfBook) -> None:
-        """What stands here after the step of an update id."""
-        if update_id in self._told:
-            self._compare(update_id, self._told.pop(update_id), top)
-        else:
-            self._keep(self._seen, update_id, top)
-
-    def _keep(self, table: dict[int, TopOfBook], update_id: int, top: TopOfBook) -> None:
-        table[update_id] = top
-        if len(table) > self._kept_max:
-            del table[next(iter(table))]
-
-    def _compare(self, update_id: int, told: TopOfBook, seen: TopOfBook) -> None:
+        """What stands here after the step of an update id that was told."""
+        told = self._told.pop(update_id)
         self.compared += 1
-        if told != seen and len(self.differences) < self._kept_max:
-            self.differences.append((update_id, told, seen))
+        if told != top and len(self.differences) < self._kept_max:
+            self.differences.append((update_id, told, top))
