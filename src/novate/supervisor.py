@@ -83,6 +83,11 @@ class FollowerSupervisor:
         """Its process id, 0 where there is none."""
         return self._process.pid if self._process and self._process.returncode is None else 0
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a snapshot."""
+        return len(self._waiters)
+
     def start(self) -> None:
         """Start it, if the settings want one, and keep it running."""
         if self._settings.follower and self._task is None:

@@ -14,6 +14,7 @@ from novate.journal.reading import JournalReader
 from novate.journal.snapshots import SnapshotFile, SnapshotStore
 from novate.model import codec
 from novate.recovery import Recovered, Replayer, from_latest_snapshot, open_partition, replay_tail
+from tests.conftest import wait_until_async
 
 CLIENTS = 7
 KeyedAnswers = dict[tuple[bytes, int], tuple[int, bytes]]
@@ -60,8 +61,8 @@ async def _fill(recovered: Recovered, settings: Settings, numbers: range) -> Key
             answers[key] = (status, body)
 
         partition.sequencer.submit(command, answered)
-        if chance.random() < 0.1:
-            await asyncio.sleep(0)
+        if chance.random() < 0.1 and partition.sequencer.depth:
+            await wait_until_async(lambda: not partition.sequencer.depth)
     assert await partition.sequencer.stop(30)
     return answers
 

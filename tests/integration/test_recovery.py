@@ -37,6 +37,7 @@ from tests.integration.data_folder import (
 )
 
 
+@pytest.mark.slow
 def test_a_snapshot_and_the_tail_give_the_state_of_a_replay_from_zero(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     fill(settings, range(300))
@@ -53,6 +54,7 @@ def test_a_snapshot_and_the_tail_give_the_state_of_a_replay_from_zero(tmp_path: 
     recovered.engine.check_invariants()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snapshot_after", [None, 400, 500])
 def test_every_key_gets_its_first_answer_again_after_a_restart(
     tmp_path: Path, snapshot_after: int | None
@@ -80,6 +82,7 @@ def test_every_key_gets_its_first_answer_again_after_a_restart(
     assert len(answers) == 500
 
 
+@pytest.mark.slow
 def test_a_damaged_snapshot_is_passed_over_for_the_one_before_and_said(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     fill(settings, range(100))
@@ -115,6 +118,7 @@ def test_a_journal_older_than_its_snapshot_is_refused(tmp_path: Path) -> None:
         open_partition(older)
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_is_refused_with_the_place(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     fill(settings, range(300))

@@ -322,6 +322,7 @@ def test_the_pending_outcomes_of_a_restart_go_into_the_first_record() -> None:
     run(scenario, standing=Standing(seq=10), pending=pending)
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_batch_fills_the_queue_and_resumes_by_itself() -> None:
     async def scenario(rig: Rig) -> None:
         rig.journal.endings.extend([JournalFull("no space left")] * 3)
@@ -408,6 +409,7 @@ def test_a_violated_invariant_publishes_nothing_of_its_batch() -> None:
     run(scenario)
 
 
+@pytest.mark.slow
 def test_a_reply_or_subscriber_that_fails_costs_nobody_else_anything() -> None:
     async def scenario(rig: Rig) -> None:
         def broken(*_: object) -> None:

@@ -1,0 +1,301 @@
+"""The follower: it checks the events, takes the snapshots, dies and comes back."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from novate.exchange import Partition, bounds_of
+from novate.follower import EXIT_DIVERGED, Cadence, Follower
+from novate.journal.disk import RealDisk
+from novate.journal.interface import Appended, Batch
+from novate.journal.mark import DurableMark
+from novate.journal.reading import JournalReader
+from novate.journal.segments import SegmentJournal
+from novate.journal.snapshots import SnapshotStore
+from novate.journal.tail import MarkTail
+from novate.model import codec
+from novate.model.errors import ReplayDiverged
+from novate.recovery import Replayer, open_partition
+from novate.supervisor import FollowerDown, FollowerSupervisor
+from novate.testing.disk import FaultyDisk
+from novate.testing.workload import Trader, Workload
+from tests.conftest import Server, scaled, wait_until, wait_until_async
+from tests.integration.data_folder import fill, place, replayed, settings_of
+
+
+class Watched:
+    """A follower in this process, on a folder, with what it said and a clock moved by hand."""
+
+    def __init__(self, folder: Path, commands: int = 0, seconds: float = 0.0) -> None:
+        self.said: list[dict[str, Any]] = []
+        self.now = 1000.0
+        self.disk = FaultyDisk(RealDisk())
+        self.store = SnapshotStore(folder, self.disk, keep=100)
+        self.mark = DurableMark(folder, RealDisk())
+        replayer = Replayer.at_zero()
+        tail = MarkTail(JournalReader(folder, RealDisk()), self.mark, 1)
+        cadence = Cadence(commands, seconds)
+        self.follower = Follower(
+            replayer, tail, self.store, cadence, self.said.append, lambda: self.now
+        )
+
+    def catch_up(self) -> None:
+        """Step until there is nothing more."""
+        while self.follower.step():
+            pass
+
+    def kinds(self, kind: str) -> list[dict[str, Any]]:
+        """What it said of one kind."""
+        return [line for line in self.said if line["kind"] == kind]
+
+
+def test_it_comes_to_the_same_state_and_says_how_far_it_is(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(200))
+    watched = Watched(tmp_path / "data")
+    watched.catch_up()
+    assert watched.follower.seq == replayed(settings).seq
+    assert watched.kinds("progress")[-1]["seq"] == watched.follower.seq
+    assert watched.kinds("snapshot") == []
+
+
+@pytest.mark.slow
+def test_it_takes_snapshots_by_count(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(300))
+    watched = Watched(tmp_path / "data", commands=100)
+    watched.catch_up()
+    taken = [line["seq"] for line in watched.kinds("snapshot")]
+    assert len(taken) in (2, 3)
+    assert all(later - earlier >= 100 for earlier, later in zip([0, *taken], taken, strict=False))
+    recovered = open_partition(settings)
+    recovered.close()
+    assert recovered.snapshot_seq == taken[-1]
+    assert recovered.engine.state_hash() == replayed(settings).engine.state_hash()
+
+
+def test_it_takes_snapshots_by_time_only_if_anything_changed(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(50))
+    watched = Watched(tmp_path / "data", seconds=60)
+    watched.catch_up()
+    assert watched.kinds("snapshot") == []
+    watched.now += 60
+    watched.catch_up()
+    assert [line["seq"] for line in watched.kinds("snapshot")] == [watched.follower.seq]
+    watched.now += 600
+    watched.catch_up()
+    assert len(watched.kinds("snapshot")) == 1
+    fill(settings, range(50, 60))
+    watched.catch_up()
+    assert len(watched.kinds("snapshot")) == 2
+
+
+def test_it_takes_a_snapshot_where_the_journal_asks_for_one(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+
+    async def ask() -> None:
+        recovered = open_partition(settings)
+        partition = Partition(0, recovered, bounds_of(settings))
+        for number in range(3):
+            partition.sequencer.submit(place(number)[0], lambda *_: None)
+        partition.sequencer.submit(codec.pack_take_snapshot(), lambda *_: None)
+        await partition.sequencer.stop()
+        recovered.close()
+
+    asyncio.run(ask())
+    fill(settings, range(3, 20))
+    watched = Watched(tmp_path / "data")
+    watched.catch_up()
+    (taken,) = watched.kinds("snapshot")
+    assert taken["seq"] == 3 + 4
+    snapshot = watched.store.load(taken["seq"])
+    assert snapshot.pending_outcomes != b""
+
+
+def test_a_full_disk_costs_the_snapshot_and_not_the_follower(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(100))
+    watched = Watched(tmp_path / "data", commands=50)
+    watched.disk.fill_up()
+    watched.catch_up()
+    assert "No space left" in watched.kinds("snapshot_failed")[0]["why"]
+    assert watched.follower.seq == replayed(settings).seq
+    watched.disk.make_room()
+    fill(settings, range(100, 120))
+    watched.catch_up()
+    assert len(watched.kinds("snapshot")) == 1
+
+
+def tamper(folder: Path) -> int:
+    """Append a record whose events hash is wrong, and one behind it; the last good seq."""
+    settings = settings_of(folder)
+    fill(settings, range(50))
+    end = replayed(settings)
+    journal = SegmentJournal(folder, segment_bytes=settings.journal_segment_bytes)
+    batch = Batch(end.seq + 1, 1, end.timestamp_ns, place(50)[0], b"", bytes(31) + b"x")
+    assert journal.append(end.seq, journal.epoch, batch) is Appended.DURABLE
+    journal.close()
+    return end.seq
+
+
+def test_a_tampered_events_hash_is_found_and_its_batch_named(tmp_path: Path) -> None:
+    seq = tamper(tmp_path / "data")
+    watched = Watched(tmp_path / "data")
+    with pytest.raises(ReplayDiverged, match=f"up to seq {seq} gave other events"):
+        watched.catch_up()
+    assert watched.follower.seq == seq
+
+
+@pytest.mark.slow
+def test_the_process_says_where_it_diverged_and_exits(tmp_path: Path) -> None:
+    seq = tamper(tmp_path / "data")
+    command = [sys.executable, "-m", "novate", "follow", "--data-dir", str(tmp_path / "data")]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == EXIT_DIVERGED
+    diverged = msgspec.json.decode(ended.stdout.splitlines()[-1])
+    assert diverged["kind"] == "diverged"
+    assert f"up to seq {seq}" in diverged["why"]
+
+
+def supervised(folder: Path, program: str) -> FollowerSupervisor:
+    """A supervisor of a follower that is a few lines of Python."""
+    settings = settings_of(folder, follower_restart_seconds=0.01)
+    return FollowerSupervisor(settings, [sys.executable, "-c", program])
+
+
+def test_a_diverged_follower_is_not_started_again(tmp_path: Path) -> None:
+    line = '{"kind": "diverged", "seq": 7, "why": "other events at seq 7"}'
+    program = f"print('{line}'); raise SystemExit({EXIT_DIVERGED})"
+
+    async def watch() -> None:
+        supervisor = supervised(tmp_path, program)
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.state == "diverged" and not supervisor.pid, 20)
+        assert "seq 7" in supervisor.why
+        with pytest.raises(FollowerDown, match="seq 7"):
+            await supervisor.snapshot_at(1, 1)
+        assert supervisor.restarts == 0
+        await supervisor.stop()
+
+    asyncio.run(watch())
+
+
+def test_a_follower_that_dies_is_started_again_and_a_waiting_snapshot_is_told(
+    tmp_path: Path,
+) -> None:
+    program = 'print(\'{"kind": "ready", "seq": 3}\', flush=True); input(); raise SystemExit(9)'
+
+    async def watch() -> None:
+        supervisor = supervised(tmp_path, program)
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.state == "running", 20)
+        waiting = asyncio.create_task(supervisor.snapshot_at(5, 20))
+        await wait_until_async(lambda: supervisor.waiting)
+        os.kill(supervisor.pid, signal.SIGKILL)
+        with pytest.raises(FollowerDown, match="ended with code -9"):
+            await waiting
+        await wait_until_async(lambda: supervisor.restarts >= 1, 20)
+        await wait_until_async(lambda: supervisor.state == "running", 20)
+        await supervisor.stop()
+        assert supervisor.state == "off"
+
+    asyncio.run(watch())
+
+
+@pytest.mark.slow
+def test_a_snapshot_on_demand_is_at_the_sequence_of_its_request(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=40) as client:
+        order = {"client_id": "a", "side": "buy", "type": "limit", "price": 9, "quantity": 1}
+        placed = client.post("/orders", json=order).json()
+        taken = client.post("/admin/snapshot")
+        assert taken.is_success, taken.text
+        assert taken.json()["sequence"] == placed["sequence"] + 1
+        assert Path(taken.json()["path"]).stat().st_size == taken.json()["bytes"]
+        listed = client.get("/admin/snapshots").json()["snapshots"]
+        assert [each["sequence"] for each in listed] == [taken.json()["sequence"]]
+        assert client.get("/healthz").json()["checks"]["follower"]["status"] == "running"
+    assert server.stop() == 0
+    assert replayed(settings_of(server.data_dir)).engine.state_hash() == taken.json()["state_hash"]
+
+
+@pytest.mark.slow
+def test_without_a_follower_a_snapshot_is_a_503(
+    make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVATE_FOLLOWER", "false")
+    server = make_server().start()
+    refused = httpx.post(f"{server.url}/admin/snapshot")
+    assert refused.status_code == 503
+    assert refused.json()["code"] == "follower_down"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[..., Server]) -> None:
+    server = make_server(
+        rate_limit_per_second=0, snapshot_commands=200, follower_restart_seconds=0.01
+    ).start()
+    chance = random.Random(5)
+    answers: list[object] = []
+
+    def follower(client: httpx.Client) -> dict[str, Any]:
+        found: dict[str, Any] = client.get("/admin/status").json()["follower"]
+        return found
+
+    async def trade(client: httpx.Client) -> None:
+        stop = asyncio.Event()
+        traders = [
+            Trader(Workload(5, f"c-{n}"), server.port, lambda *_: answers.append(1))
+            for n in range(4)
+        ]
+        running = [asyncio.create_task(trader.run(stop)) for trader in traders]
+        for _ in range(scaled(30)):
+            await wait_until_async(lambda: follower(client)["state"] == "running", 30)
+            wanted = len(answers) + chance.randint(1, 300)
+            await wait_until_async(lambda n=wanted: len(answers) >= n, 30)
+            os.kill(follower(client)["pid"], signal.SIGKILL)
+        stop.set()
+        await asyncio.gather(*running)
+
+    with httpx.Client(base_url=server.url, timeout=40) as client:
+        asyncio.run(trade(client))
+        wait_until(lambda: follower(client)["restarts"] >= scaled(30), 30)
+        wait_until(lambda: follower(client)["state"] == "running", 30)
+        wait_until(lambda: follower(client)["lag_sequences"] == 0, 30)
+        taken = client.post("/admin/snapshot").json()
+    assert server.stop() == 0
+    assert replayed(settings_of(server.data_dir)).engine.state_hash() == taken["state_hash"]
+
+
+@pytest.mark.slow
+def test_it_dies_with_its_parent(server: Server) -> None:
+    def pid() -> int:
+        return httpx.get(f"{server.url}/admin/status").json()["follower"]["pid"] or 0
+
+    follower = wait_until(pid, 20)
+    assert is_alive(follower)
+    began = time.monotonic()
+    server.kill()
+    wait_until(lambda: not is_alive(follower), 5, "end of the follower")
+    assert time.monotonic() - began < 5
