@@ -1,15 +1,18 @@
 """Law 1 on a disk that forgets: what was acknowledged is there, in order, once, after any crash."""
 
+import errno
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from novate.journal.disk import Disk
 from novate.journal.interface import Appended, Batch, Position
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
-from novate.testing.disk import ForgetfulDisk, PowerLoss
+from novate.model.errors import JournalFailed, JournalFull
+from novate.testing.disk import FaultyDisk, ForgetfulDisk, PowerLoss
 from tests.conftest import scaled
 
 SEEDS = scaled(1000)
@@ -48,7 +51,7 @@ class Life:
     """One run of a program on the disk, from its start to the next crash."""
 
     def __init__(
-        self, disk: ForgetfulDisk, auditor: Auditor, chance: random.Random, relaxed: bool
+        self, disk: Disk, auditor: Auditor, chance: random.Random, relaxed: bool = False
     ) -> None:
         self.disk, self.auditor, self.chance, self.relaxed = disk, auditor, chance, relaxed
         self.store = SnapshotStore(FOLDER, disk, keep=2)
@@ -146,6 +149,31 @@ class Life:
             self.journal.prune(seqs[-1])
 
 
+class FailingLife(Life):
+    """A run on a disk that is full at times, and whose syncs fail now and then."""
+
+    disk: FaultyDisk
+
+    def append(self) -> None:
+        if self.chance.random() < 0.1:
+            self.disk.fill_up(self.chance.randint(0, 400))
+        elif self.chance.random() < 0.5:
+            self.disk.make_room()
+        self.disk.short_writes = self.chance.random() < 0.1
+        if self.chance.random() < 0.02:
+            self.disk.sync_error = errno.EIO
+        try:
+            super().append()
+        except JournalFull:
+            self.auditor.submitted = None
+
+    def save_snapshot(self) -> None:
+        try:
+            super().save_snapshot()
+        except OSError:
+            self.auditor.snapshot_submitted = None
+
+
 def live_and_crash(seed: int, relaxed: bool) -> Auditor:
     chance = random.Random(seed)
     disk = ForgetfulDisk(seed)
@@ -175,9 +203,33 @@ def test_what_was_acknowledged_survives_any_crash(part: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(5))
 def test_relaxed_durability_loses_only_what_was_not_synced(part: int) -> None:
-    for seed in range(part * SEEDS // 10, (part + 1) * SEEDS // 10):
+    for seed in range(part * SEEDS // 5, (part + 1) * SEEDS // 5):
         try:
             live_and_crash(seed, relaxed=True)
+        except BaseException as fault:
+            fault.add_note(f"seed {seed}")
+            raise
+
+
+def live_with_faults(seed: int) -> Auditor:
+    chance = random.Random(seed)
+    disk = ForgetfulDisk(seed)
+    auditor = Auditor()
+    for _ in range(LIVES):
+        disk.start_again(chance.randint(1, 300), power_lost=chance.random() < 0.5)
+        with pytest.raises((PowerLoss, JournalFailed)):
+            FailingLife(FaultyDisk(disk), auditor, chance).recover_and_live(1000)
+    disk.start_again()
+    Life(disk, auditor, chance).recover_and_live(20)
+    return auditor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(5))
+def test_what_was_acknowledged_survives_full_and_failing_disks(part: int) -> None:
+    for seed in range(part * SEEDS // 5, (part + 1) * SEEDS // 5):
+        try:
+            assert live_with_faults(seed).acknowledged
         except BaseException as fault:
             fault.add_note(f"seed {seed}")
             raise

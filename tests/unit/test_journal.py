@@ -212,6 +212,7 @@ def test_a_tail_from_a_position_goes_on_behind_it(tmp_path: Path) -> None:
     assert [record.batch for record in tail.records()] == appended[30:]
 
 
+@pytest.mark.slow
 def test_outcomes_stand_in_the_record_behind(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     appended = fill(journal, 300)
