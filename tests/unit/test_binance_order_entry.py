@@ -11,7 +11,7 @@ from websockets.asyncio.server import serve
 
 from novate.feeds import FeedError
 from novate.feeds.binance.backoff import Backoff
-from novate.feeds.binance.messages import Grid
+from novate.feeds.binance.grid import Grid
 from novate.feeds.binance.operations import (
     Fill,
     Kind,
@@ -125,7 +125,7 @@ def test_operations_have_the_form_of_the_api():
         {"op": "amend", "order_id": "m-1", "client_id": "mirror", "quantity": 0.003},
         {"op": "cancel", "order_id": "m-1", "client_id": "mirror"},
     ]
-    assert '"price":2683.80,"quantity":0.0020' in encode(PLACE, "ETH-USDT", GRID)
+    assert '"price":2683.8,"quantity":0.002' in encode(PLACE, "ETH-USDT", GRID)
 
 
 def test_outcomes_are_read_with_their_trades():

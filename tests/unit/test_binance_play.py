@@ -12,7 +12,8 @@ from novate.feeds import FeedError
 from novate.feeds.binance import capture
 from novate.feeds.binance.backoff import Backoff
 from novate.feeds.binance.cli import Pace
-from novate.feeds.binance.messages import BookTicker, DepthDiff, DepthSnapshot, Grid, PublicTrade
+from novate.feeds.binance.grid import Grid
+from novate.feeds.binance.messages import BookTicker, DepthDiff, DepthSnapshot, PublicTrade
 from novate.feeds.binance.mirror import Mirror
 from novate.feeds.binance.operations import OrderState, Outcome, Side, TopOfBook
 from novate.feeds.binance.play import Player, Tops

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from novate.feeds import FeedError
-from novate.feeds.binance.messages import (
-    DepthSnapshot,
-    Grid,
-    Message,
-    decode,
-    infer_grid,
-)
+from novate.feeds.binance.grid import Grid
+from novate.feeds.binance.messages import DepthSnapshot, Message, decode, infer_grid
 
 GZIP_MAGIC = b"\x1f\x8b"
 

@@ -26,7 +26,8 @@ from novate import logs
 from novate.feeds import FeedError
 from novate.feeds.binance import capture, live
 from novate.feeds.binance.backoff import Backoff
-from novate.feeds.binance.messages import Grid, VenueInstrument, decode_exchange_info
+from novate.feeds.binance.grid import Grid
+from novate.feeds.binance.messages import VenueInstrument, decode_exchange_info
 from novate.feeds.binance.mirror import Mirror
 from novate.feeds.binance.order_entry import ApiOrderEntry, ensure_instrument
 from novate.feeds.binance.play import Player

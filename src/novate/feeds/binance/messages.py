@@ -1,4 +1,4 @@
-"""Binance's market data messages and the grid of an instrument. Decodes; never does I/O.
+"""Binance's market data messages. Decodes; never does I/O.
 
 Decimals stay text until a `Grid` reads them as whole ticks and lots; no float is made of them.
 
@@ -8,12 +8,13 @@ Source: Binance Spot API, "WebSocket Streams" and "Market Data endpoints".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from novate.feeds import FeedError
+from novate.feeds.binance.grid import Grid, unit
 
 Level = tuple[str, str]
 """Price and quantity as the venue writes them."""
@@ -111,57 +112,6 @@ def _shown(raw: bytes | str) -> str:
     return f"found {raw[:120]!r}"
 
 
-class Grid(msgspec.Struct, frozen=True):
-    """Tick and lot of an instrument: reads decimal text as whole numbers of them, and back."""
-
-    tick: Decimal
-    lot: Decimal
-
-    def ticks(self, price: str | Decimal) -> int:
-        """A price in ticks; FeedError if it is not a whole number of them."""
-        return _whole(price, self.tick, "tick")
-
-    def lots(self, quantity: str | Decimal) -> int:
-        """A quantity in lots; FeedError if it is not a whole number of them."""
-        return _whole(quantity, self.lot, "lot")
-
-    def lots_within(self, quantity: str) -> int:
-        """The whole lots in a quantity; one, if it is less than that but not nothing.
-
-        Venues coarsen their lots; what was resting before stays in the book with its odd rest.
-        """
-        try:
-            amount = Decimal(quantity)
-            lots = int(amount // self.lot)
-        except (InvalidOperation, ValueError, OverflowError):
-            lots = -1
-        if lots < 0:
-            raise FeedError(f"expected a quantity, found {quantity[:60]!r}")
-        return lots or int(amount > 0)
-
-    def holds(self, other: Grid) -> bool:
-        """Every price and quantity of the other grid lies on this one."""
-        return other.tick % self.tick == 0 and other.lot % self.lot == 0
-
-    def price(self, ticks: int) -> str:
-        """Ticks as plain decimal text."""
-        return format(ticks * self.tick, "f")
-
-    def quantity(self, lots: int) -> str:
-        """Lots as plain decimal text."""
-        return format(lots * self.lot, "f")
-
-
-def _whole(text: str | Decimal, unit: Decimal, name: str) -> int:
-    try:
-        count, rest = divmod(Decimal(text), unit)
-        if rest == 0 and count >= 0:
-            return int(count)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
-    raise FeedError(f"expected a multiple of the {name} size {unit:f}, found {str(text)[:60]}")
-
-
 class _Filter(msgspec.Struct):
     kind: str = msgspec.field(name="filterType")
     tick_size: str = msgspec.field(name="tickSize", default="")
@@ -205,18 +155,8 @@ def decode_exchange_info(raw: bytes, symbol: str) -> VenueInstrument:
     lots = [each.step_size for each in found.filters if each.kind == "LOT_SIZE"]
     if not ticks or not lots:
         raise FeedError(f"expected PRICE_FILTER and LOT_SIZE of {symbol} in exchangeInfo")
-    grid = Grid(_unit(ticks[0]), _unit(lots[0]))
+    grid = Grid(unit(ticks[0]), unit(lots[0]))
     return VenueInstrument(symbol, found.base_asset, found.quote_asset, grid)
-
-
-def _unit(text: str) -> Decimal:
-    try:
-        unit = Decimal(text).normalize()
-    except InvalidOperation:
-        unit = Decimal(0)
-    if not unit.is_finite() or unit <= 0:
-        raise FeedError(f"expected a positive tick or step size, found {text[:60]!r}")
-    return unit
 
 
 def infer_grid(snapshot: DepthSnapshot) -> Grid:

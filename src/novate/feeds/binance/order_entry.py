@@ -17,7 +17,7 @@ import msgspec
 from novate.feeds import FeedError
 from novate.feeds.binance import wire
 from novate.feeds.binance.backoff import Backoff
-from novate.feeds.binance.messages import Grid
+from novate.feeds.binance.grid import Grid
 from novate.feeds.binance.operations import Kind, Operation, OrderState, Outcome, TopOfBook
 
 BATCH_MAX: Final = 1_000

@@ -12,11 +12,11 @@ import msgspec
 
 from novate.feeds import FeedError
 from novate.feeds.binance.depth import DepthSequence, Step
+from novate.feeds.binance.grid import Grid
 from novate.feeds.binance.messages import (
     BookTicker,
     DepthDiff,
     DepthSnapshot,
-    Grid,
     Level,
     Message,
     PublicTrade,

@@ -17,7 +17,7 @@ from websockets.exceptions import WebSocketException
 from novate import logs
 from novate.feeds import FeedError
 from novate.feeds.binance.backoff import Backoff
-from novate.feeds.binance.messages import Grid
+from novate.feeds.binance.grid import Grid
 from novate.feeds.binance.operations import Fill
 from novate.feeds.binance.order_entry import BatchReply
 from novate.feeds.binance.wire import decode_stream_message

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
+from msgspec import Raw
 
 from novate.feeds import FeedError
-from novate.feeds.binance.messages import Grid
+from novate.feeds.binance.grid import Grid
 from novate.feeds.binance.operations import (
     Fill,
     Kind,
@@ -20,10 +21,12 @@ from novate.feeds.binance.operations import (
 )
 
 _T = TypeVar("_T")
+ABSENT = Raw()
+NULL = b"null"
 
 
 class _Trade(msgspec.Struct, gc=False):
-    quantity: Decimal
+    quantity: Raw
     buy_order_id: str
     sell_order_id: str
     taker_side: str = ""
@@ -33,10 +36,10 @@ class _Trade(msgspec.Struct, gc=False):
 class _Order(msgspec.Struct, gc=False):
     order_id: str
     side: str
-    filled_quantity: Decimal
+    filled_quantity: Raw
     working: bool
     sequence: int
-    quantity: Decimal | None = None
+    quantity: Raw = ABSENT
     reason: str | None = None
     trades: list[_Trade] = []
     trade_count: int | None = None
@@ -65,8 +68,8 @@ class _OrderList(msgspec.Struct):
 
 
 class _Level(msgspec.Struct):
-    price: Decimal
-    quantity: Decimal
+    price: Raw
+    quantity: Raw
 
 
 class _Book(msgspec.Struct):
@@ -172,9 +175,10 @@ def decode_grid(raw: bytes) -> Grid:
 
 
 def _state(order: _Order, grid: Grid) -> OrderState:
-    quantity = order.filled_quantity if order.quantity is None else order.quantity
     filled = grid.lots(order.filled_quantity)
-    return OrderState(order.order_id, grid.lots(quantity), filled, order.working, order.sequence)
+    # An order by quote quantity has no quantity of its own.
+    total = filled if bytes(order.quantity) in (b"", NULL) else grid.lots(order.quantity)
+    return OrderState(order.order_id, total, filled, order.working, order.sequence)
 
 
 def _outcome(status: int, order: _Order | None, code: str, grid: Grid) -> Outcome:
