@@ -1,0 +1,79 @@
+"""Makes the golden journal of a version: a data folder as that version leaves it.
+
+    python -m tests.golden.make_golden_journal 1
+
+Like the other golden files, those of a version that was released are never made again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from novate.engine import Engine
+from novate.journal.interface import Batch
+from novate.journal.mark import MARK_FILE
+from novate.journal.segments import SegmentJournal
+from novate.journal.snapshots import SnapshotStore, snapshot_at
+from tests.golden.make_golden import FOLDER, NO_EVENTS, chain, golden_batches
+from tests.oracle.duel import START_NS
+from tests.oracle.words import to_bytes
+
+SEGMENT_BYTES = 16 << 10
+
+
+def make(version: int) -> dict[str, Any]:
+    """Write the version's folder and what is to be found in it."""
+    folder = FOLDER / f"journal_v{version}"
+    shutil.rmtree(folder, ignore_errors=True)
+    marks = random.Random(version)
+    journal = SegmentJournal(folder, segment_bytes=SEGMENT_BYTES, random_bytes=marks.randbytes)
+    engine, events_hash, outcomes = Engine(), NO_EVENTS, b""
+    for number, batch in enumerate(golden_batches()):
+        last = journal.last()
+        commands = b"".join(to_bytes(command) for command in batch)
+        timestamp_ns = START_NS + number * 300_000_000
+        journal.append(
+            last.seq,
+            journal.epoch,
+            Batch(last.seq + 1, len(batch), timestamp_ns, commands, outcomes, events_hash),
+        )
+        events = engine.apply(commands, last.seq + 1, timestamp_ns).tobytes()
+        events_hash = chain(events_hash, events)
+        outcomes = struct.pack("<QI", last.seq + 1, 5) + b"image"
+        if number == 3:
+            snapshot = snapshot_at(
+                journal.last(),
+                events_hash=events_hash,
+                state_hash=engine.state_hash(),
+                dump=engine.dump(),
+                pending_outcomes=outcomes,
+            )
+            SnapshotStore(folder).save(snapshot)
+    end = journal.last()
+    journal.close()
+    (folder / MARK_FILE).unlink()
+    expected = {
+        "last_seq": end.seq,
+        "record_hash": end.record_hash.hex(),
+        "events_hash": events_hash.hex(),
+        "state_hash": engine.state_hash(),
+        "snapshot_seq": snapshot.seq,
+    }
+    text = json.dumps(expected, indent=2) + "\n"
+    (FOLDER / f"journal_v{version}.json").write_text(text, encoding="ascii")
+    return expected
+
+
+def journal_versions() -> list[int]:
+    """The versions that there are golden journals of."""
+    return sorted(int(path.stem.split("_v")[1]) for path in Path(FOLDER).glob("journal_v*.json"))
+
+
+if __name__ == "__main__":
+    print(json.dumps(make(int(sys.argv[1])), indent=2))

@@ -1,0 +1,95 @@
+"""Old commands and old dumps mean for ever what they meant; see `make_golden.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from novate.engine import Engine
+from novate.model.errors import SnapshotCorrupt
+from tests.conftest import SOAK
+from tests.golden.make_golden import FOLDER, NO_EVENTS, replay
+
+VERSIONS = sorted(int(path.stem.split("-v")[1]) for path in FOLDER.glob("golden-v*.json"))
+
+
+def manifest(version: int) -> dict[str, Any]:
+    """What the version's files must come to."""
+    text = (FOLDER / f"golden-v{version}.json").read_text(encoding="ascii")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def batches(version: int) -> list[tuple[bytes, int]]:
+    """The version's batches with their times."""
+    commands = (FOLDER / f"commands-v{version}.bin").read_bytes()
+    cut = []
+    for batch in manifest(version)["batches"]:
+        cut.append((commands[: batch["bytes"]], batch["timestamp_ns"]))
+        commands = commands[batch["bytes"] :]
+    assert not commands
+    return cut
+
+
+def dump(version: int) -> bytes:
+    """The version's dump."""
+    return (FOLDER / f"engine-v{version}.dump").read_bytes()
+
+
+def test_there_is_a_golden_version() -> None:
+    assert VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_old_commands_give_the_same_events_and_state(version: int) -> None:
+    engine, expected = Engine(), manifest(version)
+    parts = batches(version)
+    events_hash = replay(engine, parts[:-1], NO_EVENTS)
+    assert events_hash.hex() == expected["dumped"]["events_hash"]
+    assert engine.state_hash() == expected["dumped"]["state_hash"]
+    assert replay(engine, parts[-1:], events_hash).hex() == expected["last"]["events_hash"]
+    assert engine.state_hash() == expected["last"]["state_hash"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_old_dump_loads_and_goes_on(version: int) -> None:
+    engine, expected = Engine.load(dump(version)), manifest(version)
+    assert engine.state_hash() == expected["dumped"]["state_hash"]
+    events_hash = bytes.fromhex(expected["dumped"]["events_hash"])
+    after = replay(engine, batches(version)[-1:], events_hash)
+    assert after.hex() == expected["last"]["events_hash"]
+    assert engine.state_hash() == expected["last"]["state_hash"]
+    engine.check_invariants()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_cut_dump_is_refused(version: int) -> None:
+    whole = dump(version)
+    for length in range(0, len(whole), 1 if SOAK else 41):
+        with pytest.raises(SnapshotCorrupt):
+            Engine.load(whole[:length])
+    with pytest.raises(SnapshotCorrupt):
+        Engine.load(whole + b"\0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_flipped_bit_is_refused_or_seen_and_never_worse(version: int) -> None:
+    """A dump has no checksum of its own: a snapshot has, and the state hash beside it."""
+    whole = dump(version)
+    for place in range(0, len(whole), 1 if SOAK else 7):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        try:
+            engine = Engine.load(bytes(flipped))
+        except SnapshotCorrupt:
+            continue
+        engine.state_hash()
+
+
+def test_a_dump_of_an_unknown_version_is_refused() -> None:
+    with pytest.raises(SnapshotCorrupt):
+        Engine.load(b"not a dump of any version" * 10)
