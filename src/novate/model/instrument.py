@@ -16,7 +16,7 @@ QUOTE_UNITS_MAX: Final = 10**36
 """Highest quote quantity of a market order, in units of the quote asset."""
 
 
-class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An instrument: its assets and the grid of its prices and quantities.
 
     A price is `ticks * tick_coefficient * 10**-tick_exponent` of the quote asset, a quantity
@@ -50,7 +50,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         return self.tick_coefficient * self.lot_coefficient * int(10**shift) if shift >= 0 else 0
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sizes and windows of an engine. They decide answers, so they are state, set by command.
 
     Attributes:
