@@ -22,25 +22,34 @@ cdef int64_t TOTAL_MAX = 9223372036854775807
 # --- levels ---------------------------------------------------------------------------------
 
 cdef bint level_find(BookSide *levels, int64_t key, uint32_t *at) noexcept nogil:
-    """Whether a level with this key exists, and where it is, or where it would be inserted."""
-    cdef uint32_t low = 0, high = levels.count, middle, steps = 0
-    while high > 0 and steps < 8:
-        if levels.levels[high - 1].key <= key:
-            if levels.levels[high - 1].key == key:
-                at[0] = high - 1
-                return True
-            at[0] = high
-            return False
-        high -= 1
-        steps += 1
+    """Whether a level with this key exists, and where it is, or where it would be inserted.
+
+    Keys are whole and distinct, so a level stands at most as many places from the best as its
+    price is ticks from it: where levels are dense the first look finds it. Otherwise the search
+    strides towards the best in growing steps, and halves the last stride.
+    """
+    cdef Level *own = levels.levels
+    cdef uint32_t low = 0, high = levels.count, middle, stride = 1
+    cdef int64_t distance
+    if high == 0 or own[high - 1].key < key:
+        at[0] = high
+        return False
+    distance = own[high - 1].key - key
+    if distance < high:
+        low = high - 1 - <uint32_t>distance
+    while low + stride < high and own[low + stride].key <= key:
+        low += stride
+        stride <<= 1
+    if low + stride < high:
+        high = low + stride
     while low < high:
         middle = (low + high) >> 1
-        if levels.levels[middle].key < key:
+        if own[middle].key < key:
             low = middle + 1
         else:
             high = middle
     at[0] = low
-    return low < levels.count and levels.levels[low].key == key
+    return low < levels.count and own[low].key == key
 
 
 cdef Level *level_insert(BookSide *levels, uint32_t at, int64_t key) noexcept nogil:

@@ -22,7 +22,8 @@ from novate.engine.state cimport (
     IDEMPOTENCY_KEY_REPEATED, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_WINDOW_FULL, ID_UUID,
     IMMEDIATE_OR_CANCEL, IOC, LIMIT, MALFORMED_COMMAND, MARKET, MASS_CANCEL, MASS_CANCELLED,
     MASS_CANCEL_REASON, NONE, OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED,
-    ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT, REJECTED, SET_PRICE,
+    ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT,
+    REJECTED, SET_PRICE,
     SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, WORKING,
     Book, Command, Event, Extra, Key, Order, State, i128,
     event_new, level_price, name_new, order_extra, order_filled, order_new, order_number,
@@ -372,7 +373,7 @@ cdef bint alone_at_level(Order *order) noexcept nogil:
 
 
 cdef bint amend_in_bounds(State *st, Command *command, const uint8_t *text) noexcept nogil:
-    """Whether price and quantity are within the bounds of the order's instrument, if it is known."""
+    """Whether price and quantity are within the bounds of the order's instrument, if known."""
     cdef uint32_t slot = find_named(st, command, text)
     cdef Book *book
     if slot == NONE or st.orders[slot].state != WORKING:
@@ -440,7 +441,7 @@ cdef void amended_event(State *st, uint32_t slot, int64_t total) noexcept nogil:
 
 cdef void reenter(State *st, Book *book, uint32_t slot, int64_t price, int64_t remaining,
                   int64_t total) noexcept nogil:
-    """The order loses its place: out of the book, changed, matched, and to the back of the queue."""
+    """The order loses its place: out of the book, changed, matched, to the back of the queue."""
     cdef Order *order = &st.orders[slot]
     unlink(st, book, slot)
     book.open -= order.remaining

@@ -18,6 +18,7 @@ import numpy as np
 from novate.engine.audit cimport audit
 from novate.engine.conductor cimport apply_command, finish_command, refuse
 from novate.engine.dump cimport dump_state, load_state
+from novate.engine.lookahead cimport Lookahead, look_begin, look_on
 from novate.engine.registry cimport evict_closed, find_key, keys_resize
 from novate.engine.state cimport (
     COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
@@ -180,7 +181,7 @@ cdef class Engine:
         except msgspec.ValidationError:
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
         if instrument.name in self._names:
@@ -198,7 +199,7 @@ cdef class Engine:
         self.forget_last()
         try:
             limits = msgspec.json.decode(text, type=Limits)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
         if not _limits_sound(limits):
@@ -270,13 +271,15 @@ cdef class Engine:
         view = memoryview(dump)
         if bytes(view[:8]) != b"NOVATE\0D":
             raise SnapshotCorrupt("a dump starts with NOVATE, this one does not")
-        size = int.from_bytes(view[8:16], "little")
+        size = min(int.from_bytes(view[8:16], "little"), len(view))
         try:
             header = msgspec.json.decode(view[16:16 + size], type=_DumpHeader)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SnapshotCorrupt(f"the dump's header can't be read: {error}") from error
         if header.version != DUMP_VERSION:
             raise SnapshotCorrupt(f"dump version {DUMP_VERSION} expected, {header.version} found")
+        if not (_limits_sound(header.limits) and all(map(_instrument_sound, header.instruments))):
+            raise SnapshotCorrupt("the dump's header has limits or instruments that can't be")
         engine = cls(header.limits)
         for instrument in header.instruments:
             engine.install_instrument(instrument)
@@ -316,7 +319,7 @@ cdef class Engine:
         return side_levels(&book.sides[0], 0, levels), side_levels(&book.sides[1], 1, levels)
 
     def best(self, instrument):
-        """(bid ticks, bid lots, ask ticks, ask lots) of the best levels; 0 where a side is empty."""
+        """(bid ticks, bid lots, ask ticks, ask lots) of the best levels; 0: an empty side."""
         cdef Book *book = self.book(instrument)
         cdef Level *level
         cdef int side
@@ -391,10 +394,13 @@ cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noex
     the sequence of the next."""
     cdef Py_ssize_t at = 0
     cdef Command *command
+    cdef Lookahead ahead
+    look_begin(st, &ahead, batch, size)
     while at < size:
         command = <Command *>(batch + at)
         if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
             break
+        look_on(st, &ahead)
         apply_command(st, command, batch + at + sizeof(Command))
         finish_command(st)
         at += command_size(command)

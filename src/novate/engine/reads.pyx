@@ -170,7 +170,8 @@ cdef class Reader:
             return [], 0
         return self.clients_orders(client, instrument, status, limit, cursor)
 
-    cdef object clients_orders(self, uint32_t client, int64_t instrument, status, int limit, cursor):
+    cdef object clients_orders(self, uint32_t client, int64_t instrument, status, int limit,
+                               cursor):
         cdef State *st = self.engine.st
         cdef bint open_only = status == "open" or status == "partially_filled"
         cdef uint32_t slot = st.clients[client].newest, looked = 0
@@ -371,7 +372,7 @@ cdef bytes closed_list(Out *out):
 
 
 cdef i128 put_depth(Out *out, Grid *grid, BookSide *side, int which, int levels) noexcept:
-    """Write the best levels with their cumulative quantity; the total of the whole side, in lots."""
+    """Write the best levels with their cumulative quantity; the whole side's total, in lots."""
     cdef i128 total = 0
     cdef uint32_t i
     cdef Level *level

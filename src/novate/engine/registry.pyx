@@ -13,16 +13,21 @@ from libc.string cimport memcmp, memcpy, memset
 from novate.engine.state cimport (
     CHECK, ENDED, ID_NUMBER, ID_UUID, ID_TEXT, NONE, WORKING,
     Client, Key, Order, State, Table,
-    grow, hash_bytes, mix, name_free, name_new, name_text, order_free,
+    grow, hash_bytes, mix, prefetch, name_free, name_new, name_text, order_free,
 )
 
 
 # --- tables ---------------------------------------------------------------------------------
 
+cdef inline uint32_t hash_number(State *st, uint64_t number) noexcept nogil:
+    return <uint32_t>(mix(mix(number ^ st.secret, <uint64_t>0x9E3779B97F4A7C15),
+                          <uint64_t>0xE7037ED1A0B428DB) >> 32)
+
+
 cdef inline uint32_t order_hash(State *st, uint32_t slot) noexcept nogil:
     cdef Order *order = &st.orders[slot]
     if order.id_kind == ID_NUMBER:
-        return <uint32_t>(mix(order.id ^ st.secret, <uint64_t>0x9E3779B97F4A7C15) >> 32)
+        return hash_number(st, order.id)
     return <uint32_t>(order.id >> 32)
 
 
@@ -110,7 +115,7 @@ cdef uint32_t hash_id(State *st, int kind, const uint8_t *text, uint32_t length,
                       uint64_t number) noexcept nogil:
     """The hash of an order id, which `find_order` takes and a new order's name keeps."""
     if kind == ID_NUMBER:
-        return <uint32_t>(mix(number ^ st.secret, <uint64_t>0x9E3779B97F4A7C15) >> 32)
+        return hash_number(st, number)
     return <uint32_t>(hash_bytes(text, length, st.secret) >> 32)
 
 
@@ -264,6 +269,8 @@ cdef void evict_closed(State *st) noexcept nogil:
         st.closed_first = order.next
         if st.closed_first == NONE:
             st.closed_last = NONE
+        else:
+            prefetch(&st.orders[st.closed_first])
         st.closed_count -= 1
         if order.client_prev != NONE:
             st.orders[order.client_prev].client_next = order.client_next

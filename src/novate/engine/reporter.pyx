@@ -290,7 +290,7 @@ cdef class Reporter(Reader):
         return 200, taken_bytes(&self.out, 0), 0
 
     cdef int note_updates(self, uint32_t first, list updates) except -1:
-        """An update for every order that the command changed: each maker, each one ended, its own."""
+        """An update for every order that the command changed: makers, those ended, its own."""
         cdef State *st = self.engine.st
         cdef uint32_t at, slot
         for at in range(first, st.events_count):
@@ -427,8 +427,10 @@ cdef class Reporter(Reader):
             while at < self.touched_count and self.touched[at].instrument == instrument:
                 at += 1
             if self.watching[instrument]:
-                deltas.append((int(instrument), self.engine.st.books[instrument].last_seq,
-                               self.changed_levels(first, at, 0), self.changed_levels(first, at, 1)))
+                bids = self.changed_levels(first, at, 0)
+                asks = self.changed_levels(first, at, 1)
+                sequence = self.engine.st.books[instrument].last_seq
+                deltas.append((int(instrument), sequence, bids, asks))
         self.touched_count = 0
         return deltas
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The engine's state in C: orders, books, names and windows, and the small inline helpers on them."""
+"""The engine's state in C: orders, books, names and windows, and small inline functions."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
@@ -138,7 +138,8 @@ cdef extern from *:
 
     typedef struct {
         /* limits, set by command */
-        uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max, levels_max;
+        uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max;
+        uint32_t levels_max;
         int64_t key_window_ns, key_window_ns_min;
         /* orders */
         Order *orders;
@@ -303,7 +304,8 @@ cdef extern from *:
         uint32_t mask, count
 
     ctypedef struct State:
-        uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max, levels_max
+        uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max
+        uint32_t levels_max
         int64_t key_window_ns, key_window_ns_min
         Order *orders
         uint32_t orders_capacity, orders_used, orders_free

@@ -1,0 +1,117 @@
+# cython: language_level=3
+"""Fetches into the processor's cache what the commands to come will touch.
+
+A batch's commands are known before they are applied, and most of an engine's time is waiting for
+memory. So a few commands ahead the id's place in the index is asked for, then the order it names,
+then that order's neighbours. Hints only: nothing is changed, and a wrong guess costs nothing but
+itself.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from novate.engine.engine cimport command_size
+from novate.engine.registry cimport hash_id
+from novate.engine.state cimport (
+    ID_NUMBER, NONE, PLACE, Client, Command, Order, State, Table, prefetch,
+)
+
+cdef enum:
+    TO_ORDER = 6         # commands between asking for the index and reading it
+    TO_NEIGHBOURS = 12   # and until the order itself is read
+    DISTANCE = 18
+
+
+cdef void look_begin(State *st, Lookahead *ahead, const uint8_t *batch,
+                     Py_ssize_t size) noexcept nogil:
+    """Start at a batch's first command, and look as far ahead as looking goes."""
+    cdef int i
+    ahead.at = batch
+    ahead.end = batch + size
+    ahead.step = 32
+    for i in range(32):
+        ahead.commands[i] = NULL
+    for i in range(DISTANCE):
+        look_on(st, ahead)
+
+
+cdef void look_on(State *st, Lookahead *ahead) noexcept nogil:
+    """Look one command further; called once for each command applied."""
+    cdef uint32_t now = ahead.step & 31
+    ahead.step += 1
+    if ahead.at < ahead.end:
+        ask_index(st, ahead, now, <const Command *>ahead.at)
+        ahead.at += command_size(<const Command *>ahead.at)
+    else:
+        ahead.commands[now] = NULL
+    now = (now - TO_ORDER) & 31
+    if ahead.commands[now] != NULL:
+        ask_order(st, ahead, now)
+    now = (now - (TO_NEIGHBOURS - TO_ORDER)) & 31
+    if ahead.commands[now] != NULL:
+        ask_neighbours(st, <const Command *>ahead.commands[now], ahead.slots[now])
+
+
+cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,
+                           const Command *command) noexcept nogil:
+    """Ask for the lines of the index where the command's order id belongs, and for its client."""
+    cdef const uint8_t *text = <const uint8_t *>command + sizeof(Command)
+    cdef uint32_t hashed = hash_id(st, command.order_id_kind, text, command.order_id_length,
+                                   command.order_number)
+    cdef Table *table = &st.order_index[hashed >> 24]
+    ahead.commands[now] = <const uint8_t *>command
+    ahead.hashes[now] = hashed
+    if table.slots != NULL:
+        prefetch(table.tags + (hashed & table.mask))
+        prefetch(table.slots + (hashed & table.mask))
+    if command.client_id_length == 0 and command.client < st.clients_count:
+        prefetch(&st.clients[command.client])
+
+
+cdef inline void ask_order(State *st, Lookahead *ahead, uint32_t now) noexcept nogil:
+    """Ask for the order that stands in the index under the command's id, or for a slot to fill."""
+    cdef const Command *command = <const Command *>ahead.commands[now]
+    cdef uint32_t hashed = ahead.hashes[now], at
+    cdef Table *table = &st.order_index[hashed >> 24]
+    cdef uint8_t tag = <uint8_t>(hashed >> 16) | 0x80
+    cdef int tries = 0
+    ahead.slots[now] = NONE
+    if command.kind == PLACE:
+        if command.client_id_length == 0 and command.client < st.clients_count and (
+                st.clients[command.client].newest != NONE):
+            prefetch(&st.orders[st.clients[command.client].newest])
+            prefetch(&st.orders[st.clients[command.client].newest].open_next)
+        return
+    if table.slots == NULL:
+        return
+    at = hashed & table.mask
+    while table.tags[at] and tries < 8:
+        if table.tags[at] == tag:
+            ahead.slots[now] = table.slots[at]
+            prefetch(&st.orders[table.slots[at]])
+            prefetch(&st.orders[table.slots[at]].extra)
+            return
+        at = (at + 1) & table.mask
+        tries += 1
+
+
+cdef inline void ask_neighbours(State *st, const Command *command, uint32_t slot) noexcept nogil:
+    """Ask for the orders before and behind the one a command names, in each of its lists."""
+    cdef Order *order
+    if slot == NONE or slot >= st.orders_used:
+        return
+    order = &st.orders[slot]
+    prefetch(&st.clients[order.client])
+    if order.next != NONE:
+        prefetch(&st.orders[order.next].next)
+    if order.prev != NONE:
+        prefetch(&st.orders[order.prev].next)
+    if order.client_next != NONE:
+        prefetch(&st.orders[order.client_next].client_next)
+    if order.client_prev != NONE:
+        prefetch(&st.orders[order.client_prev].client_next)
+    if order.open_next != order.client_next and order.open_next != NONE:
+        prefetch(&st.orders[order.open_next].open_next)
+    if order.open_prev != order.client_prev and order.open_prev != NONE:
+        prefetch(&st.orders[order.open_prev].open_next)
+    if order.extra != NONE:
+        prefetch(&st.extras[order.extra])
