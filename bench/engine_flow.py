@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from novate.model.commands import COMMAND, CommandKind, OrderType, Side, TimeInForce
 
 RESTING = 100_000
+GONE = 80_000
+"""Orders that a client still thinks open though they were filled: cancels of them come too late.
+With so many from the start, as many orders rest at the end of the flow as at its beginning."""
+
 NEW, CANCEL = 0.40, 0.45
 LATE_CANCEL = 0.05
 CLIENTS = 1_000
@@ -28,9 +32,8 @@ MARKETABLE_LOTS_MAX = 33
 def make_flow(count: int, seed: int = 1) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """(commands that fill the book, `count` commands to be timed): arrays of COMMAND."""
     chance = np.random.default_rng(seed)
-    # Part of what rests is taken by the marketable orders before a cancel comes to it.
-    filling = _new_orders(chance, np.full(int(RESTING * 1.12), MIDDLE_TICKS), first_number=1)
-    timed = _timed(chance, count, len(filling))
+    filling = _new_orders(chance, np.full(RESTING, MIDDLE_TICKS), first_number=1)
+    timed = _timed(chance, count, RESTING + GONE)
     return filling, timed
 
 

@@ -2,9 +2,9 @@
 
     python -m novate.loadtest.audience --port 8000 --count 1000
 One line of JSON when every subscriber has its snapshot; `finish` on stdin; one line with the
-result. A frame that was sent to all is decoded once for all, and only its sequences while the load
-runs: each subscriber keeps the chain of frames it received, and the chains are folded into books
-when it is over.
+result. A book message that was sent to all is decoded once for all, and only its sequences while
+the load runs: each subscriber keeps the chain of messages it received, and the chains are folded
+into books when it is over. Of a trades message the sequences alone are read.
 """
 
 import argparse
@@ -26,9 +26,14 @@ from novate.loadtest import frames
 
 _HEAD_END = b"\r\n\r\n"
 _CONNECTING = 50
-_QUIET_S = 1.0
+_POLL_S = 0.25
 _SETTLE_S_MAX = 30.0
 _DEPTH_LEVELS = 1_000
+_DELTA = b'{"type":"orderbook_delta"'
+_SNAPSHOT = b'{"type":"orderbook_snapshot"'
+_TRADES = b'{"type":"trades"'
+_TRADES_BEGIN = b'"trades":['
+_TRADES_HEAD_MAX = 400
 
 Levels = dict[Decimal, Decimal]
 Book = tuple[Levels, Levels]
@@ -87,7 +92,7 @@ class Audience:
         self.instrument = instrument
         self.subscribers: list[Subscriber] = []
         self.frames: dict[bytes, Frame] = {}
-        self.last_change = time.monotonic()
+        self.trade_heads: dict[bytes, Head] = {}
         self.lost = 0
         self._last: Frame | None = None
 
@@ -99,8 +104,14 @@ class Audience:
         found = self.frames.get(payload)
         if found is None:
             found = self.frames[payload] = Frame(payload)
-            self.last_change = time.monotonic()
         self._last = found
+        return found
+
+    def trades_head(self, head: bytes) -> Head:
+        """The sequences of a trades message, from its bytes before the trades."""
+        found = self.trade_heads.get(head)
+        if found is None:
+            found = self.trade_heads[head] = _head_decoder.decode(head + b'"trades":[]}')
         return found
 
 
@@ -147,11 +158,11 @@ class Subscriber(asyncio.Protocol):
         self.received += len(data)
         if not self._open:
             data = self._opened(data)
-        for opcode, payload in self._reader.feed(data):
+        for opcode, received, start, end in self._reader.spans(data):
             if opcode == frames.TEXT:
-                self._message(payload)
+                self._message(received, start, end)
             elif opcode == frames.PING and self._transport is not None:
-                self._transport.write(frames.ws_frame(payload, frames.PONG))
+                self._transport.write(frames.ws_frame(received[start:end], frames.PONG))
 
     def _opened(self, data: bytes) -> bytes:
         self._head += data
@@ -170,15 +181,16 @@ class Subscriber(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(frames.ws_frame(msgspec.json.encode(message)))
 
-    def _message(self, payload: bytes) -> None:
-        if payload.startswith(b'{"type":"orderbook_delta"'):
-            self._delta(self._audience.frame(payload))
-        elif payload.startswith(b'{"type":"trades"'):
-            self._trades(self._audience.frame(payload).head)
-        elif payload.startswith(b'{"type":"orderbook_snapshot"'):
-            self._snapshot(self._audience.frame(payload))
-        elif payload.startswith(b'{"type":"error"'):
-            self.unwelcome.append(payload[:300].decode())
+    def _message(self, received: bytes, start: int, end: int) -> None:
+        if received.startswith(_DELTA, start):
+            self._delta(self._audience.frame(received[start:end]))
+        elif received.startswith(_TRADES, start):
+            stop = received.find(_TRADES_BEGIN, start, min(end, start + _TRADES_HEAD_MAX))
+            self._trades(self._audience.trades_head(received[start:stop]))
+        elif received.startswith(_SNAPSHOT, start):
+            self._snapshot(self._audience.frame(received[start:end]))
+        elif received.startswith(b'{"type":"error"', start):
+            self.unwelcome.append(received[start : min(end, start + 300)].decode())
 
     def _snapshot(self, frame: Frame) -> None:
         self.snapshots += 1
@@ -249,14 +261,14 @@ async def connect(audience: Audience, host: str, port: int, count: int) -> None:
 
 
 async def settle(audience: Audience, host: str, port: int) -> tuple[int, tuple[Rows, Rows]]:
-    """Wait until the stream is quiet and all hold the same sequence; the book the server shows."""
+    """Wait until all hold the sequence of the book that the server shows; that book."""
     deadline = time.monotonic() + _SETTLE_S_MAX
-    while time.monotonic() < deadline:
-        await asyncio.sleep(_QUIET_S / 4)
-        quiet = time.monotonic() - audience.last_change > _QUIET_S
-        if quiet and len({subscriber.sequence for subscriber in audience.subscribers}) == 1:
-            break
-    return await asyncio.to_thread(_served_book, host, port, audience.instrument)
+    while True:
+        served = await asyncio.to_thread(_served_book, host, port, audience.instrument)
+        held = {subscriber.sequence for subscriber in audience.subscribers}
+        if held == {served[0]} or time.monotonic() > deadline:
+            return served
+        await asyncio.sleep(_POLL_S)
 
 
 def _served_book(host: str, port: int, instrument: str) -> tuple[int, tuple[Rows, Rows]]:

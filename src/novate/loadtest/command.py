@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--duration", type=float, default=10.0, dest="duration_s", help="seconds measured")
     add("--warmup", type=float, default=1.0, dest="warmup_s", help="seconds before, not counted")
     add("--mix", default="limit=80,market=20", help="limit=,market=,cancel= (default: %(default)s)")
+    add("--passive", action="store_true", help="limit orders rest; only market orders trade")
     add("--batch", type=int, default=0, help="orders in one POST /orders/batch")
     add("--read", default="", metavar="PATH", help="GET this path instead of sending orders")
     add("--instrument", default="BTC-USD", help="default: %(default)s")

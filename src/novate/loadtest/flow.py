@@ -3,7 +3,7 @@
 Owns the mix of orders and their bytes for HTTP and WebSocket. Never opens a socket. A pool of
 requests is cycled; what must be unique (order ids, keys, request ids) is a fixed-width number, so
 lengths are known beforehand. Half of the orders buy and half sell, over the same price band, so the
-book neither empties nor grows without end.
+book neither empties nor grows without end; unless they are to be passive.
 """
 
 import random
@@ -125,7 +125,10 @@ def _order(options: Options, chance: random.Random, kind: str) -> bytes:
     quantity = f'"quantity":{chance.randint(1, 100) / 100:.2f}'
     if kind == "market":
         return f'{fields},"type":"market",{quantity}'.encode()
-    ticks = options.price_ticks + chance.randint(-options.band_ticks, options.band_ticks)
+    offset = chance.randint(-options.band_ticks, options.band_ticks)
+    if options.passive:
+        offset = -abs(offset) - 1 if side == "buy" else abs(offset) + 1
+    ticks = options.price_ticks + offset
     price = f"{ticks // 100}.{ticks % 100:02d}"
     return f'{fields},"type":"limit","price":{price},{quantity}'.encode()
 

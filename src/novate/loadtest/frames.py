@@ -63,6 +63,11 @@ class FrameReader:
 
     def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
         """Every whole (opcode, payload) of the bytes so far; the rest waits for more."""
+        for opcode, received, start, end in self.spans(chunk):
+            yield opcode, received[start:end]
+
+    def spans(self, chunk: bytes) -> Iterator[tuple[int, bytes, int, int]]:
+        """As `feed`, but (opcode, bytes, start, end), so that no payload need be copied."""
         received = self._rest + chunk if self._rest else chunk
         at = 0
         size = len(received)
@@ -82,6 +87,6 @@ class FrameReader:
             end = start + length
             if size < end:
                 break
-            yield received[at] & 0x0F, received[start:end]
+            yield received[at] & 0x0F, received, start, end
             at = end
         self._rest = received[at:]

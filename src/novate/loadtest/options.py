@@ -33,6 +33,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     price_ticks: int = 7_000_000
     """The middle of the price band, in ticks of 0.01."""
     band_ticks: int = 100
+    passive: bool = False
+    """Limit orders keep to their own side of the middle and rest; else half of them cross it."""
     keys: bool = False
     """Give every order an idempotency key."""
     subscribers: int = 0
