@@ -96,6 +96,21 @@ def test_a_write_that_failed_and_is_there_whole_is_believed(
     assert append(journal, batch_of(1)) is Appended.DURABLE
 
 
+@pytest.mark.parametrize("taken", [0, 100, 200, 232, 300])
+def test_a_refused_batch_is_not_there_after_a_kill(
+    tmp_path: Path, disk: FaultyDisk, taken: int
+) -> None:
+    journal = open_journal(tmp_path, disk)
+    disk.fill_up(400)
+    with pytest.raises(JournalFull):
+        append(journal, batch_of(1, 400))
+    disk.fill_up(taken)
+    with pytest.raises(JournalFull):
+        append(journal, batch_of(1, 100))
+    disk.make_room()
+    assert batches_in(open_journal(tmp_path, disk)) == []
+
+
 def test_short_writes_are_finished(tmp_path: Path, disk: FaultyDisk) -> None:
     disk.short_writes = True
     journal = open_journal(tmp_path, disk)

@@ -234,17 +234,19 @@ class SegmentJournal:
             JournalFull: It is not there whole; the same place is used again.
         """
         file = self._open_file()
-        stale = self._dirty_end - self._offset - len(image)
+        end = self._offset + len(image)
         try:
-            write_all(file, image + bytes(stale) if stale > 0 else image, self._offset)
+            # Before the record: once that is whole, it is there, and must not be called refused.
+            self._write_zeros(end, self._dirty_end)
+            write_all(file, image, self._offset)
         except OSError as fault:
-            self._dirty_end = max(self._dirty_end, self._offset + len(image))
+            self._dirty_end = max(self._dirty_end, end)
             try:
                 found = file.pread(len(image), self._offset)
             except OSError as unreadable:
                 self._failed = f"a failed write can't be read back: {unreadable}"
                 return False
-            if found != image or stale > 0:
+            if found != image:
                 raise JournalFull(
                     f"the batch could not be written: {fault}",
                     self._header.name(),
