@@ -49,7 +49,7 @@ def test_plan_after_a_pause_gives_what_was_missed_with_its_planned_time() -> Non
 def test_requests_have_the_length_they_say_and_unique_names() -> None:
     flow = make_flow(Options(limit=50, market=10, cancel=40, keys=True))
     named, placed, cancelled = set(), set(), []
-    for _ in range(3 * POOL):
+    for _ in range(2 * POOL):
         number, request = flow.take()
         head, _, body = request.partition(b"\r\n\r\n")
         assert content_length(request, len(head)) == len(body)
@@ -59,8 +59,8 @@ def test_requests_have_the_length_they_say_and_unique_names() -> None:
         order = msgspec.json.decode(body)
         placed.add(order["order_id"])
         named.add(order["idempotency_key"])
-    assert len(placed) == len(named) == 3 * POOL - len(cancelled)
-    assert len(set(cancelled)) == len(cancelled) > POOL / 2
+    assert len(placed) == len(named) == 2 * POOL - len(cancelled)
+    assert len(set(cancelled)) == len(cancelled) > POOL / 4
     assert placed.issuperset(cancelled)
 
 

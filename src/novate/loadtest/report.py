@@ -95,7 +95,7 @@ class Report(msgspec.Struct, kw_only=True):
             found.append(f"lateness   {_in_words(self.lateness_ms)} (of this generator)")
         if not self.options.read:
             found.append(
-                f"accepted   {self.orders_accepted:,} orders, "
+                f"accepted   {self.orders_accepted:,} {_accepted_what(self.options)}, "
                 f"{self.orders_accepted_per_second:,.0f}/s; late cancels {self.late_cancels:,}"
             )
         if self.options.probe and self.queue_at_end >= 0:
@@ -128,6 +128,10 @@ def _answered(report: Report) -> str:
         f"answered   {report.answered:,} in {report.seconds:.1f} s: "
         f"{report.requests_per_second:,.0f} requests/s, {report.megabytes_per_second:.1f} MB/s"
     )
+
+
+def _accepted_what(options: Options) -> str:
+    return "orders and cancels" if options.cancel else "orders"
 
 
 def _in_words(summary: dict[str, float]) -> str:
