@@ -363,7 +363,7 @@ class Settings:
         "milliseconds",
     )
     publish_interval_ms_max: int = _whole(
-        1000, 0, 60_000, "How far that time stretches under load", "milliseconds"
+        200, 0, 60_000, "How far that time stretches under load", "milliseconds"
     )
     websocket_buffer_bytes: int = _size(
         MIB, KIB, GIB, "Unsent bytes of a consumer past which its book deltas are conflated"

@@ -15,6 +15,10 @@ from typing import Protocol
 SLICE_SECONDS = 0.002
 """How long sending may hold the event loop before others get their turn."""
 
+REST_PER_SLICE = 1.0
+"""Rest after a slice, as a multiple of what it took: orders have half of the loop at least."""
+
+BYTES_PER_CLOCK_READ = 64 * 1024
 CONSUMERS_PER_CLOCK_READ = 16
 
 
@@ -38,7 +42,9 @@ class Job:
     for one with more than `room_bytes` unsent.
     """
 
-    __slots__ = ("_at", "_frame", "_members", "_receivers", "_room_bytes", "_too_slow", "sent")
+    __slots__ = (
+        "_at", "_frame", "_members", "_receivers", "_room_bytes", "_step", "_too_slow", "sent",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -54,14 +60,15 @@ class Job:
         self._room_bytes = room_bytes
         self._too_slow = too_slow
         self._at = 0
+        self._step = max(1, min(CONSUMERS_PER_CLOCK_READ, BYTES_PER_CLOCK_READ // len(frame)))
         self.sent = 0
 
     def advance(self, clock: Callable[[], float], deadline: float) -> bool:
         """Send until the deadline (at least one handful of consumers); True when it is done."""
         receivers = self._receivers
         while self._at < len(receivers):
-            self._send(receivers[self._at : self._at + CONSUMERS_PER_CLOCK_READ])
-            self._at += CONSUMERS_PER_CLOCK_READ
+            self._send(receivers[self._at : self._at + self._step])
+            self._at += self._step
             if clock() > deadline:
                 break
         return self._at >= len(receivers)
@@ -83,18 +90,18 @@ class Fanout:
 
     Args:
         clock: Monotonic seconds, fine enough to time a slice.
-        call_soon: Runs a callback at the loop's next turn.
+        call_later: Runs a callback after so many seconds.
         on_done: Called with the seconds that sending took, when all jobs are done.
     """
 
     def __init__(
         self,
         clock: Callable[[], float],
-        call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], object],
         on_done: Callable[[float], None],
     ) -> None:
         self._clock = clock
-        self._call_soon = call_soon
+        self._call_later = call_later
         self._on_done = on_done
         self._jobs: deque[Job] = deque()
         self._spent = 0.0
@@ -118,9 +125,10 @@ class Fanout:
                 break
             self.messages += job.sent
             self._jobs.popleft()
-        self._spent += self._clock() - begun
+        spent = self._clock() - begun
+        self._spent += spent
         if self._jobs:
-            self._call_soon(self._slice)
+            self._call_later(REST_PER_SLICE * spent, self._slice)
         else:
             self.running = False
             self._on_done(self._spent)

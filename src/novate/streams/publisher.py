@@ -27,8 +27,10 @@ from novate.streams.sources import (
 )
 from novate.streams.subscriptions import BookFeed, OrderFeed, OrderKey, TradeFeed
 
-COST_MULTIPLE = 4
-"""A tick begins no sooner after the one before than this times what publishing that one took."""
+COST_MULTIPLE = 2.5
+"""A tick begins no sooner after the one before than this times what publishing that one took. Most
+of what a tick costs may be trades, which a longer interval makes no fewer: a higher multiple would
+then stretch it without end."""
 
 REPLAY_TRADES_MAX = 1000
 LAGGING_CHECK_SECONDS = 0.05
@@ -82,7 +84,7 @@ class Publisher:
         self._trades: dict[int, TradeFeed] = {}
         self._orders: dict[OrderKey, OrderFeed] = {}
         self._orders_pending: dict[OrderFeed, None] = {}
-        self._fanout = Fanout(clock, timers.call_soon, self._on_sent)
+        self._fanout = Fanout(clock, timers.call_later, self._on_sent)
         self._tick_begun = self._tick_due = clock()
         self._ticking = False  # while sending: a tick is among what is sent
         self._building = 0.0  # seconds that making the jobs of that tick took
@@ -155,6 +157,7 @@ class Publisher:
         feed = self._trades[instrument]
         body = self._reporter.trades_json(instrument, REPLAY_TRADES_MAX, None, False)
         each, complete = _trades_after(body or b'{"trades":[]}', from_trade_id, feed.published)
+        each = [trade.replace(feed.repeated, b"", 1) for trade in each]
         consumer.push(frames.trades_replay(feed.name, feed.published, complete, each))
 
     def unsubscribe_trades(self, consumer: Consumer, instrument: int) -> bool:
@@ -214,8 +217,11 @@ class Publisher:
         for instrument, seq, trade in trades:
             feed = self._trades.get(instrument)
             if feed is not None:
-                feed.pending.append(trade)
+                feed.pending.append(trade.replace(feed.repeated, b"", 1))
                 feed.pending_seq = seq
+                feed.pending_bytes += len(trade)
+                if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
+                    self._give_up(feed)
 
     def _gather_updates(self, updates: list[tuple[int, int, str, bytes]]) -> None:
         for instrument, seq, client_id, order in updates:
@@ -289,6 +295,7 @@ class Publisher:
                 frame = frames.trades(feed.name, feed.pending_seq, feed.published, feed.pending)
                 feed.published = feed.pending_seq
                 feed.pending.clear()
+                feed.pending_bytes = 0
                 jobs.append(self._sure_job(frame, feed.members))
         return jobs
 
@@ -310,9 +317,8 @@ class Publisher:
         self._counters.stream_messages = self._fanout.messages
         if self._ticking:
             self._ticking = False
-            rest = (COST_MULTIPLE - 1) * (seconds + self._building)
-            earliest = self._clock() + min(rest, self._stretch_max)
-            self._tick_due = max(self._tick_begun + self._interval, earliest)
+            stretched = min(COST_MULTIPLE * (seconds + self._building), self._stretch_max)
+            self._tick_due = self._tick_begun + max(self._interval, stretched)
             self._watch_lagging()
         if self._orders_pending:
             self._fanout.start(self._order_jobs())
@@ -333,6 +339,13 @@ class Publisher:
         self._counters.consumers_closed += 1
         self.leave(consumer)
         consumer.overflow(consumer.buffered(), self._settings.websocket_buffer_bytes_max)
+
+    def _give_up(self, feed: TradeFeed) -> None:
+        """More is traded than can be sent: nobody here can be kept without a loss."""
+        for consumer in list(feed.members):
+            self._close_slow(consumer)
+        feed.pending.clear()
+        feed.pending_bytes = 0
 
     def _revive(self, feed: BookFeed) -> None:
         """Those who have drained to half the buffer get a new snapshot."""

@@ -60,9 +60,6 @@ class TimerHandle(Protocol):
 class Timers(Protocol):
     """The part of an event loop that publishing needs; a manual clock in tests."""
 
-    def call_soon(self, callback: Callable[[], None], /) -> object:
-        """Run a callback at the next turn."""
-
     def call_later(self, delay: float, callback: Callable[[], None], /) -> TimerHandle:
         """Run a callback after so many seconds."""
 
