@@ -214,6 +214,10 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "both quantities": (
         body(type="market", price=..., quote_quantity=5), "quote_quantity", "unexpected_field"
     ),
+    "fok by quote": (
+        body(type="market", price=..., quantity=..., quote_quantity=5, time_in_force="fok"),
+        "time_in_force", "unexpected_field",
+    ),
     "quote 0": (
         body(type="market", price=..., quantity=..., quote_quantity=0),
         "quote_quantity", "out_of_bounds",

@@ -23,7 +23,12 @@ SIZE_EXPONENT: Final = 18
 """Decimals that a tick or lot size may have."""
 
 SIZE_MAX: Final = 10**9
-"""Highest tick or lot size."""
+"""Highest tick or lot size; and highest coefficient of one, without its power of ten."""
+
+QUOTE_SCALE_DEFAULT: Final = 12
+QUOTE_SCALE_MAX: Final = 24
+QUOTE_UNITS_MAX: Final = 10**9
+"""Most units of the quote asset in one tick times one lot."""
 
 _NAMES: Final = "expected 1 to 32 of A-Z a-z 0-9 . _ : -"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -120,10 +125,7 @@ def read_instrument(body: bytes, instruments: Instruments) -> Instrument:
     lot = _size("lot_size", request.lot_size, errors)
     if errors:
         raise refused(errors)
-    scale = 12 if request.quote_scale is None else request.quote_scale
-    if tick[1] + lot[1] > scale or tick[0] * lot[0] * 10 ** (scale - tick[1] - lot[1]) >= 2**63:
-        message = f"expected tick_size x lot_size whole in units of 10^-{scale}, and under 2^63"
-        raise refused([FieldError("quote_scale", message, "invalid_value")])
+    scale = _quote_scale(request.quote_scale, tick, lot)
     price_max = _bound("price_max", request.price_max, tick, PRICE_TICKS_MAX, errors)
     least = _bound("quantity_min", request.quantity_min, lot, 1, errors)
     most = _bound("quantity_max", request.quantity_max, lot, QUANTITY_LOTS_MAX, errors)
@@ -146,6 +148,26 @@ def read_instrument(body: bytes, instruments: Instruments) -> Instrument:
         quantity_lots_min=least,
         quantity_lots_max=most,
     )
+
+
+def _quote_scale(asked: int | None, tick: tuple[int, int], lot: tuple[int, int]) -> int:
+    """Decimals of the quote asset's unit: those asked for, else 12 or what the grid makes of it."""
+    least = tick[1] + lot[1]
+    scale = max(QUOTE_SCALE_DEFAULT, least) if asked is None else asked
+    while asked is None and scale > least and _units(tick, lot, scale) > QUOTE_UNITS_MAX:
+        scale -= 1
+    if least <= scale <= QUOTE_SCALE_MAX and _units(tick, lot, scale) <= QUOTE_UNITS_MAX:
+        return scale
+    message = (
+        f"expected tick_size x lot_size to be 1 to {QUOTE_UNITS_MAX} units of 10^-{scale},"
+        f" and quote_scale at most {QUOTE_SCALE_MAX}"
+    )
+    raise refused([FieldError("quote_scale", message, "invalid_value")])
+
+
+def _units(tick: tuple[int, int], lot: tuple[int, int], scale: int) -> int:
+    """What one tick times one lot is, in units of `10**-scale` of the quote asset."""
+    return int(tick[0] * lot[0] * 10 ** (scale - tick[1] - lot[1]))
 
 
 def _name(field: str, value: str | None, errors: list[FieldError]) -> str:
@@ -174,6 +196,9 @@ def _size(field: str, raw: msgspec.Raw, errors: list[FieldError]) -> tuple[int, 
     while exponent and value % 10 == 0:
         value //= 10
         exponent -= 1
+    if value > SIZE_MAX:
+        message = f"expected at most {len(str(SIZE_MAX)) - 1} digits, found {shown(text)}"
+        errors.append(FieldError(field, message, "out_of_bounds"))
     return value or 1, exponent
 
 

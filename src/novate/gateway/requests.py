@@ -175,9 +175,9 @@ class CreateInstrument(Struct, forbid_unknown_fields=True):
             int,
             Meta(
                 description="Decimals of the quote asset's unit; one tick times one lot is whole"
-                " in it. Default 12.",
+                " in it. Default: 12, or what the two sizes ask for.",
                 ge=0,
-                le=18,
+                le=24,
             ),
         ]
         | None

@@ -36,7 +36,7 @@ from novate.gateway.fields import (
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.gateway.requests import AmendOrder, Operation, PlaceOrder
 from novate.model import codec
-from novate.model.commands import Flag
+from novate.model.commands import Flag, TimeInForce
 from novate.model.instrument import Instrument
 
 BATCH_OPERATIONS_MAX: Final = 1000
@@ -50,6 +50,7 @@ RECENT_ORDERS_MAX: Final = 100_000
 
 BY_QUOTE: Final = int(Flag.BY_QUOTE)
 POST_ONLY: Final = int(Flag.POST_ONLY)
+FOK: Final = int(TimeInForce.FOK)
 
 _INSTRUMENT = re.compile(rb'"instrument": ?"([^"]+)"')
 _OPERATION_FIELDS = ("order", "order_id", "price", "quantity", "client_id", "idempotency_key")
@@ -329,6 +330,9 @@ class Validator:
         amounts = limit_amounts if kind == 0 else market_amounts
         price, lots, quote = amounts(order, instrument, errors)
         flags = BY_QUOTE if quote else 0
+        if quote and time_in_force == FOK:
+            message = "expected gtc or ioc, as the order is by quote_quantity"
+            errors.append(FieldError("time_in_force", message, "unexpected_field"))
         if order.post_only:
             flags |= POST_ONLY
             check_post_only(kind, time_in_force, errors)
@@ -471,8 +475,8 @@ class Validator:
         batch = BatchSubmission([], kinds, client_id, key, None, 0, {})
         if key is not None:
             batch.key_digest = codec.key_digest(client_id.encode(), key.encode())
-            meanings = [_meaning(each) for each in prepared]
-            batch.command_digest = codec.body_digest(*meanings) & ~BATCH_INDEX_MASK
+            meanings = [_as_asked(each) for each in operations]
+            batch.command_digest = codec.body_digest(b"batch", *meanings) & ~BATCH_INDEX_MASK
         submitted = -1
         for index, each in enumerate(prepared):
             if isinstance(each, ProblemError):
@@ -505,8 +509,11 @@ def _charge(batch: BatchSubmission, client_id: str) -> None:
     batch.charges[client_id] = batch.charges.get(client_id, 0) + 1
 
 
-def _meaning(prepared: Prepared | ProblemError) -> bytes:
-    return prepared.code.encode() if isinstance(prepared, ProblemError) else prepared.meaning()
+def _as_asked(operation: Operation | ProblemError) -> bytes:
+    """An operation as it was asked, whatever the instruments are by now."""
+    if isinstance(operation, ProblemError):
+        return operation.detail.encode()
+    return msgspec.json.encode(operation)
 
 
 def _first_client(operations: list[Operation | ProblemError]) -> str:
