@@ -44,6 +44,7 @@ class Order:
     reason: Reason = Reason.NONE
     rejected: bool = False
     asked_units: int = 0
+    created_seq: int = 0
     created_ns: int = 0
     updated_ns: int = 0
     updated_seq: int = 0

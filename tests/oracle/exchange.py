@@ -91,7 +91,7 @@ class Exchange:
         client = command.client
         if command.key is None or client is None:
             return carry_out(command)
-        reason = self.registry.refuses_key((client, command.key), command.body, self.now_ns)
+        reason = self.registry.refuses_key((client, command.key), command.body)
         if reason is not Reason.NONE:
             return [self.refused(reason)]
         if not self.registry.has_room_for_key(self.registry.client_number(client), self.now_ns):
@@ -182,6 +182,7 @@ class Exchange:
             remaining=0 if command.quote_units else command.quantity,
             budget=command.quote_units,
             asked_units=command.quote_units,
+            created_seq=self.seq,
             created_ns=self.now_ns,
             updated_ns=self.now_ns,
             updated_seq=self.seq,
@@ -276,13 +277,14 @@ class Exchange:
         client = self.registry.client_number(command.client)
         orders = [
             order
-            for order in self.registry.open_orders()
+            for book in self.books
+            for order in book.orders()
             if order.client == client
             and command.instrument in (-1, order.instrument)
             and command.side in (-1, order.side)
         ]
         events = []
-        for order in orders:
+        for order in sorted(orders, key=lambda order: order.created_seq, reverse=True):
             self.books[order.instrument].remove(order)
             events.append(self.end(order, Reason.MASS_CANCEL))
         total = Event(self.seq, EventKind.MASS_CANCELLED, client=client or 0, quantity=len(orders))

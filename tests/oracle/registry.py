@@ -32,13 +32,13 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Registry:
-    """The registry of an engine; `limits` is the one thing here that changes by command."""
+    """The registry of an engine. Orders and keys stand in the order in which they came."""
 
     limits: Limits
     clients: list[str | None] = field(default_factory=list)
     orders: dict[Ident, Order] = field(default_factory=dict)
     closed: list[Order] = field(default_factory=list)
-    keys: list[Key] = field(default_factory=list)
+    keys: dict[KeyName, Key] = field(default_factory=dict)
 
     def client_number(self, name: str | int) -> int | None:
         """A known client's number: by order of appearance, or as it came."""
@@ -60,10 +60,6 @@ class Registry:
             self.clients.append(name)
         return self.clients.index(name)
 
-    def open_orders(self) -> list[Order]:
-        """Every open order, the newest first."""
-        return [order for order in reversed(self.orders.values()) if order.open]
-
     def open_count(self) -> int:
         """Number of open orders."""
         return len(self.orders) - len(self.closed)
@@ -83,21 +79,25 @@ class Registry:
     def trim_keys(self) -> None:
         """Forget the oldest keys past a limit that has become smaller."""
         while len(self.keys) > self.limits.idempotency_keys_max:
-            self.keys.pop(0)
+            self.drop_key()
 
-    def find_key(self, name: KeyName, now_ns: int) -> Key | None:
-        """The key with this name, if it still answers."""
-        self.expire_keys(now_ns)
-        return next((key for key in self.keys if key.name == name), None)
+    def oldest_key(self) -> Key:
+        """The key that leaves first."""
+        return next(iter(self.keys.values()))
+
+    def drop_key(self) -> None:
+        """Forget the oldest key."""
+        del self.keys[self.oldest_key().name]
 
     def expire_keys(self, now_ns: int) -> None:
         """Forget the keys that are as old as the window is long."""
-        while self.keys and now_ns - self.keys[0].timestamp_ns >= self.limits.idempotency_window_ns:
-            self.keys.pop(0)
+        window_ns = self.limits.idempotency_window_ns
+        while self.keys and now_ns - self.oldest_key().timestamp_ns >= window_ns:
+            self.drop_key()
 
-    def refuses_key(self, name: KeyName, body: int, now_ns: int) -> Reason:
-        """What a key says to a command that brings it; NONE: it is new and there is room."""
-        known = self.find_key(name, now_ns)
+    def refuses_key(self, name: KeyName, body: int) -> Reason:
+        """What a key says to a command that brings it; NONE: it is new."""
+        known = self.keys.get(name)
         if known is None:
             return Reason.NONE
         same = known.body == body
@@ -105,16 +105,20 @@ class Registry:
 
     def has_room_for_key(self, client: int | None, now_ns: int) -> bool:
         """Whether another key of this client fits: a quarter each, and no young key is dropped."""
-        held = sum(key.client == client for key in self.keys)
-        if held >= max(1, self.limits.idempotency_keys_max // 4):
-            return False
+        share = max(1, self.limits.idempotency_keys_max // 4)
+        if len(self.keys) >= share:
+            held = sum(key.client == client for key in self.keys.values())
+            if held >= share:
+                return False
         if len(self.keys) < self.limits.idempotency_keys_max:
             return True
-        age_ns = now_ns - self.keys[0].timestamp_ns if self.keys else 0
-        return bool(self.keys) and age_ns >= self.limits.idempotency_window_ns_min
+        if not self.keys:
+            return False
+        age_ns = now_ns - self.oldest_key().timestamp_ns
+        return age_ns >= self.limits.idempotency_window_ns_min
 
     def keep_key(self, key: Key) -> None:
         """Remember a key; the oldest makes room."""
         while len(self.keys) >= self.limits.idempotency_keys_max:
-            self.keys.pop(0)
-        self.keys.append(key)
+            self.drop_key()
+        self.keys[key.name] = key

@@ -135,9 +135,9 @@ class Stage:
         head = events[0]
         if head.reason is Reason.IDEMPOTENCY_KEY_REPEATED:
             assert isinstance(command, (Place, Cancel, Amend))
-            name = (command.client, command.key)
-            key = next(key for key in self.oracle.registry.keys if key.name == name)
-            return 0, None, key.seq
+            assert command.client is not None
+            assert command.key is not None
+            return 0, None, self.oracle.registry.keys[command.client, command.key].seq
         if head.kind is EventKind.COMMAND_REFUSED:
             body: dict[str, Any] = {"code": head.reason.name.lower()}
             body["status"] = REASONS[head.reason].status

@@ -91,6 +91,24 @@ ORDERS = [
     ),
 ]
 
+ID = "7b2c53de-7c11-4dc1-9f0b-0d3a6f7d9f55"
+ORDERS += [
+    Case(
+        "an_id_in_capitals_is_another_id",
+        {},
+        f"{ID}: buy 1 @ 99; {ID.upper()}: buy 2 @ 99; {ID.replace('-', '')}: buy 3 @ 99; "
+        f"cancel {ID.upper()}; {ID}: buy 1 @ 99",
+        f"{ID} accepted; {ID.upper()} accepted; {ID.replace('-', '')} accepted; "
+        f"{ID.upper()} ended 2 by_client; refused duplicate_order_id",
+    ),
+    Case(
+        "ids_that_share_their_beginning_are_told_apart",
+        {},
+        f"{'x' * 64}: buy 1 @ 99; {'x' * 63}: buy 2 @ 99; cancel {'x' * 63}; x: buy 3 @ 99",
+        f"{'x' * 64} accepted; {'x' * 63} accepted; {'x' * 63} ended 2 by_client; x accepted",
+    ),
+]
+
 KEYS = [
     Case(
         "a_repeat_of_a_key_changes_nothing",
