@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from novate.engine.engine cimport command_size
 from novate.engine.registry cimport hash_id
 from novate.engine.state cimport (
-    ID_NUMBER, NONE, PLACE, Client, Command, Order, State, Table, prefetch,
+    ID_NUMBER, NONE, PLACE, Client, Command, Order, State, Table, prefetch, tag_of,
 )
 
 cdef enum:
@@ -72,8 +72,7 @@ cdef inline void ask_order(State *st, Lookahead *ahead, uint32_t now) noexcept n
     cdef const Command *command = <const Command *>ahead.commands[now]
     cdef uint32_t hashed = ahead.hashes[now], at
     cdef Table *table = &st.order_index[hashed >> 24]
-    cdef uint8_t tag = <uint8_t>(hashed >> 16) | 0x80
-    cdef int tries = 0
+    cdef uint32_t distance = 0
     ahead.slots[now] = NONE
     if command.kind == PLACE:
         if command.client_id_length == 0 and command.client < st.clients_count and (
@@ -84,14 +83,14 @@ cdef inline void ask_order(State *st, Lookahead *ahead, uint32_t now) noexcept n
     if table.slots == NULL:
         return
     at = hashed & table.mask
-    while table.tags[at] and tries < 8:
-        if table.tags[at] == tag:
+    while table.tags[at] and distance < 8:
+        if table.tags[at] == tag_of(hashed, distance):
             ahead.slots[now] = table.slots[at]
             prefetch(&st.orders[table.slots[at]])
             prefetch(&st.orders[table.slots[at]].extra)
             return
         at = (at + 1) & table.mask
-        tries += 1
+        distance += 1
 
 
 cdef inline void ask_neighbours(State *st, const Command *command, uint32_t slot) noexcept nogil:

@@ -14,6 +14,7 @@ from novate.engine.state cimport (
     CHECK, ENDED, ID_NUMBER, ID_UUID, ID_TEXT, NONE, WORKING,
     Client, Key, Order, State, Table,
     grow, hash_bytes, mix, prefetch, name_free, name_new, name_text, order_free,
+    tag_of,
 )
 
 
@@ -47,17 +48,14 @@ cdef inline uint32_t key_hash(State *st, uint32_t position) noexcept nogil:
 ctypedef uint32_t (*Hash)(State *, uint32_t) noexcept nogil
 
 
-cdef inline uint8_t tag_of(uint32_t hashed) noexcept nogil:
-    return <uint8_t>(hashed >> 16) | 0x80
-
-
 cdef void table_put(Table *table, uint32_t hashed, uint32_t number) noexcept nogil:
     """Put a number at the first free place from its own on."""
-    cdef uint32_t at = hashed & table.mask
+    cdef uint32_t at = hashed & table.mask, distance = 0
     while table.tags[at]:
         at = (at + 1) & table.mask
+        distance += 1
     table.slots[at] = number
-    table.tags[at] = tag_of(hashed)
+    table.tags[at] = tag_of(hashed, distance)
 
 
 cdef void table_add(State *st, Table *index, Hash hash_of, uint32_t hashed,
@@ -90,9 +88,8 @@ cdef void table_remove(State *st, Table *index, Hash hash_of, uint32_t hashed,
                        uint32_t number) noexcept nogil:
     """Take a number out, and move back whatever stood behind it for want of its place."""
     cdef Table *table = &index[hashed >> 24]
-    cdef uint32_t mask = table.mask, at = hashed & mask, next_at, home
-    cdef uint8_t tag = tag_of(hashed)
-    while table.tags[at] != tag or table.slots[at] != number:
+    cdef uint32_t mask = table.mask, at = hashed & mask, next_at, distance, gap
+    while table.slots[at] != number or not table.tags[at]:
         CHECK(table.tags[at] != 0)
         at = (at + 1) & mask
     next_at = at
@@ -100,10 +97,13 @@ cdef void table_remove(State *st, Table *index, Hash hash_of, uint32_t hashed,
         next_at = (next_at + 1) & mask
         if not table.tags[next_at]:
             break
-        home = hash_of(st, table.slots[next_at]) & mask
-        if ((next_at - home) & mask) >= ((next_at - at) & mask):
+        distance = table.tags[next_at] & 15
+        if distance == 15:
+            distance = (next_at - hash_of(st, table.slots[next_at])) & mask
+        gap = (next_at - at) & mask
+        if distance >= gap:
             table.slots[at] = table.slots[next_at]
-            table.tags[at] = table.tags[next_at]
+            table.tags[at] = table.tags[next_at] & 0xF0 | min(distance - gap, 15)
             at = next_at
     table.tags[at] = 0
     table.count -= 1
@@ -124,14 +124,14 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
     """Slot of the order with this id, open or in the closed window, or NONE."""
     cdef Table *table = &st.order_index[hashed >> 24]
     cdef uint32_t at, slot, size
-    cdef uint8_t tag = tag_of(hashed)
+    cdef uint32_t distance = 0
     cdef Order *order
     cdef const uint8_t *own
     if table.slots == NULL:
         return NONE
     at = hashed & table.mask
     while table.tags[at]:
-        if table.tags[at] == tag:
+        if table.tags[at] == tag_of(hashed, distance):
             slot = table.slots[at]
             order = &st.orders[slot]
             if order.id_kind == kind:
@@ -143,6 +143,7 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
                     if size == length and memcmp(own, text, length) == 0:
                         return slot
         at = (at + 1) & table.mask
+        distance += 1
     return NONE
 
 
@@ -158,19 +159,20 @@ cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexc
     cdef uint64_t name
     cdef uint32_t hashed = <uint32_t>(hash_bytes(text, length, st.secret) >> 32)
     cdef Table *table = &st.client_index[hashed >> 24]
-    cdef uint32_t at, number, size
+    cdef uint32_t at, number, size, distance = 0
     cdef const uint8_t *own
     if table.slots == NULL:
         return NONE
     at = hashed & table.mask
     while table.tags[at]:
         number = table.slots[at]
-        name = st.clients[number].name
-        if table.tags[at] == tag_of(hashed) and <uint32_t>(name >> 32) == hashed:
+        if table.tags[at] == tag_of(hashed, distance):
+            name = st.clients[number].name
             own = name_text(st, ID_TEXT, name, &size)
             if size == length and memcmp(own, text, length) == 0:
                 return number
         at = (at + 1) & table.mask
+        distance += 1
     return NONE
 
 
@@ -289,16 +291,17 @@ cdef Key *find_key(State *st, const uint8_t *digest) noexcept nogil:
     """The key with this digest within the window, or NULL."""
     cdef uint32_t hashed = digest_hash(st, digest)
     cdef Table *table = &st.key_index[hashed >> 24]
-    cdef uint32_t at, position
+    cdef uint32_t at, position, distance = 0
     if table.slots == NULL:
         return NULL
     at = hashed & table.mask
     while table.tags[at]:
         position = table.slots[at]
-        if table.tags[at] == tag_of(hashed) and (
+        if table.tags[at] == tag_of(hashed, distance) and (
                 memcmp(st.keys[position].digest, digest, 16) == 0):
             return &st.keys[position]
         at = (at + 1) & table.mask
+        distance += 1
     return NULL
 
 

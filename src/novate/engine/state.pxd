@@ -127,9 +127,10 @@ cdef extern from *:
         uint32_t free[10];             /* free lists by size in units */
     } Cells;
 
-    /* A shard of a hash table: numbers by open addressing, and a byte of each one's hash, so that
-       a search rarely looks at what it does not find; 0 where a place is free. 256 shards make an
-       index, so that growing one never takes long. */
+    /* A shard of a hash table: numbers by open addressing, each with a tag of 4 bits of its hash
+       and 4 of how far it stands from its place, so that a search rarely looks at what it does
+       not find and a removal at nothing else; tag 0: a free place. 256 shards make an index, so
+       that growing one never takes long. */
     typedef struct {
         uint32_t *slots;
         uint8_t *tags;
@@ -425,6 +426,11 @@ cdef void name_free(State *st, int kind, uint64_t name) noexcept nogil
 cdef void event_room(State *st) noexcept nogil
 cdef void forget_events(State *st) noexcept nogil
 cdef uint32_t book_new(State *st) noexcept nogil
+
+cdef inline uint8_t tag_of(uint32_t hashed, uint32_t distance) noexcept nogil:
+    """A table's tag: a fingerprint of 1-15, and the distance from its place, 15 for any more."""
+    cdef uint32_t print4 = (hashed >> 16) & 15
+    return <uint8_t>((print4 if print4 else 8) << 4 | (distance if distance < 15 else 15))
 
 cdef inline const uint8_t *name_text(State *st, int kind, uint64_t name,
                                      uint32_t *length) noexcept nogil:
