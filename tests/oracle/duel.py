@@ -80,7 +80,7 @@ class Duel:
         self.now_ns += later_ns
         expected = [e for each in commands for e in self.oracle.apply(each, self.now_ns)]
         if self.numbered:
-            asked = b"".join(to_record(each).tobytes() for each in commands)  # type: ignore[arg-type]
+            asked = b"".join(to_record(each).tobytes() for each in commands)
         else:
             asked = batch(commands)
         found = events_of(self.engine.apply(asked, timestamp_ns=self.now_ns))
@@ -129,7 +129,7 @@ def top(levels: list[tuple[int, int, int]]) -> tuple[int, int]:
 
 def levels_of(depth: object) -> list[tuple[int, int, int]]:
     """A side of `Engine.depth` as the oracle's tuples."""
-    return [tuple(row[:3]) for row in depth.tolist()]  # type: ignore[attr-defined]
+    return [tuple(row[:3]) for row in depth.tolist()]
 
 
 def batch(commands: Sequence[Command]) -> bytes:

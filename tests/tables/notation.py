@@ -44,12 +44,12 @@ def command_of(text: str) -> Command:
     key = {"key": chosen.get("key"), "body": int(chosen.get("body", 0))}
     plain = [word for word in words if "=" not in word]
     if plain[0] == "cancel":
-        return Cancel(plain[1], chosen.get("client", "c"), **key)  # type: ignore[arg-type]
+        return Cancel(plain[1], chosen.get("client", "c"), **key)
     if plain[0] == "amend":
         return amend_of(plain, chosen, key)
     if plain[0] == "mass":
         side = SIDES[plain[2]] if len(plain) > 2 else -1
-        return MassCancel(plain[1], int(chosen.get("ins", -1)), side, **key)  # type: ignore[arg-type]
+        return MassCancel(plain[1], int(chosen.get("ins", -1)), side, **key)
     return place_of(plain, chosen, key)
 
 
@@ -59,7 +59,7 @@ def amend_of(plain: list[str], chosen: dict[str, str], key: dict[str, object]) -
     price = int(rest[rest.index("@") + 1]) if "@" in rest else 0
     quantity = int(rest[0]) if rest and rest[0] != "@" else 0
     client = chosen.get("client", "c")
-    return Amend(plain[1], price, quantity, client, **key)  # type: ignore[arg-type]
+    return Amend(plain[1], price, quantity, client, **key)
 
 
 def place_of(plain: list[str], chosen: dict[str, str], key: dict[str, object]) -> Place:
@@ -79,7 +79,7 @@ def place_of(plain: list[str], chosen: dict[str, str], key: dict[str, object]) -
         force=next((FORCES[word] for word in rest if word in FORCES), TimeInForce.GTC),
         post_only="post" in rest,
         quote_units=amount if by_quote else 0,
-        **key,  # type: ignore[arg-type]
+        **key,
     )
 
 
