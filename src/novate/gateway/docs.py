@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
@@ -87,7 +88,7 @@ def _curl(method: str, path: str, example: Any) -> str:
     return f"<pre>{escape(command)}</pre>"
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)

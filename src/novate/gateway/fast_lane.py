@@ -160,6 +160,7 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     lane: Lane
+    cycle: Any  # uvicorn's, or ours
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -233,14 +234,17 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._learnable = None
         super().data_received(data)
-        if self._learnable is not None:
-            self._learn(data, *self._learnable)
+        self._learn(data)
         if self._message_since and not self._head_done:
             self._head_bytes += len(data)
             if self._head_bytes > self.lane.limits.header_bytes_max:
                 self._fail(431, "headers_too_large", self._head_limit())
 
-    def _learn(self, data: bytes, call: Call, body: bytes) -> None:
+    def _learn(self, data: bytes) -> None:
+        """Remember the head, if these bytes were one whole request that may come again."""
+        if self._learnable is None:
+            return
+        call, body = self._learnable
         end = data.find(b"\r\n\r\n") + 4
         if end + len(body) == len(data) and end <= KNOWN_HEAD_BYTES_MAX:
             self.lane.learn(data[:end], call, len(body))

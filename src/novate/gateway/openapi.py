@@ -45,7 +45,7 @@ _REPLIES: Final = [
     for value in vars(replies).values()
     if isinstance(value, type) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct
 ]
-_REQUESTS: Final = [
+_REQUESTS: Final[list[type[msgspec.Struct]]] = [
     requests.PlaceOrder,
     requests.CancelOrder,
     requests.AmendOrder,
@@ -164,15 +164,15 @@ def _schemas() -> dict[str, Any]:
 
 def _twins() -> list[type[msgspec.Struct]]:
     """The structs of requests with null where their default is a raw nothing."""
-    twins: dict[type, type[msgspec.Struct]] = {}
+    twins: dict[type, Any] = {}
     for struct in _REQUESTS:
-        fields = []
+        fields: list[tuple[str, Any, Any]] = []
         for field in msgspec.structs.fields(struct):
             kind = field.type
             if struct is requests.Operation and field.name == "order":
                 kind = twins[requests.PlaceOrder] | None
             if struct is requests.Batch and field.name == "operations":
-                kind = list[twins[requests.Operation]]  # type: ignore[misc]
+                kind = list.__class_getitem__(twins[requests.Operation])
             fields.append((field.encode_name, kind, None))
         twin = msgspec.defstruct(struct.__name__, fields, forbid_unknown_fields=True)
         twin.__doc__ = struct.__doc__

@@ -141,7 +141,7 @@ class Reads:
         instrument = self._instrument(query, errors)
         before = query.get("before")
         if before is not None and not (before.isascii() and before.isprintable()):
-            before = ""
+            before = "?"
         if errors:
             raise refused(errors)
         body = self._reporter.trades_json(instrument, limit, before, detailed)

@@ -355,7 +355,7 @@ class Validator:
 
     def _pack_place(self, *values: Any) -> bytes:
         if values[8] is None:
-            return codec.pack_place(*values[:8], codec.new_order_id(self._number), *values[9:])
+            values = (*values[:8], codec.new_order_id(self._number), *values[9:])
         return codec.pack_place(*values)
 
     def _prepared_cancel(self, order_id: str, client_id: str | None, key: str | None) -> Prepared:
