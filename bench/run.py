@@ -4,8 +4,8 @@
     python -m bench --quick             a smoke run: seconds in all, no figure worth quoting
     python -m bench --row post_orders --runs 5
 Each row's result names the commit and the load of the machine that it was got under. It takes the
-place of the row's last one in bench/results/latest.json; a smoke run's in build/bench/quick.json.
-`python -m bench.table` writes them into the documents.
+place of the row's last one in bench/results/latest.json, and from there the figures go into the
+documents (`bench.table`). A smoke run only writes build/bench/quick.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import machine, table
 from bench.row import Row, Scale, medians
 from bench.rows import ROWS
 
@@ -36,6 +36,8 @@ def main() -> int:
         results[row.name] = _run_row(row, scale, chosen.runs)
         _print_row(row, results[row.name])
         _write(QUICK if chosen.quick else LATEST, results)
+    if not chosen.quick:
+        table.write()
     failed = any("failed" in result for result in results.values())
     missed = not chosen.quick and any(not result["met"] for result in results.values())
     return 1 if failed or missed else 0

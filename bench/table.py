@@ -1,6 +1,6 @@
-"""Writes the last whole run's figures into the documents, so that no number is typed by hand.
+"""Writes the last figures into the documents, so that no number is typed by hand.
 
-    python -m bench.table            writes README.md and docs/load-report.md
+    python -m bench.table            writes README.md and docs/load-report.md, as a bench does
     python -m bench.table --check    exit 1 if they are not what the results say
 The text between `<!-- figures -->` and `<!-- /figures -->` is replaced, and likewise `machine`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from bench.machine import ROOT
@@ -20,17 +21,25 @@ DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "load-report.md")
 
 def main() -> int:
     """Write the documents, or check them; exit code 1 where one differs."""
+    if "--check" not in sys.argv:
+        write()
+        return 0
+    names = [document.name for document in stale()]
+    print(f"stale: {', '.join(names) or 'nothing'}")
+    return 1 if names else 0
+
+
+def write() -> None:
+    """Put the last figures into the documents."""
+    for document, text in stale().items():
+        document.write_text(text)
+
+
+def stale() -> dict[Path, str]:
+    """The documents that are not what the last results say, with what they should be."""
     results = json.loads(LATEST.read_text())
-    stale = []
-    for document in DOCUMENTS:
-        text = document.read_text()
-        made = fill(text, results)
-        if made != text:
-            stale.append(document.name)
-            if "--check" not in sys.argv:
-                document.write_text(made)
-    print(f"{'stale' if '--check' in sys.argv else 'written'}: {', '.join(stale) or 'nothing'}")
-    return 1 if stale and "--check" in sys.argv else 0
+    made = {document: fill(document.read_text(), results) for document in DOCUMENTS}
+    return {document: text for document, text in made.items() if document.read_text() != text}
 
 
 def fill(text: str, results: dict[str, Any]) -> str:
