@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import httpx
 import msgspec
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -338,7 +339,8 @@ def binance(
         tick_size=_size(tick_size),
         lot_size=_size(lot_size),
     )
-    summary = asyncio.run(execute(options))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        summary = runner.run(execute(options))
     encoder = msgspec.json.Encoder(decimal_format="number")
     print(encoder.encode(summary).decode() if as_json else summary.line())
     raise typer.Exit(EXIT_DIFFERS if summary.differing else 0)
