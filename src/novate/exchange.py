@@ -321,12 +321,17 @@ class Exchange:
         Raises:
             NotAccepting: the follower is down or too slow, or the exchange takes no commands.
         """
+        seconds = self.settings.snapshot_wait_seconds
         try:
             self.follower.require_running()
-            seq = await self._request_snapshot()
-            taken = await self.follower.snapshot_at(seq, self.settings.snapshot_wait_seconds)
+            async with asyncio.timeout(seconds):
+                seq = await self._request_snapshot()
+            taken = await self.follower.snapshot_at(seq, seconds)
         except FollowerDown as down:
             raise NotAccepting("follower_down", f"no snapshot can be taken: {down}", 5) from None
+        except TimeoutError:
+            why = self.partition.sequencer.why or "the journal is slow"
+            raise NotAccepting("journal_stalled", f"no snapshot can be taken: {why}", 5) from None
         return {
             "sequence": taken.seq,
             "timestamp": _iso(taken.timestamp_ns),

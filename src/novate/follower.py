@@ -36,7 +36,7 @@ from novate.journal.reading import JournalReader
 from novate.journal.snapshots import SnapshotStore
 from novate.journal.tail import MarkTail
 from novate.model import codec
-from novate.model.errors import ReplayDiverged
+from novate.model.errors import NovateError, ReplayDiverged
 from novate.recovery import Replayer, from_latest_snapshot, print_state, replay_tail
 
 POLL_SECONDS: Final = 0.01
@@ -201,7 +201,7 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
     replayer, _ = from_latest_snapshot(store, warnings)
     for warning in warnings:
         log.warning("snapshot_passed_over", why=warning)
-    mark = DurableMark(settings.data_dir, disk)
+    mark = _open_mark(settings, disk)
     reader = JournalReader(settings.data_dir, disk, settings.partition)
     tail = MarkTail(reader, mark, replayer.seq + 1, replayer.position)
     cadence = Cadence(settings.snapshot_commands, settings.snapshot_seconds)
@@ -218,6 +218,14 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
         tail.close()
         mark.close()
     return 0
+
+
+def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark:
+    try:
+        return DurableMark(settings.data_dir, disk)
+    except FileNotFoundError as error:
+        what = "expected a folder that an exchange has served from, found no durable mark"
+        raise NovateError(f"{settings.data_dir}: {what}") from error
 
 
 def _follow(follower: Follower, tied: bool) -> None:
