@@ -1,0 +1,86 @@
+"""The documents that others build on say what the program says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from novate.gateway import docs, openapi
+from novate.gateway.requests import decode_amend, decode_batch, decode_cancel, decode_place
+from novate.gateway.routes import ROUTES
+from tests.conftest import ROOT
+
+
+def script(name: str) -> ModuleType:
+    path = ROOT / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return openapi.document()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("make_openapi", "docs/openapi.json"), ("make_postman", "postman_collection.json")],
+)
+def test_the_file_in_the_tree_is_what_the_script_makes(name: str, path: str):
+    found = (ROOT / Path(path)).read_text(encoding="utf-8")
+    assert found == script(name).text(), f"run scripts/{name}.py"
+
+
+def test_every_route_is_a_request_of_the_collection():
+    text = script("make_postman").text()
+    folders = json.loads(text)["item"]
+    assert sum(len(folder["item"]) for folder in folders) == len(ROUTES)
+
+
+def test_references_lead_somewhere_and_ids_are_unique(document: dict[str, Any]):
+    text = json.dumps(document)
+    names = document["components"]["schemas"]
+    for reference in set(text.split('"#/components/schemas/')[1:]):
+        assert reference.split('"')[0] in names
+    ids = [each["operationId"] for path in document["paths"].values() for each in path.values()]
+    assert len(ids) == len(set(ids)) == len(ROUTES)
+
+
+def test_every_schema_is_a_json_schema(document: dict[str, Any]):
+    for name in document["components"]["schemas"]:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema_rs.Draft202012Validator(schema)
+
+
+def test_examples_are_taken_by_schema_and_by_decoder(document: dict[str, Any]):
+    decoders = {
+        "place_order": decode_place, "batch": decode_batch, "cancel_order": decode_cancel,
+        "amend_order": decode_amend,
+    }  # fmt: skip
+    for route in ROUTES:
+        if route.request is None:
+            continue
+        schema = {
+            "$ref": f"#/components/schemas/{route.request.__name__}",
+            "components": document["components"],
+        }
+        jsonschema_rs.Draft202012Validator(schema).validate(route.example)
+        if route.endpoint in decoders:
+            decoders[route.endpoint](json.dumps(route.example).encode())
+
+
+def test_the_page_names_every_call_and_escapes(document: dict[str, Any]):
+    page = docs.page({**document, "info": {"version": "<1>", "description": "`<b>`"}}).decode()
+    assert "<1>" not in page
+    assert "<code>&lt;b&gt;</code>" in page
+    assert page.count('class="method"') == len(ROUTES)
