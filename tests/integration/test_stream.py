@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from novate.engine import Engine
 from novate.journal.disk import RealDisk
@@ -131,6 +132,14 @@ def test_the_session_greets_and_answers_pings(server: Server) -> None:
         greeting = client.read()
         assert (greeting["type"], bool(greeting["session"])) == ("connected", True)
         assert client.ask({"op": "ping"})["type"] == "pong"
+
+
+def test_compression_is_not_taken_up(server: Server) -> None:
+    with connect(server.ws_url) as client:  # a library's client, which offers it
+        assert client.protocol.extensions == []
+        assert json.loads(client.recv())["type"] == "connected"
+        client.send(json.dumps({"op": "ping"}))
+        assert json.loads(client.recv()) == {"type": "pong"}
 
 
 def test_other_paths_are_not_found(server: Server) -> None:

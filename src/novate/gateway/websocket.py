@@ -253,6 +253,10 @@ class Session:
     def refuse(self, refusal: ProblemError, request_id: bytes = b"") -> None:
         """Answer with a problem that no operation has counted."""
         self._desk.metrics.rejected(refusal.code)
+        self.tell(refusal, request_id)
+
+    def tell(self, refusal: ProblemError, request_id: bytes = b"") -> None:
+        """Send a problem that is no refusal of a request."""
         self._error(request_id, refusal.body(), refusal.retry_after)
 
     def _check_depth(self, text: bytes) -> None:

@@ -63,6 +63,7 @@ class WebSocketLane(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn.max_message_size = self.limits.message_bytes_max
+        self.conn.available_extensions = []  # compression costs more than the bytes it saves here
         self._session: Session | None = None
         self._carry = bytearray()  # a frame that is not whole yet, or what is not to be read yet
         self._need = 0  # bytes of it without which there is nothing to do
@@ -256,7 +257,7 @@ class WebSocketLane(WebSocketsSansIOProtocol):
             f"which are never dropped, find no room within {limit_bytes}"
         )
         if self._session is not None:
-            self._session.refuse(ProblemError(429, "slow_consumer", detail, (), 1))
+            self._session.tell(ProblemError(429, "slow_consumer", detail, (), 1))
         self._close(CloseCode.POLICY_VIOLATION, "slow consumer")
 
     def _flush(self) -> None:

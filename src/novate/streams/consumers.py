@@ -78,11 +78,14 @@ class Job:
         for consumer in receivers:
             if consumer not in members:
                 continue  # left, or asked for a snapshot, while the frame was on its way
-            if consumer.buffered() > room:
-                self._too_slow(consumer)
-            else:
-                consumer.push(frame)
-                self.sent += 1
+            try:
+                if consumer.buffered() > room:
+                    self._too_slow(consumer)
+                else:
+                    consumer.push(frame)
+                    self.sent += 1
+            except RuntimeError:
+                continue  # its transport is closed already, and its session is about to be told
 
 
 class Fanout:
