@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from novate.model.commands import Side
+from novate.engine import Engine
+from novate.model.commands import COMMAND, Side
 from novate.model.events import EventKind
-from novate.model.instrument import Instrument, Limits
+from novate.model.instrument import Limits
 from novate.model.rejects import Reason
 from tests.oracle.duel import Duel, spec
-from tests.oracle.words import Amend, Configure, Create, Place
+from tests.oracle.words import Amend, Configure, Create, Place, to_bytes, to_record
 from tests.tables.notation import Scene
 
 
@@ -256,21 +258,26 @@ def test_no_more_instruments_than_the_limit() -> None:
     assert event.reason is Reason.INSTRUMENTS_LIMIT
 
 
-@pytest.mark.slow
 def test_a_levels_total_stays_under_two_to_the_63() -> None:
-    lots = 10**15
-    deep = Instrument(
-        name="DEEP", base="D", quote="USD", tick_exponent=0, lot_exponent=0, quote_scale=0
-    )
-    duel = Duel.begin(specs=[deep], numbered=True)
-    fitting = (2**63 - 1) // lots
-    for number in range(fitting):
-        duel.play(Place(1, number, Side.BUY, lots, 5))
-    rest = (2**63 - 1) - fitting * lots
-    (rejected,) = duel.play(Place(1, fitting, Side.BUY, rest + 1, 5))
-    assert rejected.reason is Reason.LEVEL_FULL
-    duel.play(Place(1, fitting + 1, Side.BUY, rest - 1, 5))
-    duel.play(Amend(fitting + 1, quantity=rest))
-    (refused,) = duel.play(Amend(fitting + 1, quantity=rest + 1))
-    assert refused.reason is Reason.AMEND_LEVEL_FULL
-    duel.compare()
+    """The oracle would take long over so many orders; here the engine speaks alone."""
+    lots, most = 10**15, 2**63 - 1
+    engine, fitting = Engine(), most // lots
+    engine.apply(to_bytes(Create(spec(quantity_lots_max=lots))))
+    many = np.repeat(to_record(Place(1, 0, Side.BUY, lots, 5)).view("V88"), fitting).view(COMMAND)
+    many["order_number"] = np.arange(fitting)
+    assert set(engine.apply(many)["kind"].tolist()) == {EventKind.ORDER_ACCEPTED}
+    rest = most - fitting * lots
+    steps = [
+        (Place(1, fitting, Side.BUY, rest + 1, 5), Reason.LEVEL_FULL),
+        (Place(1, fitting + 1, Side.BUY, rest - 1, 5), Reason.NONE),
+        (Amend(fitting + 1, quantity=rest), Reason.NONE),
+        (Amend(fitting + 1, quantity=rest + 1), Reason.AMEND_LEVEL_FULL),
+        (Place(1, fitting + 2, Side.BUY, 1, 5), Reason.LEVEL_FULL),
+        (Place(1, fitting + 3, Side.BUY, 1, 4), Reason.NONE),
+    ]
+    for command, reason in steps:
+        (event,) = engine.apply(to_record(command))
+        assert event["reason"] == reason, command
+    bids, _ = engine.depth(0, 2)
+    assert [tuple(row)[:3] for row in bids.tolist()] == [(5, most, fitting + 1), (4, 1, 1)]
+    engine.check_invariants()
