@@ -19,7 +19,7 @@ from novate.engine import Engine
 from novate.journal.disk import RealDisk
 from novate.journal.reading import JournalReader
 from novate.model.events import EventKind
-from tests.conftest import ROOT, SOAK, Server, wait_until_async
+from tests.conftest import ROOT, SOAK, Server, wait_until, wait_until_async
 from tests.integration.binance_venue import Venue, capture_messages
 
 CAPTURES = ROOT.parent / "shared" / "data" / "binance"
@@ -138,10 +138,16 @@ def test_the_market_with_its_trades_keeps_every_law_and_counts_the_same_every_ti
     assert check_conservation(server.data_dir) == summary["trades"]
 
 
-def test_a_part_of_the_market_counts_the_same_twice(server: Server, tmp_path: Path) -> None:
-    part = tmp_path / "part"
+def capture_part(folder: Path) -> Path:
+    """The first messages of the captures, in a file."""
+    part = folder / "part"
     with gzip.open(FILES[0], "rb") as lines:
         part.write_bytes(b"".join(line for _, line in zip(range(MESSAGES), lines, strict=False)))
+    return part
+
+
+def test_a_part_of_the_market_counts_the_same_twice(server: Server, tmp_path: Path) -> None:
+    part = capture_part(tmp_path)
     counts = []
     for speed, run in (("max", "a"), ("100", "b")):
         summary = play(server, "--file", str(part), "--speed", speed, "--run", run)
@@ -149,6 +155,36 @@ def test_a_part_of_the_market_counts_the_same_twice(server: Server, tmp_path: Pa
         counts.append(summary)
     assert counts[0] == counts[1]
     assert counts[0]["trades"] > 0
+
+
+def seq_of(server: Server) -> int:
+    """The sequence that last changed the book; 0 where there is no book yet."""
+    reply = httpx.get(f"{server.url}/orderbook", params={"instrument": INSTRUMENT, "levels": 1})
+    return int(reply.json()["sequence"]) if reply.status_code == 200 else 0
+
+
+def test_an_exchange_that_is_killed_and_comes_back_has_everything_once(
+    make_server, tmp_path: Path
+) -> None:
+    part = capture_part(tmp_path)
+    undisturbed = play(make_server().start(), "--file", str(part), "--speed", "max")
+    server = make_server().start()
+    command = feed_command(server, "--file", str(part), "--speed", "max", "--compare")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as feed:
+        for commands in (3_000, 6_000, 9_000):
+            wait_until(lambda at_least=commands: seq_of(server) > at_least, 60)
+            server.kill()
+            server.start()
+        output, errors = feed.communicate(timeout=60)
+    assert feed.returncode == 0, errors[-4000:]
+    summary = json.loads(output)
+    print(f"\nkilled three times: {summary}")
+    assert summary.pop("compared") > 0
+    assert summary["differing"] == undisturbed.pop("compared") == 0
+    same = ("market_orders", "rejected", "last_update_id", "best_bid", "best_ask", "trades")
+    assert [summary[name] for name in same] == [undisturbed[name] for name in same]
+    assert server.stop() == 0
+    assert check_conservation(server.data_dir) == summary["trades"]
 
 
 # --- the live stream ------------------------------------------------------------------------------

@@ -171,6 +171,15 @@ def test_a_place_whose_reply_was_lost_is_found_again_and_not_doubled():
     assert (outcome.status, outcome.order.filled_lots) == (201, 20)
 
 
+def test_a_cancel_whose_reply_was_lost_counts_as_done():
+    closed = {"code": "already_closed", "order": order_json(working=False)}
+    answer = [{"status": 409, "problem": closed}]
+    (outcome,) = submit(FakeBatches(ConnectionError(), answer), CANCEL)
+    assert (outcome.accepted, outcome.order.working) == (True, False)
+    (outcome,) = submit(FakeBatches(answer), CANCEL)
+    assert (outcome.accepted, outcome.code) == (False, "already_closed")
+
+
 def test_a_duplicate_that_was_never_sent_twice_stays_a_refusal():
     (outcome,) = submit(FakeBatches(DUPLICATE), TAKER)
     assert (outcome.status, outcome.accepted) == (409, False)

@@ -133,9 +133,11 @@ class ApiOrderEntry:
     async def _resolve_repeats(
         self, operations: Sequence[Operation], outcomes: dict[int, Outcome]
     ) -> None:
-        """A place that the lost reply had already acknowledged: its order tells how it went."""
+        """What the lost reply had already acknowledged: the order tells how a place went."""
         for at, operation in enumerate(operations):
-            if operation.kind is Kind.PLACE and outcomes[at].code == "duplicate_order_id":
+            if operation.kind is Kind.CANCEL and outcomes[at].code == "already_closed":
+                outcomes[at] = Outcome(200, outcomes[at].order)
+            elif operation.kind is Kind.PLACE and outcomes[at].code == "duplicate_order_id":
                 path = f"/orders/{quote(operation.order_id)}"
                 response = await self._request("GET", path, expected=(200, 404))
                 if response.status_code == 200:
