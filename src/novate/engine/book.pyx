@@ -115,29 +115,31 @@ cdef bint can_fill(Book *book, int side, bint market, int64_t price, int64_t lot
     return False
 
 
-cdef int rest_refusal(State *st, Book *book, int side, int64_t price, int64_t lots) noexcept nogil:
-    """0 if `lots` may rest at `price`, or the reason why the level has no room for them."""
+cdef void find_place(Book *book, int side, int64_t price, Place *place) noexcept nogil:
+    """Where in its side an order of this price rests; right until that side changes."""
+    place.found = level_find(&book.sides[side], key_of(side, price), &place.at)
+
+
+cdef int rest_refusal(State *st, Book *book, int side, Place *place, int64_t lots) noexcept nogil:
+    """0 if `lots` may rest at this place, or the reason why there is no room for them."""
     cdef BookSide *own = &book.sides[side]
-    cdef uint32_t at
-    if level_find(own, key_of(side, price), &at):
-        return LEVEL_FULL if own.levels[at].total > TOTAL_MAX - lots else 0
+    if place.found:
+        return LEVEL_FULL if own.levels[place.at].total > TOTAL_MAX - lots else 0
     return PRICE_LEVELS_LIMIT if own.count >= st.levels_max else 0
 
 
 # --- the queue of a level -------------------------------------------------------------------
 
-cdef void rest(State *st, Book *book, uint32_t slot) noexcept nogil:
-    """Put the order's remaining lots at the back of its level."""
+cdef void rest(State *st, Book *book, uint32_t slot, Place *place) noexcept nogil:
+    """Put the order's remaining lots at the back of its level, which `find_place` has found."""
     cdef Order *order = &st.orders[slot]
-    cdef int side = order.side
-    cdef int64_t key = key_of(side, order.price)
-    cdef BookSide *own = &book.sides[side]
+    cdef BookSide *own = &book.sides[order.side]
     cdef Level *level
-    cdef uint32_t at
-    if level_find(own, key, &at):
-        level = own.levels + at
+    if place.found:
+        level = own.levels + place.at
     else:
-        level = level_insert(own, at, key)
+        level = level_insert(own, place.at, key_of(order.side, order.price))
+    CHECK(level.key == key_of(order.side, order.price))
     order.next = NONE
     order.prev = level.tail
     if level.tail != NONE:

@@ -9,7 +9,7 @@ which remembers the refusal from the client check on.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.book cimport (
-    can_fill, match_lots, match_quote, reduce, rest, rest_refusal, touch, unlink, would_cross,
+    Place, can_fill, find_place, match_lots, match_quote, reduce, rest, rest_refusal, touch, unlink, would_cross,
 )
 from novate.engine.registry cimport (
     client_add, client_number, client_order_created, client_order_opened, evict_closed,
@@ -26,7 +26,7 @@ from novate.engine.state cimport (
     REJECTED, SET_PRICE,
     SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, WORKING,
     Book, Command, Event, Extra, Key, Order, State, i128,
-    event_new, level_price, name_new, order_extra, order_filled, order_new, order_number,
+    event_new, level_price, name_new, order_extra, order_filled, order_new, order_number, order_shape,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
@@ -175,16 +175,9 @@ cdef uint32_t make_order(State *st, Command *command, const uint8_t *text, uint3
     cdef Order *order = &st.orders[slot]
     order.price = command.price_ticks
     order.remaining = command.quantity_lots
-    order.seq = st.seq
-    order.instrument = command.instrument
-    order.created_us = st.time_us
-    order.side = command.side
-    order.order_type = command.order_type
-    order.time_in_force = command.time_in_force
-    order.post_only = command.flags & POST_ONLY
-    order.id_kind = command.order_id_kind
-    order.state = WORKING
-    order.by_quote = 1 if command.flags & BY_QUOTE else 0
+    order_shape(order, st.seq, command.instrument, st.time_us, command.side, command.order_type,
+                command.time_in_force, command.flags & POST_ONLY, command.order_id_kind,
+                (command.flags & BY_QUOTE) != 0)
     if command.order_id_kind == ID_NUMBER:
         order.id = command.order_number
     else:
@@ -201,17 +194,21 @@ cdef uint32_t make_order(State *st, Command *command, const uint8_t *text, uint3
     return slot
 
 
-cdef int book_refusal(State *st, Book *book, Command *command) noexcept nogil:
-    """0, or the rule of the book that refuses this order; nothing has changed yet."""
+cdef int book_refusal(State *st, Book *book, Command *command, Place *place) noexcept nogil:
+    """0, or the rule of the book that refuses this order; nothing has changed yet.
+
+    Where the order may rest, `place` is left with where in its own side that would be.
+    """
     cdef int reason
     if command.order_type != LIMIT or command.time_in_force != GTC:
         return 0
+    find_place(book, command.side, command.price_ticks, place)
     if command.flags & POST_ONLY and would_cross(book, command.side, command.price_ticks):
         return POST_ONLY_WOULD_CROSS
     if st.open_count >= st.open_max:
         reason = OPEN_ORDERS_LIMIT
     else:
-        reason = rest_refusal(st, book, command.side, command.price_ticks, command.quantity_lots)
+        reason = rest_refusal(st, book, command.side, place, command.quantity_lots)
     if reason and can_fill(book, command.side, False, command.price_ticks, command.quantity_lots):
         return 0
     return reason
@@ -231,6 +228,7 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
     """PLACE: see the module's order of checks; then match, and rest or end."""
     cdef uint32_t client = NONE, slot, hashed, existing
     cdef Book *book
+    cdef Place at
     cdef int reason = place_fault(st, command)
     if reason:
         refuse(st, reason, NONE)
@@ -245,7 +243,7 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
         refuse(st, DUPLICATE_ORDER_ID, existing)
         return
     book = &st.books[command.instrument]
-    reason = book_refusal(st, book, command)
+    reason = book_refusal(st, book, command, &at)
     slot = make_order(st, command, text, hashed, client)
     if reason:
         order_extra(st, &st.orders[slot]).reason = reason
@@ -256,11 +254,11 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
     if command.flags & BY_QUOTE:
         trade_by_quote(st, book, slot, command)
     else:
-        trade_by_lots(st, book, slot)
+        trade_by_lots(st, book, slot, &at)
     book_check(st, book)
 
 
-cdef void trade_by_lots(State *st, Book *book, uint32_t slot) noexcept nogil:
+cdef void trade_by_lots(State *st, Book *book, uint32_t slot, Place *at) noexcept nogil:
     """Match an accepted order and settle what becomes of its rest."""
     cdef Order *order = &st.orders[slot]
     cdef bint market = order.order_type == MARKET
@@ -281,7 +279,7 @@ cdef void trade_by_lots(State *st, Book *book, uint32_t slot) noexcept nogil:
         end_order(st, book, slot, IMMEDIATE_OR_CANCEL)
     else:
         touch(st, book)
-        rest(st, book, slot)
+        rest(st, book, slot, at)
         book.open += order.remaining
         client_order_opened(st, slot)
 
@@ -350,16 +348,18 @@ cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64
     """0, or why the order can't become this; nothing has changed yet."""
     cdef int64_t remaining = total - order_filled(st, order)
     cdef int refusal
+    cdef Place at
     if remaining <= 0:
         return AMEND_QUANTITY_TOO_LOW
     if keeps_place:
         return 0
     if order.post_only and would_cross(book, order.side, price):
         return AMEND_WOULD_CROSS
+    find_place(book, order.side, price, &at)
     if price == order.price:
-        refusal = rest_refusal(st, book, order.side, price, remaining - order.remaining)
+        refusal = rest_refusal(st, book, order.side, &at, remaining - order.remaining)
     else:
-        refusal = rest_refusal(st, book, order.side, price, remaining)
+        refusal = rest_refusal(st, book, order.side, &at, remaining)
         if refusal == PRICE_LEVELS_LIMIT and alone_at_level(order):
             refusal = 0
     if refusal and can_fill(book, order.side, False, price, remaining):
@@ -443,6 +443,7 @@ cdef void reenter(State *st, Book *book, uint32_t slot, int64_t price, int64_t r
                   int64_t total) noexcept nogil:
     """The order loses its place: out of the book, changed, matched, to the back of the queue."""
     cdef Order *order = &st.orders[slot]
+    cdef Place at
     unlink(st, book, slot)
     book.open -= order.remaining
     order.price = price
@@ -453,7 +454,8 @@ cdef void reenter(State *st, Book *book, uint32_t slot, int64_t price, int64_t r
     if order.remaining == 0:
         order_closed(st, slot, FILLED)
     else:
-        rest(st, book, slot)
+        find_place(book, order.side, price, &at)
+        rest(st, book, slot, &at)
         book.open += order.remaining
 
 

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy
 
-from novate.engine.book cimport rest
+from novate.engine.book cimport Place, find_place, rest
 from novate.engine.registry cimport (
     client_add, client_order_created, client_order_opened, hash_id, index_order, key_add,
     order_closed,
@@ -323,6 +323,7 @@ cdef void get_book(State *st, Reader *source, Book *book) noexcept nogil:
     cdef uint64_t i, count
     cdef uint32_t slot
     cdef int side
+    cdef Place place
     get(source, &book.entered, 16)
     get(source, &book.filled, 16)
     get(source, &book.open, 16)
@@ -341,7 +342,8 @@ cdef void get_book(State *st, Reader *source, Book *book) noexcept nogil:
             if source.short or st.orders[slot].side != side or st.orders[slot].state != WORKING:
                 source.short = True
                 return
-            rest(st, book, slot)
+            find_place(book, side, st.orders[slot].price, &place)
+            rest(st, book, slot, &place)
             i += 1
     get_trades(st, source, book)
 

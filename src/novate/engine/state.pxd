@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
+from libc.string cimport memset
 
 cdef extern from *:
     """
@@ -193,6 +194,17 @@ cdef extern from *:
         h = novate_mix(h ^ v, 0x8EBC6AF09C88C6E3ull ^ secret);
         return novate_mix(h ^ 0x589965CC75374CC3ull, secret | 1);
     }
+    /* What never changes of an order, in one store: as the bit fields of Order lie. */
+    static inline void novate_order_shape(Order *o, uint64_t seq, uint64_t instrument,
+            uint64_t created_us, uint64_t side, uint64_t type, uint64_t force,
+            uint64_t post_only, uint64_t id_kind, uint64_t by_quote) {
+        Order shape;
+        shape.seq = seq; shape.instrument = instrument;
+        shape.created_us = created_us; shape.side = side; shape.order_type = type;
+        shape.time_in_force = force; shape.post_only = post_only; shape.id_kind = id_kind;
+        shape.state = 0; shape.by_quote = by_quote;
+        memcpy(&o->remaining + 1, &shape.remaining + 1, 16);
+    }
     #define novate_prefetch(p) __builtin_prefetch((p), 1, 3)
     static inline void *novate_grow(void *p, size_t bytes) {
         void *q = realloc(p, bytes);
@@ -206,6 +218,10 @@ cdef extern from *:
     void CHECK "NOVATE_CHECK"(bint condition) noexcept nogil
     uint64_t mix "novate_mix"(uint64_t a, uint64_t b) noexcept nogil
     uint64_t hash_bytes "novate_hash"(const uint8_t *p, size_t n, uint64_t secret) noexcept nogil
+    void order_shape "novate_order_shape"(
+        Order *order, uint64_t seq, uint64_t instrument, uint64_t created_us, uint64_t side,
+        uint64_t order_type, uint64_t time_in_force, uint64_t post_only, uint64_t id_kind,
+        uint64_t by_quote) noexcept nogil
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
 
@@ -448,23 +464,10 @@ cdef inline Event *event_new(State *st, int kind, uint32_t slot) noexcept nogil:
     if st.events_count == st.events_capacity:
         event_room(st)
     event = &st.events[st.events_count]
+    memset(event, 0, sizeof(Event))
     event.seq = st.seq
     event.kind = kind
     event.side = 255
-    event.order_type = 0
-    event.time_in_force = 0
-    event.reason = 0
-    event.flags = 0
-    event.pad = 0
-    event.instrument = 0
-    event.index = 0
-    event.order = 0
-    event.taker = 0
-    event.client = 0
-    event.taker_client = 0
-    event.price_ticks = 0
-    event.quantity_lots = 0
-    event.remaining_lots = 0
     st.event_slots[st.events_count] = slot
     st.events_count += 1
     return event
