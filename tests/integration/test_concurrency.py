@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -16,8 +17,38 @@ from tests.integration.http_client import Answer, close_all, open_many, order
 CLIENTS = 1000
 
 
+class Market(NamedTuple):
+    """Where a test trades."""
+
+    port: int
+    url: str
+    name: str
+
+    def order(self, client_id: str = "A", **fields: Any) -> dict[str, Any]:
+        return order(client_id, instrument=self.name, **fields)
+
+    def book(self) -> Any:
+        return httpx.get(f"{self.url}/orderbook", params={"instrument": self.name}).json()
+
+
 def decimals(value: Any) -> Decimal:
     return Decimal(str(value))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("shared") / "data").start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def market(shared: Server, request: pytest.FixtureRequest) -> Market:
+    """A server, and an instrument of the test's own."""
+    name = request.node.name.removeprefix("test_")[:32]
+    asked = {"name": name, "base": "X", "quote": "USD", "tick_size": 1, "lot_size": 1}
+    assert httpx.post(f"{shared.url}/admin/instruments", json=asked).status_code == 201
+    return Market(shared.port, shared.url, name)
 
 
 async def all_at_once(port: int, bodies: list[dict[str, Any]], key: str | None) -> list[Answer]:
@@ -34,22 +65,23 @@ async def all_at_once(port: int, bodies: list[dict[str, Any]], key: str | None) 
         await close_all(connections)
 
 
-def send_all(server: Server, bodies: list[dict[str, Any]], key: str | None = None) -> list[Answer]:
-    return asyncio.run(all_at_once(server.port, bodies, key))
+def send_all(market: Market, bodies: list[dict[str, Any]], key: str | None = None) -> list[Answer]:
+    return asyncio.run(all_at_once(market.port, bodies, key))
 
 
-def final_orders(server: Server, answers: list[Answer]) -> list[dict[str, Any]]:
-    with httpx.Client(base_url=server.url) as client:
+def final_orders(market: Market, answers: list[Answer]) -> list[dict[str, Any]]:
+    with httpx.Client(base_url=market.url) as client:
         return [client.get(f"/orders/{each.json['order_id']}").json() for each in answers]
 
 
-def all_trades(server: Server) -> list[dict[str, Any]]:
+def all_trades(market: Market) -> list[dict[str, Any]]:
     """Every trade, page by page."""
     listed: list[dict[str, Any]] = []
+    query = {"instrument": market.name, "limit": 1000}
     before = ""
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=market.url) as client:
         while True:
-            page = client.get("/trades", params={"limit": 1000, "before": before}).json()
+            page = client.get("/trades", params=query | {"before": before}).json()
             listed += page["trades"]
             if page["count"] < 1000:
                 return listed
@@ -69,77 +101,80 @@ def check_fills(orders: list[dict[str, Any]], trades: list[dict[str, Any]]) -> N
 
 
 @pytest.mark.slow
-def test_1000_clients_at_once_at_one_price(server: Server):
+def test_1000_clients_at_once_at_one_price(market: Market):
     quantities = [1 + number % 7 for number in range(CLIENTS)]
     bodies = [
-        order(f"client-{number}", side="buy" if number % 2 else "sell", quantity=quantity)
+        market.order(f"client-{number}", side="buy" if number % 2 else "sell", quantity=quantity)
         for number, quantity in enumerate(quantities)
     ]
-    answers = send_all(server, bodies)
+    answers = send_all(market, bodies)
     assert {each.status for each in answers} == {201}
     assert len({each.json["order_id"] for each in answers}) == CLIENTS
     assert len({each.json["sequence"] for each in answers}) == CLIENTS
-    orders, trades = final_orders(server, answers), all_trades(server)
+    orders, trades = final_orders(market, answers), all_trades(market)
     check_fills(orders, trades)
     bought = sum(quantities[1::2])
     sold = sum(quantities[0::2])
     traded = sum(decimals(each["quantity"]) for each in trades)
     assert traded == min(bought, sold)
-    book = httpx.get(f"{server.url}/orderbook").json()
+    book = market.book()
     assert decimals(book["bid_total"]) == bought - traded
     assert decimals(book["ask_total"]) == sold - traded
 
 
 @pytest.mark.slow
-def test_market_orders_at_once_exhaust_the_book_and_no_more(server: Server):
-    makers = [order("maker", side="sell", price=100 + number % 5) for number in range(60)]
-    makers_answers = send_all(server, makers)
+def test_market_orders_at_once_exhaust_the_book_and_no_more(market: Market):
+    makers = [market.order("maker", side="sell", price=100 + number % 5) for number in range(60)]
+    makers_answers = send_all(market, makers)
     takers = [
-        order(f"taker-{number}", type="market", price=None, quantity=2) for number in range(50)
+        market.order(f"taker-{number}", type="market", price=None, quantity=2)
+        for number in range(50)
     ]
-    answers = send_all(server, takers)
+    answers = send_all(market, takers)
     assert {each.status for each in answers} == {201}
-    trades = all_trades(server)
-    check_fills(final_orders(server, answers + makers_answers), trades)
+    trades = all_trades(market)
+    check_fills(final_orders(market, answers + makers_answers), trades)
     assert sum(decimals(each["quantity"]) for each in trades) == 60
     kinds = Counter((each.json["status"], each.json["reason"]) for each in answers)
     assert kinds == {("filled", None): 30, ("cancelled", "book_exhausted"): 20}
-    book = httpx.get(f"{server.url}/orderbook").json()
+    book = market.book()
     assert (book["bids"], book["asks"]) == ([], [])
 
 
 @pytest.mark.slow
-def test_one_key_from_50_connections_at_once_is_one_order(server: Server):
-    httpx.post(f"{server.url}/orders", json=order("maker", side="sell", quantity=50))
-    body = order("taker", type="market", price=None)
-    answers = send_all(server, [body] * 50, key="once")
+def test_one_key_from_50_connections_at_once_is_one_order(market: Market):
+    httpx.post(f"{market.url}/orders", json=market.order("maker", side="sell", quantity=50))
+    body = market.order("taker", type="market", price=None)
+    answers = send_all(market, [body] * 50, key="once")
     assert {each.status for each in answers} == {201}
     assert len({each.body for each in answers}) == 1
     replayed = Counter(each.headers.get("idempotency-replayed") for each in answers)
     assert replayed == {None: 1, "true": 49}
-    assert [decimals(each["quantity"]) for each in all_trades(server)] == [1]
+    assert [decimals(each["quantity"]) for each in all_trades(market)] == [1]
 
 
 @pytest.mark.slow
-def test_one_key_with_other_bodies_at_once_is_one_order(server: Server):
-    bodies = [order("A", quantity=1 + number % 2) for number in range(40)]
-    answers = send_all(server, bodies, key="once")
+def test_one_key_with_other_bodies_at_once_is_one_order(market: Market):
+    bodies = [market.order("A", quantity=1 + number % 2) for number in range(40)]
+    answers = send_all(market, bodies, key="once")
     by_status = Counter(each.status for each in answers)
     assert by_status == {201: 20, 422: 20}
     refused = {each.json["code"] for each in answers if each.status == 422}
     assert refused == {"idempotency_key_reused"}
-    book = httpx.get(f"{server.url}/orderbook").json()
+    book = market.book()
     assert book["bids"][0]["orders"] == 1
 
 
 @pytest.mark.slow
-def test_one_batch_from_20_connections_at_once_is_one_batch(server: Server):
-    operations = [{"op": "place", "order": order("A", order_id=f"o{i}")} for i in range(50)]
-    operations.insert(10, {"op": "place", "order": order("A", price=0)})
-    body = {"operations": operations, "idempotency_key": "once"}
+def test_one_batch_from_20_connections_at_once_is_one_batch(market: Market):
+    operations = [
+        {"op": "place", "order": market.order("A", order_id=f"batched-{i}")} for i in range(50)
+    ]
+    operations.insert(10, {"op": "place", "order": market.order("A", price=0)})
+    body = {"operations": operations, "idempotency_key": "whole"}
 
     async def send() -> list[Answer]:
-        connections = await open_many(server.port, 20)
+        connections = await open_many(market.port, 20)
         try:
             return await asyncio.gather(
                 *(each.request("POST", "/orders/batch", body) for each in connections)
@@ -153,4 +188,4 @@ def test_one_batch_from_20_connections_at_once_is_one_batch(server: Server):
     assert Counter("idempotency-replayed" in each.headers for each in answers)[False] == 1
     statuses = [each["status"] for each in answers[0].json["outcomes"]]
     assert statuses == [201] * 10 + [400] + [201] * 40
-    assert httpx.get(f"{server.url}/orderbook").json()["bids"][0]["orders"] == 50
+    assert market.book()["bids"][0]["orders"] == 50
