@@ -81,8 +81,7 @@ class LiveStream:
                     self._on_event("connected", self._address)
                     await self._play(socket)
             except (OSError, TimeoutError, WebSocketException, _StreamFault) as error:
-                logs.get("binance").warning("stream interrupted", reason=str(error)[:200])
-                self._on_event("disconnected", str(error))
+                self._on_event("disconnected", str(error)[:200])
             await self._player.flush()
             await asyncio.sleep(self._backoff.next_seconds())
 
