@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -119,10 +119,15 @@ class Server:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"exited with {self.process.returncode}:\n{self.log()[-4000:]}")
+        # Asked often: an httpx client would load the machine's certificates each time.
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except httpx.TransportError:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     def kill(self) -> None:
         """Kill it as a power cut would: no warning, no goodbye."""

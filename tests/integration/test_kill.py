@@ -92,6 +92,7 @@ def test_no_kill_loses_or_doubles_what_was_acknowledged(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_kill_while_snapshots_are_taken_leaves_a_state_that_restarts(
     make_server: Callable[..., Server],
 ) -> None:
