@@ -93,6 +93,13 @@ cdef inline void ask_order(State *st, Lookahead *ahead, uint32_t now) noexcept n
         distance += 1
 
 
+cdef inline void ask_links(State *st, uint32_t slot) noexcept nogil:
+    """Ask for an order's links, which may lie across two lines."""
+    if slot != NONE:
+        prefetch(&st.orders[slot].next)
+        prefetch(&st.orders[slot].extra)
+
+
 cdef inline void ask_neighbours(State *st, const Command *command, uint32_t slot) noexcept nogil:
     """Ask for the orders before and behind the one a command names, in each of its lists."""
     cdef Order *order
@@ -100,17 +107,13 @@ cdef inline void ask_neighbours(State *st, const Command *command, uint32_t slot
         return
     order = &st.orders[slot]
     prefetch(&st.clients[order.client])
-    if order.next != NONE:
-        prefetch(&st.orders[order.next].next)
-    if order.prev != NONE:
-        prefetch(&st.orders[order.prev].next)
-    if order.client_next != NONE:
-        prefetch(&st.orders[order.client_next].client_next)
-    if order.client_prev != NONE:
-        prefetch(&st.orders[order.client_prev].client_next)
-    if order.open_next != order.client_next and order.open_next != NONE:
-        prefetch(&st.orders[order.open_next].open_next)
-    if order.open_prev != order.client_prev and order.open_prev != NONE:
-        prefetch(&st.orders[order.open_prev].open_next)
+    ask_links(st, order.next)
+    ask_links(st, order.prev)
+    ask_links(st, order.client_next)
+    ask_links(st, order.client_prev)
+    if order.open_next != order.client_next:
+        ask_links(st, order.open_next)
+    if order.open_prev != order.client_prev:
+        ask_links(st, order.open_prev)
     if order.extra != NONE:
         prefetch(&st.extras[order.extra])
