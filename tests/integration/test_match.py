@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from novate import match
+from novate import cli, match
 from tests.conftest import ROOT
 
 FOLDER = ROOT.parent / "shared" / "data" / "matching"
@@ -54,15 +54,25 @@ def expected(stem: Path) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.slow
-def test_the_edge_cases(challenge: Path, tmp_path: Path) -> None:
+def test_the_edge_cases(
+    challenge: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """Through the command line's own entry; a process for each would be most of the time."""
     names = edge_cases(challenge)
     assert len(names) == EDGE_CASES
     for name in names:
         stem = challenge / "edge34" / name
         bbo = tmp_path / f"{name}.bbo.csv"
-        done = matched(stem.with_name(f"{name}.input.csv"), "--bbo", bbo)
-        assert (done.returncode, done.stderr) == (0, b""), name
-        assert (done.stdout, bbo.read_bytes()) == expected(stem), name
+        argv = ["novate", "match", f"{stem}.input.csv", "--bbo", str(bbo)]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        said = capsysbinary.readouterr()
+        assert (done.value.code, said.err) == (0, b""), name
+        assert (said.out, bbo.read_bytes()) == expected(stem), name
 
 
 @pytest.mark.slow
