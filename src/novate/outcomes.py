@@ -58,10 +58,13 @@ class OutcomeStore:
     def __init__(self, journal: OutcomeReader, pending: bytes = b"") -> None:
         self._journal = journal
         self._newest: Sequence[tuple[int, bytes]] = list(unpack_outcomes(pending))
+        # Made when it is first asked for: most batches hold no repeat of a key.
+        self._by_seq: dict[int, bytes] | None = None
 
     def replace(self, newest: Sequence[tuple[int, bytes]]) -> None:
         """Hold the outcomes of the batch just applied; those before it are in the journal."""
         self._newest = newest
+        self._by_seq = None
 
     def pending(self) -> bytes:
         """The blob of the outcomes that no record holds yet."""
@@ -69,9 +72,11 @@ class OutcomeStore:
 
     def find(self, seq: int) -> bytes | None:
         """The image of the outcome of `seq`, or None where it has none or it is gone."""
-        for known, image in self._newest:
-            if known == seq:
-                return image
+        if self._by_seq is None:
+            self._by_seq = dict(self._newest)
+        newest = self._by_seq.get(seq)
+        if newest is not None:
+            return newest
         blob = self._journal.outcomes_of(seq)
         if blob is not None:
             for known, image in unpack_outcomes(blob):
