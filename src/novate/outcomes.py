@@ -60,6 +60,8 @@ class OutcomeStore:
         self._newest: Sequence[tuple[int, bytes]] = list(unpack_outcomes(pending))
         # Made when it is first asked for: most batches hold no repeat of a key.
         self._by_seq: dict[int, bytes] | None = None
+        # The blob read last, for the repeat of a whole batch asks for all that is in it.
+        self._read: dict[int, bytes] = {}
 
     def replace(self, newest: Sequence[tuple[int, bytes]]) -> None:
         """Hold the outcomes of the batch just applied; those before it are in the journal."""
@@ -74,12 +76,10 @@ class OutcomeStore:
         """The image of the outcome of `seq`, or None where it has none or it is gone."""
         if self._by_seq is None:
             self._by_seq = dict(self._newest)
-        newest = self._by_seq.get(seq)
-        if newest is not None:
-            return newest
-        blob = self._journal.outcomes_of(seq)
-        if blob is not None:
-            for known, image in unpack_outcomes(blob):
-                if known == seq:
-                    return image
-        return None
+        image = self._by_seq.get(seq) or self._read.get(seq)
+        if image is None:
+            blob = self._journal.outcomes_of(seq)
+            if blob is not None:
+                self._read = dict(unpack_outcomes(blob))
+                image = self._read.get(seq)
+        return image

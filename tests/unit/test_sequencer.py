@@ -493,3 +493,20 @@ def test_outcomes_survive_packing_and_a_cut_blob_is_refused() -> None:
     for cut in (blob[:5], blob[:-1]):
         with pytest.raises(ValueError, match="outcomes: expected"):
             list(unpack_outcomes(cut))
+
+
+def test_the_repeat_of_a_whole_batch_reads_the_journal_once() -> None:
+    class Counting:
+        reads = 0
+
+        def outcomes_of(self, seq: int) -> bytes | None:
+            self.reads += 1
+            return (
+                pack_outcomes([(seq, b"%d" % seq) for seq in range(1, 501)]) if seq < 600 else None
+            )
+
+    journal = Counting()
+    store = OutcomeStore(journal, pack_outcomes([(700, b"newest")]))
+    assert [store.find(seq) for seq in range(1, 501)] == [b"%d" % seq for seq in range(1, 501)]
+    assert journal.reads == 1
+    assert (store.find(700), store.find(555), store.find(650)) == (b"newest", None, None)
