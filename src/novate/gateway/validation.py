@@ -34,7 +34,7 @@ from novate.gateway.fields import (
     undecodable,
 )
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
-from novate.gateway.requests import AmendOrder, Operation, PlaceOrder
+from novate.gateway.requests import ABSENT, AmendOrder, Operation, PlaceOrder
 from novate.model import codec
 from novate.model.commands import Flag, TimeInForce
 from novate.model.instrument import Instrument
@@ -448,7 +448,8 @@ class Validator:
     def _prepared_operation(self, operation: Operation) -> Prepared:
         if operation.op == "place":
             order = operation.order
-            _only(operation, "place", ("order",))
+            if operation.order_id is not None or _amends(operation):
+                _only(operation, "place", ("order",))
             if order is None:
                 raise refused([FieldError("order", "expected an order", "missing_field")])
             key = one_key(order.idempotency_key, None)
@@ -459,9 +460,11 @@ class Validator:
             raise refused([FieldError("order_id", ID_EXPECTED, "missing_field")])
         key = one_key(operation.idempotency_key, None)
         if operation.op == "amend":
-            _only(operation, "amend", _AMEND_FIELDS)
+            if operation.order is not None:
+                _only(operation, "amend", _AMEND_FIELDS)
             return self._prepared_amend(operation.order_id, operation, key)
-        _only(operation, "cancel", _CANCEL_FIELDS)
+        if operation.order is not None or _amends(operation):
+            _only(operation, "cancel", _CANCEL_FIELDS)
         return self._prepared_cancel(operation.order_id, operation.client_id, key)
 
     def _batch_submission(
@@ -547,6 +550,16 @@ def _decode_operation(raw: msgspec.Raw) -> Operation | ProblemError:
         return requests.decode_operation(raw)
     except Exception as error:
         return undecodable(error)
+
+
+def _amends(operation: Operation) -> bool:
+    """Whether any field stands there that a place has not: mostly none, and then all is said."""
+    return (
+        operation.price is not ABSENT
+        or operation.quantity is not ABSENT
+        or operation.client_id is not None
+        or operation.idempotency_key is not None
+    )
 
 
 def _only(operation: Operation, op: str, fields: tuple[str, ...]) -> None:
