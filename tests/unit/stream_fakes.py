@@ -150,7 +150,10 @@ class BookFake:
         """A command trades."""
         self.engine.last_seq += 1
         seq = self.engine.last_seq
-        trade = b'{"trade_id":"T%d","price":1,"quantity":1,"sequence":%d}' % (seq, seq)
+        trade = (
+            b'{"trade_id":"T%d","instrument":"BTC-USD","price":1,"quantity":1,"buy_order_id":"b",'
+            b'"sell_order_id":"s","taker_side":"buy","sequence":%d}' % (seq, seq)
+        )
         self.history.append(trade)
         return instrument, seq, trade
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from novate.streams import frames
-from novate.streams.consumers import Consumer, Fanout, Job
+from novate.streams.consumers import Consumer, Fanout, Frame, Job
 from novate.streams.sources import (
     AppliedBatch,
     BookReader,
@@ -27,7 +27,7 @@ from novate.streams.sources import (
 )
 from novate.streams.subscriptions import BookFeed, OrderFeed, OrderKey, TradeFeed
 
-COST_MULTIPLE = 2.5
+COST_MULTIPLE = 3
 """A tick begins no sooner after the one before than this times what publishing that one took. Most
 of what a tick costs may be trades, which a longer interval makes no fewer: a higher multiple would
 then stretch it without end."""
@@ -157,7 +157,7 @@ class Publisher:
         feed = self._trades[instrument]
         body = self._reporter.trades_json(instrument, REPLAY_TRADES_MAX, None, False)
         each, complete = _trades_after(body or b'{"trades":[]}', from_trade_id, feed.published)
-        each = [trade.replace(feed.repeated, b"", 1) for trade in each]
+        each = [frames.public_trade(trade) for trade in each]
         consumer.push(frames.trades_replay(feed.name, feed.published, complete, each))
 
     def unsubscribe_trades(self, consumer: Consumer, instrument: int) -> bool:
@@ -217,9 +217,10 @@ class Publisher:
         for instrument, seq, trade in trades:
             feed = self._trades.get(instrument)
             if feed is not None:
-                feed.pending.append(trade.replace(feed.repeated, b"", 1))
+                public = frames.public_trade(trade)
+                feed.pending.append(public)
                 feed.pending_seq = seq
-                feed.pending_bytes += len(trade)
+                feed.pending_bytes += len(public)
                 if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
                     self._give_up(feed)
 
@@ -253,27 +254,29 @@ class Publisher:
             self._tick_wanted = True
             return
         self._tick_begun = self._clock()
-        jobs = self._delta_jobs() + self._snapshot_jobs() + self._trade_jobs()
+        deltas, trades = self._delta_frames(), self._trade_frames()
+        jobs = [Job(frame, trades.pop(instrument, None)) for instrument, frame in deltas.items()]
+        jobs += [Job(frame) for frame in (*self._snapshot_frames(), *trades.values())]
         self._ticking = bool(jobs)
         self._building = self._clock() - self._tick_begun
         self._fanout.start(jobs)
         self._watch_lagging()
 
-    def _delta_jobs(self) -> list[Job]:
-        jobs = []
+    def _delta_frames(self) -> dict[int, Frame]:
+        made = {}
         for instrument, sequence, bids, asks in self._reporter.take_deltas():
             feed = self._books.get(instrument)
             if feed is None or sequence == feed.published:
                 continue
             if feed.live:
-                frame = frames.book_delta(feed.name, sequence, feed.published, bids, asks)
-                jobs.append(Job(frame, feed.live, self._room, self._conflate(feed)))
+                content = frames.book_delta(feed.name, sequence, feed.published, bids, asks)
+                made[instrument] = Frame(content, feed.live, self._room, self._conflate(feed))
             feed.published = sequence
-        return jobs
+        return made
 
-    def _snapshot_jobs(self) -> list[Job]:
+    def _snapshot_frames(self) -> list[Frame]:
         """The deltas up to now are taken, so the book as it is now bears the sequence published."""
-        jobs = []
+        made = []
         for feed in self._books.values():
             self._revive(feed)
             if not feed.waiting:
@@ -281,36 +284,36 @@ class Publisher:
             sequence, bids, asks = self._reporter.book_json(feed.instrument)
             if feed.published < 0:
                 feed.published = sequence
-            frame = frames.book_snapshot(feed.name, feed.published, bids, asks)
+            content = frames.book_snapshot(feed.name, feed.published, bids, asks)
             waiting, feed.waiting = feed.waiting, {}
             feed.live.update(waiting)
             self._counters.stream_snapshots += len(waiting)
-            jobs.append(Job(frame, feed.live, self._room, self._conflate(feed), waiting))
-        return jobs
+            made.append(Frame(content, feed.live, self._room, self._conflate(feed), waiting))
+        return made
 
-    def _trade_jobs(self) -> list[Job]:
-        jobs = []
+    def _trade_frames(self) -> dict[int, Frame]:
+        made = {}
         for feed in self._trades.values():
             if feed.pending:
-                frame = frames.trades(feed.name, feed.pending_seq, feed.published, feed.pending)
+                content = frames.trades(feed.name, feed.pending_seq, feed.published, feed.pending)
                 feed.published = feed.pending_seq
                 feed.pending.clear()
                 feed.pending_bytes = 0
-                jobs.append(self._sure_job(frame, feed.members))
-        return jobs
+                made[feed.instrument] = self._sure_frame(content, feed.members)
+        return made
 
     def _order_jobs(self) -> list[Job]:
         jobs = []
         for feed in self._orders_pending:
-            jobs.append(self._sure_job(b"".join(feed.pending), feed.members))
+            jobs.append(Job(self._sure_frame(b"".join(feed.pending), feed.members)))
             feed.pending.clear()
         self._orders_pending.clear()
         return jobs
 
-    def _sure_job(self, frame: bytes, members: dict[Consumer, None]) -> Job:
+    def _sure_frame(self, content: bytes, members: dict[Consumer, None]) -> Frame:
         """A frame that no member may miss: who has no room for it is closed."""
-        room = self._settings.websocket_buffer_bytes_max - len(frame)
-        return Job(frame, members, max(room, 0), self._close_slow)
+        room = self._settings.websocket_buffer_bytes_max - len(content)
+        return Frame(content, members, max(room, 0), self._close_slow)
 
     def _on_sent(self, seconds: float) -> None:
         """Say when the next tick is due, and go on with what waited for the sending to end."""
@@ -371,9 +374,8 @@ class Publisher:
     def _heartbeat(self) -> None:
         self._heartbeat_timer = None
         if self._consumers:
-            frame = frames.heartbeat(self._wall_clock())
-            job = Job(frame, self._consumers, self._room, _skip)
-            self._fanout.start([job])
+            content = frames.heartbeat(self._wall_clock())
+            self._fanout.start([Job(Frame(content, self._consumers, self._room, _skip))])
             self._schedule_heartbeat()
 
 

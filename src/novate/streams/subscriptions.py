@@ -92,7 +92,6 @@ class TradeFeed:
         pending: Trades (JSON) that the next message will bear, oldest first.
         pending_seq: Sequence of the newest of them.
         pending_bytes: Their size.
-        repeated: What each trade's JSON says and the message says already.
     """
 
     instrument: int
@@ -102,10 +101,6 @@ class TradeFeed:
     pending_seq: int = 0
     pending_bytes: int = 0
     members: dict[Consumer, None] = field(default_factory=dict)
-    repeated: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.repeated = b'"instrument":"%b",' % self.name.encode()
 
 
 @dataclass(eq=False, slots=True)
