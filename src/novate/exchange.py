@@ -376,11 +376,12 @@ def make_order_log(settings: Settings, metrics: Metrics) -> OrderLog | None:
     """The order log, None where the level leaves its lines out."""
     if settings.log_level not in ("debug", "info"):
         return None
+    loop = asyncio.get_running_loop()
     order_log = OrderLog(
-        logs.get("orders"),
+        logs.lines("orders", loop.call_soon),
         settings.log_orders_per_second_max,
         metrics,
-        asyncio.get_running_loop().call_later,
+        loop.call_later,
     )
     metrics.on_rejected = order_log.refused
     return order_log

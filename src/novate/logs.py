@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 import msgspec
@@ -60,6 +62,54 @@ def _configure_libraries(
 def get(name: str, **context: Any) -> Logger:
     """A logger named for its stage, with values that every one of its lines bears."""
     return cast(Logger, structlog.get_logger(stage=name, **context))
+
+
+class Lines:
+    """Lines of one stage that come many at a time: made as JSON at once, written together.
+
+    A line through all of structlog's processors and a write of its own costs as much as an order.
+    Levels other than info go the ordinary way, behind what waits.
+    """
+
+    def __init__(self, name: str, call_soon: Callable[[Callable[[], None]], Any]) -> None:
+        self._name = name
+        self._call_soon = call_soon
+        self._written = structlog.get_config()["logger_factory"]()
+        self._ordinary = get(name).bind()
+        self._waiting: list[bytes] = []
+        self._time = ""
+
+    def info(self, event: str, **context: Any) -> None:
+        """Have a line written when the loop comes to it."""
+        if not self._waiting:
+            self._time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            self._call_soon(self.flush)
+        line = {"time": self._time, "level": "info", "stage": self._name, "event": event}
+        self._waiting.append(_encode_json(line | context))
+
+    def warning(self, event: str, **context: Any) -> None:
+        """Write a warning."""
+        self.flush()
+        self._ordinary.warning(event, **context)
+
+    def error(self, event: str, **context: Any) -> None:
+        """Write an error."""
+        self.flush()
+        self._ordinary.error(event, **context)
+
+    def flush(self) -> None:
+        """Write what waits, in one piece."""
+        if self._waiting:
+            whole = b"\n".join(self._waiting).decode()
+            self._waiting = []
+            self._written.msg(whole)
+
+
+def lines(name: str, call_soon: Callable[[Callable[[], None]], Any]) -> Lines | Logger:
+    """A logger for a stage with many lines; the ordinary one where lines are for a person."""
+    if structlog.get_config()["processors"][-1] is _render_json:
+        return Lines(name, call_soon)
+    return get(name).bind()
 
 
 def _shared_processors(console: bool) -> list[Processor]:

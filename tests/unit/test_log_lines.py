@@ -74,3 +74,31 @@ def test_console_lines_are_for_reading(stream):
     assert "ready" in stream.getvalue()
     assert "orders=3" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
+
+
+def test_many_lines_are_written_together_in_the_same_form(stream):
+    logs.configure("info", "json", stream)
+    due = []
+    lines = logs.lines("orders", due.append)
+    lines.info("submitted", seq=1, price="70000.5")
+    lines.info("matched", seq=1)
+    assert stream.getvalue() == ""
+    assert len(due) == 1
+    due.pop()()
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert list(first) == ["time", "level", "stage", "event", "seq", "price"]
+    assert (second["stage"], second["event"], second["level"]) == ("orders", "matched", "info")
+
+
+def test_an_error_comes_behind_the_lines_that_wait(stream):
+    logs.configure("info", "json", stream)
+    lines = logs.lines("orders", lambda flush: None)
+    lines.info("submitted", seq=1)
+    lines.error("error", seq=2)
+    assert [json.loads(line)["seq"] for line in stream.getvalue().splitlines()] == [1, 2]
+
+
+def test_lines_for_a_person_go_the_ordinary_way(stream):
+    logs.configure("info", "console", stream)
+    logs.lines("orders", lambda flush: None).info("submitted", seq=1)
+    assert "submitted" in stream.getvalue()
