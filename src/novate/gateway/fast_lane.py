@@ -52,11 +52,25 @@ class HttpCounters(Protocol):
 class LaneLimits(Protocol):
     """The settings that connections are held to."""
 
-    body_bytes_max: int
-    header_bytes_max: int
-    connections_max: int
-    request_timeout_seconds: float
-    keep_alive_seconds: float
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes of one body."""
+
+    @property
+    def header_bytes_max(self) -> int:
+        """Bytes of a request line with its headers."""
+
+    @property
+    def connections_max(self) -> int:
+        """Connections open at a time."""
+
+    @property
+    def request_timeout_seconds(self) -> float:
+        """Time for a whole request to arrive."""
+
+    @property
+    def keep_alive_seconds(self) -> float:
+        """Time an idle connection is kept."""
 
 
 class KnownHead:
