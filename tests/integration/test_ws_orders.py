@@ -68,6 +68,7 @@ def test_a_batch_is_answered_as_one(server: Server) -> None:
         assert [each["status"] for each in result["outcomes"]] == [201, 400, 200]
 
 
+@pytest.mark.slow
 def test_many_clients_rates_are_limited(make_server: MakeServer) -> None:
     server = make_server(rate_limit_per_second=1, rate_limit_burst=1000).start()
     with WsClient(server.port) as client:
