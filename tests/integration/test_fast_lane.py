@@ -375,18 +375,25 @@ def test_slow_idle_and_surplus_connections_are_ended(fast_lane: bool):
             connection.close()
 
 
-def test_a_client_that_does_not_read_does_not_fill_memory(fresh: Pair):
-    """Past the transport's high-water mark nothing more of its pipeline is answered."""
-    batch = get(b"/docs") * 400
-    with fresh.fast.connect() as connection:
-        connection.setblocking(False)
-        sent = 0
-        while sent < 200_000:
-            try:
-                sent += connection.send(batch)
-            except BlockingIOError:
-                break
-        wait_until(lambda: fresh.fast.server.server_state.total_requests > 0, what="an answer")
-        httpx.get(f"http://127.0.0.1:{fresh.fast.address[1]}/readyz")
-        for protocol in list(fresh.fast.server.server_state.connections):
+def fill(connection: socket.socket) -> None:
+    """Ask for much and read nothing."""
+    connection.setblocking(False)
+    requests = get(b"/docs") * 400
+    sent = 0
+    while sent < 200_000:
+        try:
+            sent += connection.send(requests)
+        except BlockingIOError:
+            break
+
+
+@pytest.mark.slow
+def test_a_client_that_does_not_read_is_left():
+    """Past the transport's high-water mark nothing more is answered; after a while it is closed."""
+    with Stand(True, Settings(keep_alive_seconds=1.0)) as stand, stand.connect() as connection:
+        fill(connection)
+        wait_until(lambda: stand.server.server_state.total_requests > 0, what="an answer")
+        httpx.get(f"http://127.0.0.1:{stand.address[1]}/readyz")
+        for protocol in list(stand.server.server_state.connections):
             assert protocol.transport.get_write_buffer_size() < 4 * 2**20
+        wait_until(partial(is_alone, stand), what="a closed connection")

@@ -13,9 +13,9 @@ import msgspec
 from novate.config import Settings
 from novate.gateway import requests
 from novate.gateway.fields import given, undecodable
+from novate.gateway.instruments import Instruments
 from novate.gateway.operations import Operations, Partition
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
-from novate.gateway.validation import Instruments
 from novate.model import codec
 from novate.model.instrument import PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, Instrument
 

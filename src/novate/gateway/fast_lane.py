@@ -189,6 +189,7 @@ class HttpProtocol(HttpToolsProtocol):
         # Moments of the loop's clock; 0.0 where there is none.
         self._message_since = 0.0
         self._idle_since = 0.0
+        self._unread_since = 0.0
         self._head_done = False
         self._head_bytes = 0
         self._refused = False
@@ -427,10 +428,12 @@ class HttpProtocol(HttpToolsProtocol):
     # --- deadlines and bad requests ---------------------------------------------------------------
 
     def check_deadlines(self, now: float) -> None:
-        """Close the connection if it is idle, or its request incomplete, for too long."""
+        """Close the connection if it is idle, unread, or its request incomplete, for too long."""
+        limits = self.lane.limits
+        if self._unread_since and now - self._unread_since > limits.keep_alive_seconds:
+            self.transport.abort()
         if self.transport.is_closing():
             return
-        limits = self.lane.limits
         if self._refused:
             self._parse(b"")
         elif self._message_since:
@@ -444,6 +447,16 @@ class HttpProtocol(HttpToolsProtocol):
             self._fail(408, "request_timeout", detail)
         elif not self._is_answering() and now - self._idle_since > limits.keep_alive_seconds:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        self._unread_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._unread_since = 0.0
+        super().resume_writing()
 
     def _is_answering(self) -> bool:
         """Whether a whole request waits for its answer."""

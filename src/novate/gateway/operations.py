@@ -208,7 +208,7 @@ class Operations:
         if submission.key_digest is not None:
             first = self._partition.replay(submission.key_digest, submission.command_digest)
             if first is not None:
-                reply(first[0], first[1], not is_reused(first[1]))
+                reply(first[0], first[1], is_first_answer(*first))
                 return
         try:
             self._submit_command(submission.command, reply)
@@ -316,9 +316,14 @@ def outcomes_body(outcomes: list[bytes]) -> bytes:
     return b'{"outcomes":[%b]}' % b",".join(outcomes)
 
 
-def is_reused(body: bytes) -> bool:
-    """Whether an answer says that the key came with another body, and so is no repeat."""
-    return codec.is_problem(body) and b'"idempotency_key_reused"' in body
+def is_first_answer(status: int, body: bytes) -> bool:
+    """Whether what a repeated key is answered is its first answer.
+
+    It is not where the key came with another body, or where the first answer can't be read.
+    """
+    if not codec.is_problem(body):
+        return True
+    return status != 503 and b'"code":"idempotency_key_reused"' not in body
 
 
 def too_many(client_id: str, wait_seconds: float) -> ProblemError:

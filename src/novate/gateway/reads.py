@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from novate.gateway.fields import check_id
+from novate.gateway.instruments import Instruments
 from novate.gateway.problems import FieldError, ProblemError, refused, shown, shown_name
-from novate.gateway.validation import Instruments, OrderReader
+from novate.gateway.validation import OrderReader
 
 LEVELS_DEFAULT: Final = 20
 LIST_DEFAULT: Final = 50

@@ -33,6 +33,7 @@ from novate.gateway.fields import (
     read_quantity,
     undecodable,
 )
+from novate.gateway.instruments import Instruments, OrderBooks, RecentOrders
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.gateway.requests import ABSENT, AmendOrder, Operation, PlaceOrder
 from novate.model import codec
@@ -56,18 +57,6 @@ _INSTRUMENT = re.compile(rb'"instrument": ?"([^"]+)"')
 _OPERATION_FIELDS = ("order", "order_id", "price", "quantity", "client_id", "idempotency_key")
 _CANCEL_FIELDS = ("order_id", "client_id", "idempotency_key")
 _AMEND_FIELDS = ("order_id", "price", "quantity", "client_id", "idempotency_key")
-
-
-class OrderBooks(Protocol):
-    """What validation asks of an engine."""
-
-    def instruments(self) -> list[Instrument]:
-        """Every instrument, by number."""
-        ...
-
-    def instrument_index(self, name: str) -> int:
-        """The number of an instrument, -1 if there is none."""
-        ...
 
 
 class OrderReader(Protocol):
@@ -159,52 +148,6 @@ class Prepared(msgspec.Struct, gc=False):
         return Submission(command, self.client_id, key_digest, command_digest)
 
 
-class Instruments:
-    """An engine's instruments by name; None is the default one."""
-
-    def __init__(self, engine: OrderBooks, default: str) -> None:
-        self._engine = engine
-        self._default = default
-        self._by_name: dict[str | None, Instrument] = {}
-
-    def find(self, name: str | None) -> Instrument | None:
-        """The instrument, None if there is none of this name."""
-        found = self._by_name.get(name)
-        if found is None and self._engine.instrument_index(name or self._default) >= 0:
-            self._by_name = {each.name: each for each in self._engine.instruments()}
-            if self._default in self._by_name:
-                self._by_name[None] = self._by_name[self._default]
-            found = self._by_name.get(name)
-        return found
-
-    def all(self) -> list[Instrument]:
-        """Every instrument, by number."""
-        return self._engine.instruments()
-
-
-class RecentOrders:
-    """The instruments of orders that were submitted a moment ago, bounded; two generations."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._young: dict[str, Instrument | None] = {}
-        self._old: dict[str, Instrument | None] = {}
-
-    def add(self, order_id: str, instrument: Instrument) -> None:
-        """Remember an order; one that was given for two instruments is not known any more."""
-        if len(self._young) >= self._limit:
-            self._old = self._young
-            self._young = {}
-        elsewhere = self.get(order_id) not in (None, instrument)
-        self._young[order_id] = None if elsewhere else instrument
-
-    def get(self, order_id: str) -> Instrument | None:
-        """The order's instrument, if it is remembered."""
-        if order_id in self._young:
-            return self._young[order_id]
-        return self._old.get(order_id)
-
-
 class Validator:
     """Reads requests for one partition.
 
@@ -238,7 +181,7 @@ class Validator:
         key = one_key(order.idempotency_key, header_key)
         values = self.place_values(order)
         if key is None:
-            return Submission(self._pack_place(*values, None, 0), order.client_id or "")
+            return self._unkeyed(order, values)
         return self._keyed(Prepared(self._pack_place, values, order.client_id or "", key))
 
     def cancel(self, order_id: str, body: bytes = b"", header_key: str | None = None) -> Submission:
@@ -324,7 +267,9 @@ class Validator:
             explain_words(order, errors)
         if any_later(order):
             explain_later(order, errors)
-        instrument = self.find_instrument(order.instrument, errors)
+        instrument = self.instruments.known.get(order.instrument)
+        if instrument is None:
+            instrument = self.find_instrument(order.instrument, errors)
         if instrument is None or kind is None:
             raise refused(errors)
         amounts = limit_amounts if kind == 0 else market_amounts
@@ -352,6 +297,13 @@ class Validator:
             message = f"expected an instrument of this exchange, found {shown(name)}"
             errors.append(FieldError("instrument", message, "unknown_instrument"))
         return instrument
+
+    def _unkeyed(self, order: PlaceOrder, values: tuple[Any, ...]) -> Submission:
+        """The submission of an order without a key."""
+        named = values[8] or codec.new_order_id(self._number)
+        values = (*values[:8], named, values[9])
+        command = codec.pack_place(*values)
+        return Submission(command, order.client_id or "")
 
     def _pack_place(self, *values: Any) -> bytes:
         if values[8] is None:
@@ -433,10 +385,13 @@ class Validator:
 
     def _prepared(
         self, operation: Operation | ProblemError, batch_key: bool
-    ) -> Prepared | ProblemError:
+    ) -> Prepared | Submission | ProblemError:
         if isinstance(operation, ProblemError):
             return operation
         try:
+            order = operation.order
+            if not batch_key and order is not None and _is_plain(operation, order):
+                return self._unkeyed(order, self.place_values(order))
             prepared = self._prepared_operation(operation)
         except ProblemError as error:
             return error
@@ -448,7 +403,7 @@ class Validator:
     def _prepared_operation(self, operation: Operation) -> Prepared:
         if operation.op == "place":
             order = operation.order
-            if operation.order_id is not None or _amends(operation):
+            if _misfits(operation):
                 _only(operation, "place", ("order",))
             if order is None:
                 raise refused([FieldError("order", "expected an order", "missing_field")])
@@ -463,13 +418,14 @@ class Validator:
             if operation.order is not None:
                 _only(operation, "amend", _AMEND_FIELDS)
             return self._prepared_amend(operation.order_id, operation, key)
-        if operation.order is not None or _amends(operation):
+        amends = operation.price is not ABSENT or operation.quantity is not ABSENT
+        if amends or operation.order is not None:
             _only(operation, "cancel", _CANCEL_FIELDS)
         return self._prepared_cancel(operation.order_id, operation.client_id, key)
 
     def _batch_submission(
         self,
-        prepared: list[Prepared | ProblemError],
+        prepared: list[Prepared | Submission | ProblemError],
         operations: list[Operation | ProblemError],
         client_id: str,
         key: str | None,
@@ -485,6 +441,10 @@ class Validator:
             if isinstance(each, ProblemError):
                 batch.operations.append(each)
                 _charge(batch, client_id)
+                continue
+            if isinstance(each, Submission):
+                batch.operations.append(each)
+                _charge(batch, each.client_id)
                 continue
             if submitted < 0:
                 submitted = index
@@ -552,10 +512,15 @@ def _decode_operation(raw: msgspec.Raw) -> Operation | ProblemError:
         return undecodable(error)
 
 
-def _amends(operation: Operation) -> bool:
+def _is_plain(operation: Operation, order: PlaceOrder) -> bool:
+    return operation.op == "place" and order.idempotency_key is None and not _misfits(operation)
+
+
+def _misfits(operation: Operation) -> bool:
     """Whether any field stands there that a place has not: mostly none, and then all is said."""
     return (
-        operation.price is not ABSENT
+        operation.order_id is not None
+        or operation.price is not ABSENT
         or operation.quantity is not ABSENT
         or operation.client_id is not None
         or operation.idempotency_key is not None

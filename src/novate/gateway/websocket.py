@@ -24,7 +24,7 @@ from novate.streams.consumers import Consumer
 from novate.streams.subscriptions import CHANNEL_NAMES, Channel, parse_channel
 
 if TYPE_CHECKING:
-    from novate.gateway.validation import Instruments
+    from novate.gateway.instruments import Instruments
     from novate.metrics import Metrics
     from novate.streams.publisher import Publisher
 
