@@ -124,7 +124,7 @@ cdef int64_t audit_client(State *st, uint32_t number) except -1:
         after = st.orders[slot].seq
         working += st.orders[slot].state == WORKING
         count += 1
-        slot = st.orders[slot].client_next
+        slot = st.created[slot].next
     slot = client.newest_open
     while slot != NONE and working:
         working -= 1

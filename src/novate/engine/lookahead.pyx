@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from novate.engine.engine cimport command_size
 from novate.engine.registry cimport hash_id
 from novate.engine.state cimport (
-    ID_NUMBER, NONE, PLACE, Client, Command, Order, State, Table, prefetch, tag_of,
+    ID_NUMBER, NONE, NUMBERS_MAX, PLACE, Command, Order, State, Table, prefetch, tag_of,
 )
 
 cdef enum:
@@ -51,6 +51,19 @@ cdef void look_on(State *st, Lookahead *ahead) noexcept nogil:
         ask_neighbours(st, <const Command *>ahead.commands[now], ahead.slots[now])
 
 
+cdef inline void ask_slot(State *st, Lookahead *ahead, uint32_t now, uint32_t slot) noexcept nogil:
+    ahead.slots[now] = slot
+    if slot != NONE:
+        prefetch(&st.orders[slot])
+        prefetch(&st.created[slot])
+
+
+cdef inline void ask_links(State *st, uint32_t slot) noexcept nogil:
+    """Ask for an order, for its links to be changed."""
+    if slot != NONE:
+        prefetch(&st.orders[slot])
+
+
 cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,
                            const Command *command) noexcept nogil:
     """Ask for the lines of the index where the command's order id belongs, and for its client."""
@@ -60,7 +73,10 @@ cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,
     cdef Table *table = &st.order_index[hashed >> 24]
     ahead.commands[now] = <const uint8_t *>command
     ahead.hashes[now] = hashed
-    if table.slots != NULL:
+    if command.order_id_kind == ID_NUMBER and command.order_number < NUMBERS_MAX:
+        if command.order_number < st.numbers_capacity:
+            prefetch(st.numbers + command.order_number)
+    elif table.slots != NULL:
         prefetch(table.tags + (hashed & table.mask))
         prefetch(table.slots + (hashed & table.mask))
     if command.client_id_length == 0 and command.client < st.clients_count:
@@ -77,27 +93,22 @@ cdef inline void ask_order(State *st, Lookahead *ahead, uint32_t now) noexcept n
     if command.kind == PLACE:
         if command.client_id_length == 0 and command.client < st.clients_count and (
                 st.clients[command.client].newest != NONE):
-            prefetch(&st.orders[st.clients[command.client].newest])
-            prefetch(&st.orders[st.clients[command.client].newest].open_next)
+            prefetch(&st.created[st.clients[command.client].newest])
+            ask_links(st, st.clients[command.client].newest_open)
+        return
+    if command.order_id_kind == ID_NUMBER and command.order_number < NUMBERS_MAX:
+        if command.order_number < st.numbers_capacity:
+            ask_slot(st, ahead, now, st.numbers[command.order_number])
         return
     if table.slots == NULL:
         return
     at = hashed & table.mask
     while table.tags[at] and distance < 8:
         if table.tags[at] == tag_of(hashed, distance):
-            ahead.slots[now] = table.slots[at]
-            prefetch(&st.orders[table.slots[at]])
-            prefetch(&st.orders[table.slots[at]].extra)
+            ask_slot(st, ahead, now, table.slots[at])
             return
         at = (at + 1) & table.mask
         distance += 1
-
-
-cdef inline void ask_links(State *st, uint32_t slot) noexcept nogil:
-    """Ask for an order's links, which may lie across two lines."""
-    if slot != NONE:
-        prefetch(&st.orders[slot].next)
-        prefetch(&st.orders[slot].extra)
 
 
 cdef inline void ask_neighbours(State *st, const Command *command, uint32_t slot) noexcept nogil:
@@ -109,11 +120,11 @@ cdef inline void ask_neighbours(State *st, const Command *command, uint32_t slot
     prefetch(&st.clients[order.client])
     ask_links(st, order.next)
     ask_links(st, order.prev)
-    ask_links(st, order.client_next)
-    ask_links(st, order.client_prev)
-    if order.open_next != order.client_next:
-        ask_links(st, order.open_next)
-    if order.open_prev != order.client_prev:
-        ask_links(st, order.open_prev)
+    ask_links(st, order.open_next)
+    ask_links(st, order.open_prev)
+    if st.created[slot].next != NONE:
+        prefetch(&st.created[st.created[slot].next])
+    if st.created[slot].prev != NONE:
+        prefetch(&st.created[st.created[slot].prev])
     if order.extra != NONE:
         prefetch(&st.extras[order.extra])

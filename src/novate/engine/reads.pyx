@@ -191,7 +191,7 @@ cdef class Reader:
                 looked += 1
                 if len(listed) >= limit or looked >= 20_000:
                     break
-            slot = st.orders[slot].open_next if status == "open" else st.orders[slot].client_next
+            slot = st.orders[slot].open_next if status == "open" else st.created[slot].next
         if slot == NONE:
             return listed, 0
         return listed, (int(st.orders[slot].seq) << 32) | slot

@@ -11,8 +11,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from novate.engine.state cimport (
-    CHECK, ENDED, ID_NUMBER, ID_UUID, ID_TEXT, NONE, WORKING,
-    Client, Key, Order, State, Table,
+    CHECK, ID_NUMBER, ID_TEXT, NONE, NUMBERS_MAX, WORKING,
+    Client, Created, Key, Order, State, Table,
     grow, hash_bytes, mix, prefetch, name_free, name_new, name_text, order_free,
     tag_of,
 )
@@ -115,7 +115,7 @@ cdef uint32_t hash_id(State *st, int kind, const uint8_t *text, uint32_t length,
                       uint64_t number) noexcept nogil:
     """The hash of an order id, which `find_order` takes and a new order's name keeps."""
     if kind == ID_NUMBER:
-        return hash_number(st, number)
+        return 0 if number < NUMBERS_MAX else hash_number(st, number)
     return <uint32_t>(hash_bytes(text, length, st.secret) >> 32)
 
 
@@ -127,6 +127,8 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
     cdef uint32_t distance = 0
     cdef Order *order
     cdef const uint8_t *own
+    if kind == ID_NUMBER and number < NUMBERS_MAX:
+        return st.numbers[number] if number < st.numbers_capacity else NONE
     if table.slots == NULL:
         return NONE
     at = hashed & table.mask
@@ -149,7 +151,31 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
 
 cdef void index_order(State *st, uint32_t slot) noexcept nogil:
     """Make the order findable by its id."""
-    table_add(st, st.order_index, order_hash, order_hash(st, slot), slot)
+    cdef Order *order = &st.orders[slot]
+    if order.id_kind == ID_NUMBER and order.id < NUMBERS_MAX:
+        if order.id >= st.numbers_capacity:
+            more_numbers(st, order.id)
+        st.numbers[order.id] = slot
+    else:
+        table_add(st, st.order_index, order_hash, order_hash(st, slot), slot)
+
+
+cdef void unindex_order(State *st, uint32_t slot) noexcept nogil:
+    cdef Order *order = &st.orders[slot]
+    if order.id_kind == ID_NUMBER and order.id < NUMBERS_MAX:
+        st.numbers[order.id] = NONE
+    else:
+        table_remove(st, st.order_index, order_hash, order_hash(st, slot), slot)
+
+
+cdef void more_numbers(State *st, uint64_t number) noexcept nogil:
+    """Make the array of small order numbers long enough for this one."""
+    cdef uint64_t capacity = max(1024, st.numbers_capacity)
+    while capacity <= number:
+        capacity *= 2
+    st.numbers = <uint32_t *>grow(st.numbers, capacity * 4)
+    memset(st.numbers + st.numbers_capacity, 0xFF, (capacity - st.numbers_capacity) * 4)
+    st.numbers_capacity = capacity
 
 
 # --- clients --------------------------------------------------------------------------------
@@ -208,12 +234,11 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
 
 cdef void client_order_created(State *st, uint32_t slot) noexcept nogil:
     """Put the order at the head of its client's orders."""
-    cdef Order *order = &st.orders[slot]
-    cdef Client *client = &st.clients[order.client]
-    order.client_prev = NONE
-    order.client_next = client.newest
+    cdef Client *client = &st.clients[st.orders[slot].client]
+    st.created[slot].prev = NONE
+    st.created[slot].next = client.newest
     if client.newest != NONE:
-        st.orders[client.newest].client_prev = slot
+        st.created[client.newest].prev = slot
     client.newest = slot
 
 
@@ -264,6 +289,7 @@ cdef void evict_closed(State *st) noexcept nogil:
     """Let the oldest closed orders go until the window is at its size."""
     cdef uint32_t slot
     cdef Order *order
+    cdef Created *created
     while st.closed_count > st.closed_max:
         slot = st.closed_first
         order = &st.orders[slot]
@@ -274,13 +300,14 @@ cdef void evict_closed(State *st) noexcept nogil:
         else:
             prefetch(&st.orders[st.closed_first])
         st.closed_count -= 1
-        if order.client_prev != NONE:
-            st.orders[order.client_prev].client_next = order.client_next
+        created = &st.created[slot]
+        if created.prev != NONE:
+            st.created[created.prev].next = created.next
         else:
-            st.clients[order.client].newest = order.client_next
-        if order.client_next != NONE:
-            st.orders[order.client_next].client_prev = order.client_prev
-        table_remove(st, st.order_index, order_hash, order_hash(st, slot), slot)
+            st.clients[order.client].newest = created.next
+        if created.next != NONE:
+            st.created[created.next].prev = created.prev
+        unindex_order(st, slot)
         name_free(st, order.id_kind, order.id)
         order_free(st, slot)
 

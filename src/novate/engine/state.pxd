@@ -7,10 +7,14 @@ from libc.string cimport memset
 
 cdef extern from *:
     """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
     #include <stdint.h>
     #include <stdio.h>
     #include <stdlib.h>
     #include <string.h>
+    #include <sys/mman.h>
     #ifndef NOVATE_STATE_H
     #define NOVATE_STATE_H
     typedef __int128 novate_i128;
@@ -52,7 +56,8 @@ cdef extern from *:
         int64_t price_ticks, quantity_lots, remaining_lots;
     } Event;
 
-    /* An order, 72 bytes. What few resting orders need stands in its Extra. */
+    /* An order, 64 bytes: one line of the cache. Its place among its client's orders stands in a
+       Created beside it; what few resting orders need stands in its Extra. */
     typedef struct {
         int64_t price;                 /* ticks; 0 for a market order */
         int64_t remaining;             /* lots not filled; stays as the rest when it ends */
@@ -62,10 +67,13 @@ cdef extern from *:
         uint64_t id;                   /* number; or cell (low 32 bits) and hash (high) */
         uint32_t next, prev;           /* FIFO of its level; next also: closed list, free list */
         uint32_t client;
-        uint32_t client_next, client_prev;   /* its client's orders, newest first */
-        uint32_t open_next, open_prev;       /* its client's open orders, newest first */
         uint32_t extra;                /* index of its Extra, or NOVATE_NONE */
+        uint32_t open_next, open_prev;       /* its client's open orders, newest first */
     } Order;
+
+    typedef struct {
+        uint32_t next, prev;           /* its client's orders in memory, newest first */
+    } Created;
 
     typedef struct {
         novate_i128 notional;          /* sum of price * lots over its fills, ticks * lots */
@@ -145,12 +153,15 @@ cdef extern from *:
         int64_t key_window_ns, key_window_ns_min;
         /* orders */
         Order *orders;
+        Created *created;
         uint32_t orders_capacity, orders_used, orders_free;
         uint32_t open_count, closed_count, closed_first, closed_last;
         Extra *extras;
         uint32_t extras_capacity, extras_used, extras_free;
         Cells cells;
         Table order_index[256];
+        uint32_t *numbers;             /* slots of orders named by a number under numbers_capacity */
+        uint64_t numbers_capacity;
         /* clients */
         Client *clients;
         uint32_t clients_capacity, clients_count;
@@ -211,6 +222,19 @@ cdef extern from *:
         if (!q) { fprintf(stderr, "novate: out of memory (%zu bytes)\\n", bytes); abort(); }
         return q;
     }
+    /* Memory that starts on a page, and so on a line, and grows without being copied. */
+    static inline void *novate_lines_grow(void *p, size_t before, size_t bytes) {
+        void *q = p ? mremap(p, before, bytes, MREMAP_MAYMOVE)
+                    : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (q == MAP_FAILED) {
+            fprintf(stderr, "novate: out of memory (%zu bytes)\\n", bytes); abort();
+        }
+        return q;
+    }
+    static inline void novate_lines_free(void *p, size_t bytes) {
+        if (p) munmap(p, bytes);
+    }
     #endif
     """
     ctypedef long long i128 "novate_i128"
@@ -223,6 +247,8 @@ cdef extern from *:
         uint64_t order_type, uint64_t time_in_force, uint64_t post_only, uint64_t id_kind,
         uint64_t by_quote) noexcept nogil
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
+    void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
+    void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
 
     ctypedef struct Command:
@@ -258,9 +284,11 @@ cdef extern from *:
         uint64_t id
         uint32_t next, prev
         uint32_t client
-        uint32_t client_next, client_prev
-        uint32_t open_next, open_prev
         uint32_t extra
+        uint32_t open_next, open_prev
+
+    ctypedef struct Created:
+        uint32_t next, prev
 
     ctypedef struct Extra:
         i128 notional
@@ -325,12 +353,15 @@ cdef extern from *:
         uint32_t levels_max
         int64_t key_window_ns, key_window_ns_min
         Order *orders
+        Created *created
         uint32_t orders_capacity, orders_used, orders_free
         uint32_t open_count, closed_count, closed_first, closed_last
         Extra *extras
         uint32_t extras_capacity, extras_used, extras_free
         Cells cells
         Table order_index[256]
+        uint32_t *numbers
+        uint64_t numbers_capacity
         Client *clients
         uint32_t clients_capacity, clients_count
         Table client_index[256]
@@ -351,6 +382,10 @@ cdef extern from *:
         uint32_t *event_slots
         uint32_t events_count, events_capacity
         uint64_t secret
+
+# order numbers under this are looked up in an array, others by their hash
+cdef enum:
+    NUMBERS_MAX = 16777216
 
 # order states
 cdef enum:

@@ -39,7 +39,9 @@ cdef void state_free(State *st) noexcept:
         free(st.books[i].sides[1].levels)
         free(st.books[i].trades)
     free(st.books)
-    free(st.orders)
+    lines_free(st.orders, <size_t>st.orders_capacity * sizeof(Order))
+    free(st.created)
+    free(st.numbers)
     free(st.extras)
     free(st.cells.bytes)
     for i in range(256):
@@ -53,6 +55,15 @@ cdef void state_free(State *st) noexcept:
     free(st)
 
 
+cdef void more_orders(State *st) noexcept nogil:
+    """Double the slab."""
+    cdef uint32_t capacity = max(1024, st.orders_capacity * 2)
+    st.orders = <Order *>lines_grow(
+        st.orders, <size_t>st.orders_capacity * sizeof(Order), <size_t>capacity * sizeof(Order))
+    st.created = <Created *>grow(st.created, <size_t>capacity * sizeof(Created))
+    st.orders_capacity = capacity
+
+
 cdef uint32_t order_new(State *st) noexcept nogil:
     """A slot for an order; its fields are whatever was there, but extra is NONE."""
     cdef uint32_t slot = st.orders_free
@@ -60,8 +71,7 @@ cdef uint32_t order_new(State *st) noexcept nogil:
         st.orders_free = st.orders[slot].next
     else:
         if st.orders_used == st.orders_capacity:
-            st.orders_capacity = max(1024, st.orders_capacity * 2)
-            st.orders = <Order *>grow(st.orders, <size_t>st.orders_capacity * sizeof(Order))
+            more_orders(st)
         slot = st.orders_used
         st.orders_used += 1
     st.orders[slot].extra = NONE
