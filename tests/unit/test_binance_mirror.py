@@ -52,8 +52,8 @@ def test_removals_and_reductions_come_before_additions():
     assert shapes(operations) == [
         "amend m-2 3",
         "cancel m-3 0",
-        "place m-5 1",
         "amend m-1 9",
+        "place m-5 1",
         "amend m-4 8",
         "place m-6 2",
     ]

@@ -268,26 +268,11 @@ def test_the_instrument_is_created_if_absent_and_its_own_grid_is_used():
     ]
 
 
-TRADES = {
-    "type": "trades",
-    "instrument": "ETH-USDT",
-    "sequence": 9,
-    "trades": [
-        {
-            "trade_id": "0-9-0",
-            "price": 2683.8,
-            "quantity": 0.001,
-            "buy_order_id": "m-1",
-            "sell_order_id": "u-1",
-            "taker_side": "sell",
-            "sequence": 9,
-        }
-    ],
-}
+UPDATE = {"type": "order_update", "sequence": 9, "order": order_json(filled_quantity=0.001)}
 
 
-def test_a_session_carries_batches_and_tells_of_trades_and_survives_a_cut():
-    fills, cuts, asked = [], [], []
+def test_a_session_carries_batches_and_order_updates_and_survives_a_cut():
+    updates, cuts, asked = [], [], []
 
     async def exchange(socket):
         await socket.send('{"type":"connected","session":"1"}')
@@ -295,7 +280,7 @@ def test_a_session_carries_batches_and_tells_of_trades_and_survives_a_cut():
             request = json.loads(text)
             asked.append(request["op"])
             if request["op"] == "subscribe":
-                await socket.send(json.dumps(TRADES))
+                await socket.send(json.dumps(UPDATE))
                 continue
             answer = {"request_id": request["request_id"]}
             if asked.count("batch") == 1:
@@ -320,7 +305,8 @@ def test_a_session_carries_batches_and_tells_of_trades_and_survives_a_cut():
                 "ETH-USDT",
                 GRID,
                 quick_backoff(),
-                on_fill=fills.append,
+                client_id="mirror",
+                on_update=updates.append,
                 on_cut=lambda: cuts.append(len(asked)),
             )
             task = asyncio.create_task(session.run())
@@ -331,12 +317,12 @@ def test_a_session_carries_batches_and_tells_of_trades_and_survives_a_cut():
                 await session.send(["{}"])
             answered = await session.send(["{}", "{}"])
             assert answered.status == 200
-            await wait_until_async(lambda: len(fills) == 2)
+            await wait_until_async(lambda: len(updates) == 2)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(go())
-    assert fills == [Fill("m-1", 10, 9)] * 2
+    assert updates == [OrderState("m-1", 20, 10, True, 9)] * 2
     assert len(cuts) == 1
 
 

@@ -167,7 +167,9 @@ async def execute(options: Options) -> Summary:
                 f"expected {name} here to hold tick {venue.grid.tick:f} and lot "
                 f"{venue.grid.lot:f}, found {grid.tick:f} and {grid.lot:f}"
             )
-        session = ExchangeSession(options.url, name, grid, _backoff())
+        # At top speed there is no time for anybody else: the mirror learns from answers alone.
+        watched = None if options.files and math.isinf(options.factor) else MIRROR_ID
+        session = ExchangeSession(options.url, name, grid, _backoff(), client_id=watched)
         entry = ApiOrderEntry(http, session, name, grid, _backoff())
         mirror = Mirror(MIRROR_ID, f"mirror-{options.run}-")
         player = Player(
@@ -222,8 +224,8 @@ async def _venue_instrument(options: Options, rest: httpx.AsyncClient) -> VenueI
 
 @contextlib.asynccontextmanager
 async def _connected(session: ExchangeSession, player: Player) -> AsyncIterator[None]:
-    """Keep the session up, and the mirror told of trades, while the body runs."""
-    session.on_fill = player.mirror.fill
+    """Keep the session up, and the mirror told of its orders, while the body runs."""
+    session.on_update = player.mirror.observe
     session.on_cut = player.request_reconcile
     task = asyncio.create_task(session.run())
     try:

@@ -68,8 +68,8 @@ class Mirror:
         self._wanted: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         self._orders: dict[Side, dict[int, RestingOrder]] = {Side.BUY: {}, Side.SELL: {}}
         self._by_id: dict[str, RestingOrder] = {}
-        # Levels whose order is not what it should be. A dict, as its order is the order of events.
-        self._astray: dict[tuple[Side, int], None] = {}
+        # Levels whose order may not be what it should be.
+        self._astray: set[tuple[Side, int]] = set()
         # Orders that are to go, whatever is left of them; none of them stands for a level.
         self._strays: dict[str, Side] = {}
 
@@ -94,7 +94,7 @@ class Mirror:
         """
         self._astray.clear()
         for side in Side:
-            self._astray.update(dict.fromkeys((side, price) for price in self._orders[side]))
+            self._astray.update((side, price) for price in self._orders[side])
             self._wanted[side].clear()
         return self.set_levels(bids, asks)
 
@@ -111,7 +111,7 @@ class Mirror:
                     wanted[price] = quantity
                 else:
                     wanted.pop(price, None)
-                self._astray[side, price] = None
+                self._astray.add((side, price))
         self._check()
         return self._operations()
 
@@ -126,7 +126,11 @@ class Mirror:
     def _operations(self) -> list[Operation]:
         first = [self._cancel(order_id, side) for order_id, side in self._strays.items()]
         then: list[Operation] = []
-        for side, price in self._astray:
+        # Best first: the order follows from the set, not from the order in which news came in.
+        astray = sorted(
+            self._astray, key=lambda level: (level[0], -level[1] if level[0] == "buy" else level[1])
+        )
+        for side, price in astray:
             wanted = self._wanted[side].get(price, 0)
             order = self._orders[side].get(price)
             if order is None:
@@ -222,7 +226,7 @@ class Mirror:
 
     def _compare(self, order: RestingOrder) -> None:
         if self._wanted[order.side].get(order.price_ticks, 0) != order.remaining_lots:
-            self._astray[order.side, order.price_ticks] = None
+            self._astray.add((order.side, order.price_ticks))
 
     def _doubt(self, order: RestingOrder) -> None:
         self._strays[order.order_id] = order.side
@@ -234,4 +238,4 @@ class Mirror:
         if level.get(order.price_ticks) is order:
             del level[order.price_ticks]
             if astray and order.price_ticks in self._wanted[order.side]:
-                self._astray[order.side, order.price_ticks] = None
+                self._astray.add((order.side, order.price_ticks))

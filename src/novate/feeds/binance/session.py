@@ -1,6 +1,6 @@
-"""A WebSocket to the exchange: batches out, their results and the instrument's trades in.
+"""A WebSocket to the exchange: batches out, their results and a client's order updates in.
 
-A batch over it costs the feed an eighth of what it costs over HTTP, and the trades say what others
+A batch over it costs the feed an eighth of what it costs over HTTP, and the updates say what others
 took from the mirror.
 """
 
@@ -18,7 +18,7 @@ from novate import logs
 from novate.feeds import FeedError
 from novate.feeds.binance.backoff import Backoff
 from novate.feeds.binance.grid import Grid
-from novate.feeds.binance.operations import Fill
+from novate.feeds.binance.operations import OrderState
 from novate.feeds.binance.order_entry import BatchReply
 from novate.feeds.binance.wire import decode_stream_message
 
@@ -32,11 +32,12 @@ class ExchangeSession:
 
     Args:
         url: The exchange, `http://` or `https://`.
-        instrument: Whose trades are followed.
+        instrument: What is traded.
         grid: Its tick and lot.
         backoff: Waits between connections.
-        on_fill: Called with each trade, seen from its resting order.
-        on_cut: Called at each connection but the first: trades may have been missed.
+        client_id: Whose order updates are followed; None follows none.
+        on_update: Called with each of those orders as it changes.
+        on_cut: Called at each connection but the first: updates may have been missed.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class ExchangeSession:
         grid: Grid,
         backoff: Backoff,
         *,
-        on_fill: Callable[[Fill], None] = lambda fill: None,
+        client_id: str | None = None,
+        on_update: Callable[[OrderState], None] = lambda state: None,
         on_cut: Callable[[], None] = lambda: None,
     ) -> None:
         self._address = "ws" + url.removeprefix("http").rstrip("/") + "/stream"
@@ -57,7 +59,8 @@ class ExchangeSession:
         self._socket: ClientConnection | None = None
         self._connected = asyncio.Event()
         self._waiting: tuple[str, asyncio.Future[BatchReply]] | None = None
-        self.on_fill = on_fill
+        self._client_id = client_id
+        self.on_update = on_update
         self.on_cut = on_cut
 
     async def send(self, texts: list[str]) -> BatchReply:
@@ -90,7 +93,8 @@ class ExchangeSession:
         while True:
             try:
                 async with connect(self._address, **options) as socket:  # type: ignore[arg-type]
-                    await socket.send(self._subscription())
+                    if self._client_id is not None:
+                        await socket.send(self._subscription(self._client_id))
                     self._socket = socket
                     self._connected.set()
                     if again:
@@ -104,14 +108,14 @@ class ExchangeSession:
             again = True
             await asyncio.sleep(self._backoff.next_seconds())
 
-    def _subscription(self) -> str:
-        request = {"op": "subscribe", "channels": ["trades"], "instrument": self._instrument}
-        return msgspec.json.encode(request).decode()
+    def _subscription(self, client_id: str) -> str:
+        request = {"op": "subscribe", "channels": ["orders"], "instrument": self._instrument}
+        return msgspec.json.encode(request | {"client_id": client_id}).decode()
 
     def _take(self, raw: bytes) -> None:
         message = decode_stream_message(raw, self._grid)
-        for fill in message.fills:
-            self.on_fill(fill)
+        if message.order is not None:
+            self.on_update(message.order)
         if self._waiting is None or message.request_id != self._waiting[0]:
             return
         answer = self._waiting[1]

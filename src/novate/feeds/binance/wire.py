@@ -29,7 +29,6 @@ class _Trade(msgspec.Struct, gc=False):
     quantity: Raw
     buy_order_id: str
     sell_order_id: str
-    taker_side: str = ""
     sequence: int = -1
 
 
@@ -80,7 +79,8 @@ class _Book(msgspec.Struct):
 class _StreamMessage(msgspec.Struct):
     type: str
     request_id: str = ""
-    trades: list[_Trade] = []
+    sequence: int = -1
+    order: _Order | None = None
     problem: _Problem | None = None
     retry_after: float = 0.0
 
@@ -127,14 +127,14 @@ class StreamMessage(msgspec.Struct, frozen=True):
         request_id: Of the request that it answers, "" of any other message.
         status: 200 of a batch's result, else what the problem says; 0 of any other message.
         text: A problem in words.
-        fills: Trades, each seen from its resting order.
+        order: Of an order update, how the order stands.
     """
 
     request_id: str
     status: int
     text: str
     retry_after_seconds: float
-    fills: tuple[Fill, ...]
+    order: OrderState | None
 
 
 def decode_stream_message(raw: bytes, grid: Grid) -> StreamMessage:
@@ -143,8 +143,11 @@ def decode_stream_message(raw: bytes, grid: Grid) -> StreamMessage:
     problem = message.problem
     status = problem.status if problem else 200 * (message.type == "batch_result")
     text = f"{problem.code}: {problem.detail}" if problem else ""
-    fills = tuple(_fill(trade, trade.taker_side == Side.BUY, grid) for trade in message.trades)
-    return StreamMessage(message.request_id, status, text, message.retry_after, fills)
+    order = None
+    if message.type == "order_update" and message.order is not None:
+        message.order.sequence = message.sequence
+        order = _state(message.order, grid)
+    return StreamMessage(message.request_id, status, text, message.retry_after, order)
 
 
 def decode_order(raw: bytes, grid: Grid) -> Outcome:
