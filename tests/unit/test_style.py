@@ -30,7 +30,7 @@ ADMITTED = {
 }
 FORBIDDEN_WORDS = re.compile(r"^data$|(^|_)(managers?|helpers?|utils?)$", re.IGNORECASE)
 CHECKS_OFF = re.compile(r"(boundscheck|initializedcheck|nonecheck)\s*[=(]\s*False")
-COMPILED_DEFINITION = re.compile(r"^( *)(?:def|cdef|cpdef)\b[^=]*\(")
+COMPILED_DEFINITION = re.compile(r"^( *)(?:def|cdef|cpdef)\b(?! class)[^=]*\(")
 
 
 def project_files() -> list[Path]:

@@ -9,7 +9,8 @@ which remembers the refusal from the client check on.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.book cimport (
-    Place, can_fill, find_place, match_lots, match_quote, reduce, rest, rest_refusal, touch, unlink, would_cross,
+    Place, can_fill, find_place, match_lots, match_quote, reduce, rest, rest_refusal, touch,
+    unlink, would_cross,
 )
 from novate.engine.registry cimport (
     client_add, client_number, client_order_created, client_order_opened, evict_closed,
@@ -26,7 +27,8 @@ from novate.engine.state cimport (
     REJECTED, SET_PRICE,
     SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, WORKING,
     Book, Command, Event, Extra, Key, Order, State, i128,
-    event_new, level_price, name_new, order_extra, order_filled, order_new, order_number, order_shape,
+    event_new, level_price, name_new, order_extra, order_filled, order_new, order_number,
+    order_shape,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU

@@ -160,7 +160,7 @@ cdef extern from *:
         uint32_t extras_capacity, extras_used, extras_free;
         Cells cells;
         Table order_index[256];
-        uint32_t *numbers;             /* slots of orders named by a number under numbers_capacity */
+        uint32_t *numbers;             /* slots of orders named by a small number */
         uint64_t numbers_capacity;
         /* clients */
         Client *clients;
