@@ -11,7 +11,6 @@ def measure(scale: Scale) -> Figures:
         connections=4,
         duration_s=scale.seconds(10),
         warmup_s=scale.seconds(2),
-        clients=1_000,
     )
     with servers.exchange() as exchange:
         report = load.on_port(options, exchange.port)
@@ -35,7 +34,7 @@ def say(figures: Figures) -> str:
 ROW = Row(
     name="batches",
     title="`POST /orders/batch`, batches of 500, durable",
-    flow="80% limit, 20% market; 4 connections, 1,000 clients",
+    flow="80% limit, 20% market; 4 connections, 200 clients",
     target="100,000 orders/s",
     checks=(at_least("orders_per_second", 100_000), at_most("errors", 0)),
     measure=measure,
