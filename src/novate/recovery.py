@@ -176,9 +176,9 @@ def from_latest_snapshot(
     for seq in store.seqs():
         try:
             snapshot = store.load(seq)
-            engine = Engine.load(snapshot.dump)
-            if (found := engine.state_hash()) != snapshot.state_hash:
+            if (found := Engine.hash_of(snapshot.dump)) != snapshot.state_hash:
                 raise SnapshotCorrupt(f"expected state {snapshot.state_hash}, found {found}")
+            engine = Engine.load(snapshot.dump)
         except (SnapshotCorrupt, OSError) as fault:
             warnings.append(f"the snapshot of seq {seq} is passed over: {fault}")
             continue

@@ -249,7 +249,12 @@ cdef class Engine:
 
     def state_hash(self):
         """Hex digest (64 digits) of the state's meaning: equal for equal commands, anywhere."""
-        return hashlib.blake2b(self.dump(), digest_size=32).hexdigest()
+        return Engine.hash_of(self.dump())
+
+    @staticmethod
+    def hash_of(dump):
+        """The `state_hash` of the engine that `dump` was made from."""
+        return hashlib.blake2b(dump, digest_size=32).hexdigest()
 
     def dump(self):
         """The whole state as bytes: canonical (equal states give equal bytes) and versioned."""

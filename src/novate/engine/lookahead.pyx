@@ -12,7 +12,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from novate.engine.engine cimport command_size
 from novate.engine.registry cimport hash_id
 from novate.engine.state cimport (
-    ID_NUMBER, NONE, NUMBERS_MAX, PLACE, Command, Order, State, Table, prefetch, tag_of,
+    ID_NUMBER, NONE, NUMBERS_MAX, PLACE, Command, Order, State, Table, place_after, place_of,
+    prefetch, tag_of,
 )
 
 cdef enum:
@@ -51,7 +52,8 @@ cdef void look_on(State *st, Lookahead *ahead) noexcept nogil:
         ask_neighbours(st, <const Command *>ahead.commands[now], ahead.slots[now])
 
 
-cdef inline void ask_slot(State *st, Lookahead *ahead, uint32_t now, uint32_t slot) noexcept nogil:
+cdef inline void ask_slot(State *st, Lookahead *ahead, uint32_t now,
+                          uint32_t slot) noexcept nogil:
     ahead.slots[now] = slot
     if slot != NONE:
         prefetch(&st.orders[slot])
@@ -77,8 +79,8 @@ cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,
         if command.order_number < st.numbers_capacity:
             prefetch(st.numbers + command.order_number)
     elif table.slots != NULL:
-        prefetch(table.tags + (hashed & table.mask))
-        prefetch(table.slots + (hashed & table.mask))
+        prefetch(table.tags + place_of(table, hashed))
+        prefetch(table.slots + place_of(table, hashed))
     if command.client_id_length == 0 and command.client < st.clients_count:
         prefetch(&st.clients[command.client])
 
@@ -102,12 +104,12 @@ cdef inline void ask_order(State *st, Lookahead *ahead, uint32_t now) noexcept n
         return
     if table.slots == NULL:
         return
-    at = hashed & table.mask
+    at = place_of(table, hashed)
     while table.tags[at] and distance < 8:
         if table.tags[at] == tag_of(hashed, distance):
             ask_slot(st, ahead, now, table.slots[at])
             return
-        at = (at + 1) & table.mask
+        at = place_after(table, at)
         distance += 1
 
 

@@ -14,7 +14,7 @@ from novate.engine.state cimport (
     CHECK, ID_NUMBER, ID_TEXT, NONE, NUMBERS_MAX, WORKING,
     Client, Created, Key, Order, State, Table,
     grow, hash_bytes, mix, prefetch, name_free, name_new, name_text, order_free,
-    tag_of,
+    place_after, place_of, tag_of,
 )
 
 
@@ -50,9 +50,9 @@ ctypedef uint32_t (*Hash)(State *, uint32_t) noexcept nogil
 
 cdef void table_put(Table *table, uint32_t hashed, uint32_t number) noexcept nogil:
     """Put a number at the first free place from its own on."""
-    cdef uint32_t at = hashed & table.mask, distance = 0
+    cdef uint32_t at = place_of(table, hashed), distance = 0
     while table.tags[at]:
-        at = (at + 1) & table.mask
+        at = place_after(table, at)
         distance += 1
     table.slots[at] = number
     table.tags[at] = tag_of(hashed, distance)
@@ -60,24 +60,24 @@ cdef void table_put(Table *table, uint32_t hashed, uint32_t number) noexcept nog
 
 cdef void table_add(State *st, Table *index, Hash hash_of, uint32_t hashed,
                     uint32_t number) noexcept nogil:
-    """Put a number under its hash into its shard; the shard doubles at three quarters full."""
+    """Put a number under its hash into its shard; the shard grows by half at four fifths full."""
     cdef Table *table = &index[hashed >> 24]
-    if table.slots == NULL or table.count * 4 >= (table.mask + 1) * 3:
-        table_double(st, table, hash_of)
+    if table.slots == NULL or table.count * 5 >= table.size * 4:
+        table_grow(st, table, hash_of)
     table_put(table, hashed, number)
     table.count += 1
 
 
-cdef void table_double(State *st, Table *table, Hash hash_of) noexcept nogil:
+cdef void table_grow(State *st, Table *table, Hash hash_of) noexcept nogil:
     cdef uint32_t *old = table.slots
     cdef uint8_t *old_tags = table.tags
-    cdef uint32_t old_size = 0 if old == NULL else table.mask + 1
-    cdef uint32_t size = 16 if old == NULL else old_size * 2
+    cdef uint32_t old_size = table.size
+    cdef uint32_t size = 16 if old == NULL else old_size + old_size // 2
     cdef uint32_t i
     table.slots = <uint32_t *>grow(NULL, <size_t>size * 5)
     table.tags = <uint8_t *>(table.slots + size)
     memset(table.tags, 0, size)
-    table.mask = size - 1
+    table.size = size
     for i in range(old_size):
         if old_tags[i]:
             table_put(table, hash_of(st, old[i]), old[i])
@@ -88,23 +88,27 @@ cdef void table_remove(State *st, Table *index, Hash hash_of, uint32_t hashed,
                        uint32_t number) noexcept nogil:
     """Take a number out, and move back whatever stood behind it for want of its place."""
     cdef Table *table = &index[hashed >> 24]
-    cdef uint32_t mask = table.mask, at = hashed & mask, next_at, distance, gap
+    cdef uint32_t at = place_of(table, hashed), next_at, distance, gap
     while table.slots[at] != number or not table.tags[at]:
         CHECK(table.tags[at] != 0)
-        at = (at + 1) & mask
+        at = place_after(table, at)
     next_at = at
+    gap = 0
     while True:
-        next_at = (next_at + 1) & mask
+        next_at = place_after(table, next_at)
+        gap += 1
         if not table.tags[next_at]:
             break
         distance = table.tags[next_at] & 15
         if distance == 15:
-            distance = (next_at - hash_of(st, table.slots[next_at])) & mask
-        gap = (next_at - at) & mask
+            distance = next_at - place_of(table, hash_of(st, table.slots[next_at]))
+            if distance >= table.size:
+                distance += table.size
         if distance >= gap:
             table.slots[at] = table.slots[next_at]
             table.tags[at] = table.tags[next_at] & 0xF0 | min(distance - gap, 15)
             at = next_at
+            gap = 0
     table.tags[at] = 0
     table.count -= 1
 
@@ -131,7 +135,7 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
         return st.numbers[number] if number < st.numbers_capacity else NONE
     if table.slots == NULL:
         return NONE
-    at = hashed & table.mask
+    at = place_of(table, hashed)
     while table.tags[at]:
         if table.tags[at] == tag_of(hashed, distance):
             slot = table.slots[at]
@@ -144,7 +148,7 @@ cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t leng
                     own = name_text(st, kind, order.id, &size)
                     if size == length and memcmp(own, text, length) == 0:
                         return slot
-        at = (at + 1) & table.mask
+        at = place_after(table, at)
         distance += 1
     return NONE
 
@@ -189,7 +193,7 @@ cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexc
     cdef const uint8_t *own
     if table.slots == NULL:
         return NONE
-    at = hashed & table.mask
+    at = place_of(table, hashed)
     while table.tags[at]:
         number = table.slots[at]
         if table.tags[at] == tag_of(hashed, distance):
@@ -197,7 +201,7 @@ cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexc
             own = name_text(st, ID_TEXT, name, &size)
             if size == length and memcmp(own, text, length) == 0:
                 return number
-        at = (at + 1) & table.mask
+        at = place_after(table, at)
         distance += 1
     return NONE
 
@@ -321,13 +325,13 @@ cdef Key *find_key(State *st, const uint8_t *digest) noexcept nogil:
     cdef uint32_t at, position, distance = 0
     if table.slots == NULL:
         return NULL
-    at = hashed & table.mask
+    at = place_of(table, hashed)
     while table.tags[at]:
         position = table.slots[at]
         if table.tags[at] == tag_of(hashed, distance) and (
                 memcmp(st.keys[position].digest, digest, 16) == 0):
             return &st.keys[position]
-        at = (at + 1) & table.mask
+        at = place_after(table, at)
         distance += 1
     return NULL
 

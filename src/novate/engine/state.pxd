@@ -143,7 +143,7 @@ cdef extern from *:
     typedef struct {
         uint32_t *slots;
         uint8_t *tags;
-        uint32_t mask, count;
+        uint32_t size, count;
     } Table;
 
     typedef struct {
@@ -346,7 +346,7 @@ cdef extern from *:
     ctypedef struct Table:
         uint32_t *slots
         uint8_t *tags
-        uint32_t mask, count
+        uint32_t size, count
 
     ctypedef struct State:
         uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max
@@ -478,9 +478,16 @@ cdef void event_room(State *st) noexcept nogil
 cdef void forget_events(State *st) noexcept nogil
 cdef uint32_t book_new(State *st) noexcept nogil
 
+cdef inline uint32_t place_of(Table *table, uint32_t hashed) noexcept nogil:
+    """A number's own place in its shard: its hash's lower 24 bits, scaled to the shard's size."""
+    return <uint32_t>(<uint64_t>(hashed & 0xFFFFFF) * table.size >> 24)
+
+cdef inline uint32_t place_after(Table *table, uint32_t at) noexcept nogil:
+    return at + 1 if at + 1 < table.size else 0
+
 cdef inline uint8_t tag_of(uint32_t hashed, uint32_t distance) noexcept nogil:
     """A table's tag: a fingerprint of 1-15, and the distance from its place, 15 for any more."""
-    cdef uint32_t print4 = (hashed >> 16) & 15
+    cdef uint32_t print4 = hashed & 15
     return <uint8_t>((print4 if print4 else 8) << 4 | (distance if distance < 15 else 15))
 
 cdef inline const uint8_t *name_text(State *st, int kind, uint64_t name,
