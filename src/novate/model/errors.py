@@ -14,7 +14,9 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     │   ├── JournalFailed           an fsync failed: the file can't be believed any more
     │   └── JournalFenced           another writer has taken over
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
-    └── ReplayDiverged              a replay gave other events than the journal vouches for
+    ├── ReplayDiverged              a replay gave other events than the journal vouches for
+    ├── MatchFileError              a file of the matching challenge that can't be read (novate.match)
+    └── FeedError                   a feed from another venue can't go on (novate.feeds)
     InvariantViolated               we are wrong; the exchange stops before it publishes
 """
 
