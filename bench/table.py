@@ -52,12 +52,13 @@ def fill(text: str, results: dict[str, Any]) -> str:
 
 
 def figures_table(results: dict[str, Any]) -> str:
-    """A Markdown table: what, the target, the figure, whether it is met."""
-    lines = ["| what | target | measured | |", "|---|---|---|---|"]
+    """A Markdown table: what, the target, the figure, of how many runs, whether it is met."""
+    lines = ["| what | target | measured | runs | |", "|---|---|---|---|---|"]
     for row in results["rows"].values():
         said = row.get("said", "failed to run")
         met = "met" if row["met"] else "not met"
-        lines.append(f"| {row['title']} | {row['target']} | {said} | {met} |")
+        runs = len(row.get("runs", ()))
+        lines.append(f"| {row['title']} | {row['target']} | {said} | {runs} | {met} |")
     return "\n".join(lines) + "\n"
 
 

@@ -42,13 +42,13 @@ def test_marked_parts_of_a_document_are_replaced_and_nothing_else() -> None:
         },
         "rows": {
             "a": {"title": "T", "target": "1 s", "said": "0.5 s", "met": True, "commit": "c",
-                  "began": "now", "load_before": 0.1},
+                  "began": "now", "load_before": 0.1, "runs": [{}, {}]},
         },
     }  # fmt: skip
     text = "before\n<!-- figures -->\nold\n<!-- /figures -->\nafter <!-- machine -->\n"
     filled = table.fill(text, results)
     assert "old" not in filled
-    assert "| T | 1 s | 0.5 s | met |" in filled
+    assert "| T | 1 s | 0.5 s | 2 | met |" in filled
     assert filled.startswith("before\n")
     assert filled.endswith("after <!-- machine -->\n")
     assert table.fill(filled, results) == filled
