@@ -119,6 +119,7 @@ def test_operations_have_the_form_of_the_api():
                 "instrument": "ETH-USDT",
                 "side": "sell",
                 "type": "market",
+                "idempotency_key": "t-1",
                 "quantity": 0.002,
             },
         },

@@ -1,7 +1,8 @@
 """The exchange as the feed sees it: its public API.
 
-Owns waiting and sending again. What is sent twice happens once: an order has its id, so the
-exchange refuses a second one, an amendment sets a total, and a cancel of what is gone says so.
+Owns waiting and sending again. What is sent twice happens once: a market order has a key and is
+answered as the first time, a limit order has its id, so the exchange refuses a second one, an
+amendment sets a total, and a cancel of what is gone says so.
 """
 
 from __future__ import annotations

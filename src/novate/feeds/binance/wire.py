@@ -91,7 +91,11 @@ class _Instrument(msgspec.Struct):
 
 
 def encode(operation: Operation, instrument: str, grid: Grid) -> str:
-    """An operation as JSON; ids are of an alphabet that needs no escapes."""
+    """An operation as JSON; ids are of an alphabet that needs no escapes.
+
+    A market order's id is its idempotency key as well: its trades are told by its first answer
+    alone, so a lost one must be had again.
+    """
     order_id, client_id = operation.order_id, operation.client_id
     if operation.kind is Kind.CANCEL:
         return f'{{"op":"cancel","order_id":"{order_id}","client_id":"{client_id}"}}'
@@ -102,7 +106,9 @@ def encode(operation: Operation, instrument: str, grid: Grid) -> str:
             f'"quantity":{quantity}}}'
         )
     price = operation.price_ticks
-    form = f'"type":"limit","price":{grid.price(price)}' if price else '"type":"market"'
+    form = f'"type":"limit","price":{grid.price(price)}'
+    if not price:
+        form = f'"type":"market","idempotency_key":"{order_id}"'
     return (
         f'{{"op":"place","order":{{"order_id":"{order_id}","client_id":"{client_id}",'
         f'"instrument":"{instrument}","side":"{operation.side}",{form},"quantity":{quantity}}}}}'
