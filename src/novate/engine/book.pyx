@@ -13,7 +13,7 @@ from novate.engine.state cimport (
     BOOK_EXHAUSTED, CHECK, FILLED, ID_NUMBER, LEVEL_FULL, NONE, PRICE_LEVELS_LIMIT,
     QUOTE_QUANTITY_TOO_SMALL, TRADE,
     Book, BookSide, Event, Extra, Level, Order, State, Trade, i128,
-    event_new, grow, level_price, name_copy, name_free, order_extra, order_number,
+    event_new, grow, level_price, name_copy, name_free, order_extra, order_filled, order_number,
 )
 
 cdef int64_t TOTAL_MAX = 9223372036854775807
@@ -324,7 +324,9 @@ cdef int match_quote(State *st, Book *book, uint32_t slot, i128 budget) noexcept
         whole = budget // cost
         if whole == 0:
             return QUOTE_QUANTITY_TOO_SMALL if st.trade_index == 0 else 0
-        lots = st.orders[level.head].remaining
+        lots = min(st.orders[level.head].remaining, TOTAL_MAX - order_filled(st, taker))
+        if lots == 0:
+            return 0
         if whole < lots:
             lots = <int64_t>whole
         budget -= cost * lots

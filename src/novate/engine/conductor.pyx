@@ -132,7 +132,9 @@ cdef i128 quote_budget(Command *command) noexcept nogil:
 
 
 cdef bint id_sound(Command *command) noexcept nogil:
-    """Whether the order id has the length its kind asks for."""
+    """Whether the order id has the length its kind asks for, and the client id fits."""
+    if command.client_id_length > 64:
+        return False
     if command.order_id_kind == ID_NUMBER:
         return command.order_id_length == 0
     if command.order_id_kind == ID_UUID:
@@ -147,7 +149,7 @@ cdef int place_fault(State *st, Command *command) noexcept nogil:
         return MALFORMED_COMMAND
     if command.instrument >= st.books_count:
         return UNKNOWN_INSTRUMENT
-    if not id_sound(command) or command.client_id_length > 64:
+    if not id_sound(command):
         return MALFORMED_COMMAND
     book = &st.books[command.instrument]
     if command.order_type == LIMIT:
@@ -468,7 +470,7 @@ cdef void mass_cancel(State *st, Command *command, const uint8_t *text) noexcept
     cdef Order *order
     cdef Event *event
     cdef const uint8_t *client_id = text + command.order_id_length
-    if command.side > 1 and command.side != ANY_SIDE:
+    if (command.side > 1 and command.side != ANY_SIDE) or command.client_id_length > 64:
         refuse(st, MALFORMED_COMMAND, NONE)
         return
     if command.flags & HAS_KEY and not admit(st, command, client_id, &client):

@@ -371,15 +371,18 @@ cdef void get_keys(State *st, Reader *source) noexcept nogil:
 
 cdef void get_clients(State *st, Reader *source) noexcept nogil:
     cdef uint64_t i, count = get_u64(source)
+    cdef uint32_t clients_max = st.clients_max
     cdef uint8_t text[64]
     cdef uint8_t length
+    st.clients_max = NONE  # a limit that was lowered does not forget those who came before
     i = 0
     while i < count and not source.short:
         length = get_u8(source)
         if length > 64 or not get(source, text, length) or client_add(st, text, length) == NONE:
             source.short = True
-            return
+            break
         i += 1
+    st.clients_max = clients_max
 
 
 cdef void get_closed(State *st, Reader *source) noexcept nogil:

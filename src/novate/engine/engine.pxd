@@ -19,7 +19,7 @@ cdef class Engine:
     cdef configure(self, bytes text)
     cdef Book *book(self, int64_t instrument) except NULL
     cdef int apply_at(self, const uint8_t *record) except -1
-    cdef void install_limits(self, object limits)
+    cdef int install_limits(self, object limits) except -1
     cdef int install_instrument(self, object instrument) except -1
 
 cdef Py_ssize_t count_commands(const uint8_t *batch, Py_ssize_t size) except -1

@@ -220,8 +220,10 @@ cdef class Engine:
         self._names[placed.name] = int(index)
         return index
 
-    cdef void install_limits(self, object limits):
+    cdef int install_limits(self, object limits) except -1:
         cdef State *st = self.st
+        if limits.idempotency_keys_max != st.keys_max or st.keys == NULL:
+            keys_resize(st, limits.idempotency_keys_max)
         self._limits = limits
         st.open_max = limits.open_orders_max
         st.closed_max = limits.closed_orders_max
@@ -230,10 +232,9 @@ cdef class Engine:
         st.levels_max = limits.price_levels_max
         st.key_window_ns = limits.idempotency_window_ns
         st.key_window_ns_min = limits.idempotency_window_ns_min
-        if limits.idempotency_keys_max != st.keys_max or st.keys == NULL:
-            keys_resize(st, limits.idempotency_keys_max)
         if limits.trades_per_instrument_max != st.trades_max:
             resize_trades(st, limits.trades_per_instrument_max)
+        return 0
 
     # --- state ----------------------------------------------------------------------------
 

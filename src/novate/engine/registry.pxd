@@ -25,4 +25,4 @@ cdef void expire_keys(State *st) noexcept nogil
 cdef bint key_room(State *st, uint32_t client) noexcept nogil
 cdef void key_add(State *st, const uint8_t *digest, uint64_t command_digest,
                   uint32_t client, uint64_t seq, int64_t time_ns) noexcept nogil
-cdef void keys_resize(State *st, uint32_t keys_max) noexcept
+cdef int keys_resize(State *st, uint32_t keys_max) except -1

@@ -219,7 +219,7 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
     cdef uint32_t number = st.clients_count
     cdef uint64_t hashed
     cdef Client *client
-    if number >= st.clients_max:
+    if number >= st.clients_max or length > 64:
         return NONE
     if number == st.clients_capacity:
         st.clients_capacity = max(64, st.clients_capacity * 2)
@@ -386,16 +386,17 @@ cdef void key_add(State *st, const uint8_t *digest, uint64_t command_digest,
     table_add(st, st.key_index, key_hash, key_hash(st, position), position)
 
 
-cdef void keys_resize(State *st, uint32_t keys_max) noexcept:
+cdef int keys_resize(State *st, uint32_t keys_max) except -1:
     """Change the window's size; keys that no longer fit go, the oldest first.
 
     The ring's memory is asked for whole and zeroed by the system page by page as it is used.
+    MemoryError where the system refuses it: nothing has changed.
     """
     cdef Key *ring = <Key *>calloc(max(1, keys_max), sizeof(Key))
     cdef Key *old = st.keys
     cdef uint32_t i, at, kept, old_max = st.keys_max
     if ring == NULL:
-        grow(NULL, <size_t>1 << 62)
+        raise MemoryError(f"a window of {keys_max} idempotency keys")
     while st.keys_count > keys_max:
         key_drop(st)
     kept = st.keys_count
@@ -411,3 +412,4 @@ cdef void keys_resize(State *st, uint32_t keys_max) noexcept:
     free(old)
     for i in range(kept):
         table_add(st, st.key_index, key_hash, key_hash(st, i), i)
+    return 0
