@@ -53,12 +53,3 @@ def test_an_order_by_money_ends_at_the_most_lots_that_can_be_counted(engine: Eng
     bought = sum(events["quantity_lots"][events["kind"] == EventKind.TRADE].tolist())
     assert bought == 2**63 - 1
     engine.check_invariants()
-
-
-def test_a_window_that_memory_does_not_hold_is_refused_whole(engine: Engine) -> None:
-    before = engine.state_hash()
-    with pytest.raises(MemoryError, match="idempotency keys"):
-        engine.apply(codec.pack_configure(Limits(idempotency_keys_max=10**9)))
-    assert engine.limits() == Limits()
-    assert Engine.load(engine.dump()).limits() == Limits()
-    assert len(before) == 64

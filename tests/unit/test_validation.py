@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from novate.gateway.problems import ProblemError, shown
-from novate.gateway.validation import BATCH_INDEX_MASK, Validator
+from novate.gateway.validation import Validator
 from novate.model import codec
 from novate.model.commands import COMMAND, Flag
 from novate.model.instrument import Instrument
@@ -276,8 +276,17 @@ def test_a_digest_is_of_what_is_asked_however_it_is_written(validator: Validator
 def test_cancel(validator: Validator):
     submission = validator.cancel("known", b"", "k")
     assert submission.client_id == "owner"
-    assert submission.key_digest == codec.key_digest(b"owner", b"k")
+    assert submission.key_digest == codec.key_digest(b"order/known", b"k")
+    assert header(submission.command)["client_id_length"] == len("owner")
+    named = validator.cancel("known", b'{"client_id":"owner"}', "k")
+    assert named.key_digest == codec.key_digest(b"owner", b"k")
     assert validator.cancel("unknown").client_id == ""
+    nobodys = validator.cancel("unknown", b"", "k")  # looked up, but no client can hold it
+    assert nobodys.key_digest == codec.key_digest(b"order/unknown", b"k")
+    assert not header(nobodys.command)["flags"] & Flag.HAS_KEY
+    with pytest.raises(ProblemError) as caught:
+        validator.cancel("known", b'{"client_id":"thief"}')
+    assert (caught.value.status, caught.value.code) == (404, "unknown_order")
     assert validator.cancel("x", b'{"client_id":"B"}').client_id == "B"
     for order_id, request in (("a/b", b""), ("x", b"{"), ("x", b'{"client_id":"/"}'),
                               ("x", b'{"order_id":"x"}'), ("", b"")):  # fmt: skip
@@ -297,6 +306,20 @@ def test_amend_reads_by_the_orders_own_grid(validator: Validator):
     with pytest.raises(ProblemError, match="no order") as caught:
         validator.amend("unknown", b'{"price":5}')
     assert (caught.value.status, caught.value.code) == (404, "unknown_order")
+    assert caught.value.key is None
+    with pytest.raises(ProblemError, match="no order") as caught:
+        validator.amend("unknown", b'{"price":5}', "k")
+    gone, known = caught.value.key, validator.amend("known", b'{"price":"5.0"}', "k")
+    assert gone is not None and gone[1] != known.command_digest
+    with pytest.raises(ProblemError) as caught:
+        validator.amend("known", b'{"price":5,"client_id":"thief"}')
+    assert caught.value.status == 404
+
+
+def test_an_order_on_its_way_has_its_client(validator: Validator):
+    validator.place(body(order_id="new", client_id="C"))
+    cancel = validator.cancel("new", b"", "k")
+    assert (cancel.client_id, header(cancel.command)["flags"] & Flag.HAS_KEY) == ("C", 2)
 
 
 def test_amend_of_an_order_that_is_still_on_its_way(validator: Validator):
@@ -370,13 +393,13 @@ def test_keys_of_a_batch(validator: Validator):
     request = operations(place(price=0), place(), place(quantity=2), idempotency_key="k")
     batch = validator.batch(request)
     _, first, second = batch.operations
-    assert first.key_digest == codec.key_digest(b"A", b"k")
+    assert first.key_digest == codec.key_digest(b"A", b"k#1")
     assert second.key_digest == codec.key_digest(b"A", b"k#2")
-    assert first.command_digest == second.command_digest
-    assert first.command_digest & BATCH_INDEX_MASK == 1
+    assert first.command_digest == second.command_digest == batch.command_digest
     other = validator.batch(operations(place(price=0), place(), place(), idempotency_key="k"))
     assert other.command_digest != batch.command_digest
-    assert validator.batch(operations(place()), "k").key_digest == codec.key_digest(b"A", b"k")
+    (alone,) = validator.batch(operations(place()), "k").operations
+    assert alone.key_digest == codec.key_digest(b"A", b"k")
 
 
 def test_an_operations_own_key_excludes_the_batchs(validator: Validator):

@@ -47,23 +47,36 @@ class Instruments:
 
 
 class RecentOrders:
-    """The instruments of orders that were submitted a moment ago, bounded; two generations."""
+    """Instruments and clients of orders submitted a moment ago, bounded; two generations."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._young: dict[str, Instrument | None] = {}
-        self._old: dict[str, Instrument | None] = {}
+        self._young: dict[str, tuple[Instrument | None, str]] = {}
+        self._old: dict[str, tuple[Instrument | None, str]] = {}
 
-    def add(self, order_id: str, instrument: Instrument) -> None:
-        """Remember an order; one that was given for two instruments is not known any more."""
+    def add(self, order_id: str, instrument: Instrument, client_id: str) -> None:
+        """Remember an order; what was given in two ways for one id is not known any more."""
         if len(self._young) >= self._limit:
             self._old = self._young
             self._young = {}
-        elsewhere = self.get(order_id) not in (None, instrument)
-        self._young[order_id] = None if elsewhere else instrument
+        before = self._find(order_id)
+        known: tuple[Instrument | None, str] = (instrument, client_id)
+        if before is not None and before != known:
+            known = (
+                instrument if before[0] == instrument else None,
+                client_id if before[1] == client_id else "",
+            )
+        self._young[order_id] = known
 
     def get(self, order_id: str) -> Instrument | None:
         """The order's instrument, if it is remembered."""
-        if order_id in self._young:
-            return self._young[order_id]
-        return self._old.get(order_id)
+        found = self._find(order_id)
+        return found[0] if found else None
+
+    def client(self, order_id: str) -> str:
+        """The order's client, "" if it is not remembered."""
+        found = self._find(order_id)
+        return found[1] if found else ""
+
+    def _find(self, order_id: str) -> tuple[Instrument | None, str] | None:
+        return self._young.get(order_id) or self._old.get(order_id)

@@ -14,7 +14,6 @@ from typing import Final, Protocol
 from novate.gateway.problems import ProblemError, problem
 from novate.gateway.throttle import Throttle
 from novate.gateway.validation import (
-    BATCH_INDEX_MASK,
     BatchSubmission,
     PartitionView,
     Submission,
@@ -148,7 +147,7 @@ class Operations:
         try:
             submission = self.validator.cancel(order_id, body, header_key)
         except ProblemError as error:
-            self._refuse(error, reply)
+            self._first_or_refuse(error, reply)
             return
         self._submit(submission, reply)
 
@@ -157,7 +156,7 @@ class Operations:
         try:
             submission = self.validator.amend(order_id, body, header_key)
         except ProblemError as error:
-            self._refuse(error, reply)
+            self._first_or_refuse(error, reply)
             return
         self._submit(submission, reply)
 
@@ -190,7 +189,7 @@ class Operations:
             batch = self.validator.batch(body, header_key)
             self._count(batch)
             self._charge(batch)
-            if batch.key_digest is not None and self._replay_batch(batch, reply):
+            if batch.key is not None and self._replay_batch(batch, reply):
                 return
             self._submit_batch(batch, reply)
         except ProblemError as error:
@@ -218,6 +217,14 @@ class Operations:
     def _refuse(self, error: ProblemError, reply: Reply) -> None:
         self._metrics.rejected(error.code)
         reply(error.status, error.body(), False, error.retry_after)
+
+    def _first_or_refuse(self, error: ProblemError, reply: Reply) -> None:
+        """The first answer to the request's key, though its order is gone by now; or why not."""
+        first = self._partition.replay(*error.key) if error.key else None
+        if first is None:
+            self._refuse(error, reply)
+        else:
+            reply(first[0], first[1], is_first_answer(*first))
 
     # --- batches ----------------------------------------------------------------------------------
 
@@ -263,32 +270,27 @@ class Operations:
     ) -> tuple[int, bytes] | None:
         """The answer that needs no submission: of what is refused, or of a repeated key."""
         if isinstance(operation, ProblemError):
-            return operation.status, operation.body()
+            first = self._partition.replay(*operation.key) if operation.key else None
+            return first or (operation.status, operation.body())
         if batch_key or operation.key_digest is None:
             return None
         return self._partition.replay(operation.key_digest, operation.command_digest)
 
     def _replay_batch(self, batch: BatchSubmission, reply: Reply) -> bool:
-        """Answer a batch whose key was used before; False if it was not.
-
-        The digest that the key's command bears says which operation it was, so that the others'
-        keys can be told. An operation that now would be taken but has no key was refused then.
-        """
+        """Answer a batch whose key was used before; False if it was not."""
+        digests = [operation_digest(batch, at) for at in range(len(batch.operations))]
         engine: KeyFinder = self._partition.engine  # type: ignore[assignment]
-        found = engine.find_key(batch.key_digest or b"")
+        found = next((known for each in digests if (known := engine.find_key(each))), None)
         if found is None:
             return False
-        digest = found[1]
-        if digest & ~BATCH_INDEX_MASK != batch.command_digest & ~BATCH_INDEX_MASK:
+        if found[1] != batch.command_digest:
             detail = "the idempotency key was used before, with another body"
             raise ProblemError(422, "idempotency_key_reused", detail)
         outcomes = []
-        for index, operation in enumerate(batch.operations):
-            if isinstance(operation, ProblemError):
-                outcomes.append(outcome(operation.status, operation.body()))
-                continue
-            key_digest = operation_digest(batch, index, digest & BATCH_INDEX_MASK)
-            first = self._partition.replay(key_digest or b"", digest)
+        for digest, operation in zip(digests, batch.operations, strict=True):
+            first = self._partition.replay(digest, batch.command_digest)
+            if first is None and isinstance(operation, ProblemError):
+                first = operation.status, operation.body()
             outcomes.append(outcome(*(first or _NOT_KEPT)))
         reply(200, outcomes_body(outcomes), True)
         return True

@@ -44,6 +44,7 @@ class ProblemError(Exception):
         detail: A sentence for people.
         errors: What is wrong, field by field.
         retry_after: Seconds, of a 429 or 503; else None.
+        key: Digests of the request's key and body, where a first answer may be kept.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ProblemError(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.retry_after = retry_after
+        self.key: tuple[bytes, int] | None = None
 
     def body(self) -> bytes:
         """The problem as JSON."""
@@ -110,3 +112,18 @@ def shown(value: object) -> str:
 def shown_name(name: str) -> str:
     """A name that a client made up, for a message: as `shown`, without the quotes."""
     return shown(name).replace("'", "")
+
+
+_RETRY_AFTER: Final = {
+    b'"code":"idempotency_window_full"': 60,
+    b'"code":"clients_limit"': 3600,
+    b'"code":"instruments_limit"': 3600,
+}
+"""Seconds, of conditions that do not pass by themselves within one."""
+
+
+def retry_after_of(body: bytes, given: int | None) -> int | None:
+    """Retry-After of a problem in seconds: the one given, else what its code says, else None."""
+    if given is not None:
+        return given
+    return next((seconds for code, seconds in _RETRY_AFTER.items() if code in body), None)

@@ -43,9 +43,6 @@ from novate.model.instrument import Instrument
 BATCH_OPERATIONS_MAX: Final = 1000
 """Operations of one batch."""
 
-BATCH_INDEX_MASK: Final = 1023
-"""The bits of a keyed batch's digest that tell which operation was the first one submitted."""
-
 RECENT_ORDERS_MAX: Final = 100_000
 """Orders with an id of the client's that are remembered until the engine knows them."""
 
@@ -116,8 +113,7 @@ class BatchSubmission(msgspec.Struct):
         kinds: `place`, `cancel` or `amend` of each; "" where it can't be told.
         client_id: Whose key and rate it is; "" where nobody is named.
         key: The batch's own idempotency key.
-        key_digest: Of that key: the first submitted operation bears it.
-        command_digest: Digest of the whole batch, its lowest 10 bits 0; 0 without a key.
+        command_digest: Digest of the whole batch; 0 without a key.
         charges: Tokens by client id.
     """
 
@@ -125,7 +121,6 @@ class BatchSubmission(msgspec.Struct):
     kinds: list[str]
     client_id: str
     key: str | None
-    key_digest: bytes | None
     command_digest: int
     charges: dict[str, int]
 
@@ -137,14 +132,23 @@ class Prepared(msgspec.Struct, gc=False):
     values: tuple[Any, ...]
     client_id: str
     key: str | None
+    scope: str = ""
+    asked: bytes = b""
 
     def meaning(self) -> bytes:
-        """What is asked, in one form however it was written."""
-        return repr((self.pack.__name__, self.values)).encode()
+        """What is asked, in one form however it was written and whatever the books hold."""
+        return self.asked or repr((self.pack.__name__, self.values)).encode()
+
+    def digests(self) -> tuple[bytes, int]:
+        """Digests of the key in its scope and of what is asked."""
+        scope = self.scope or self.client_id
+        digest = codec.key_digest(scope.encode(), (self.key or "").encode())
+        return digest, codec.body_digest(self.meaning())
 
     def submission(self, key_digest: bytes | None, command_digest: int) -> Submission:
-        """The command, with its key."""
-        command = self.pack(*self.values, key_digest, command_digest)
+        """The command, with its key; a key that no client can hold is only looked up."""
+        held = (key_digest, command_digest) if self.client_id else (None, 0)
+        command = self.pack(*self.values, *held)
         return Submission(command, self.client_id, key_digest, command_digest)
 
 
@@ -242,8 +246,7 @@ class Validator:
     def _keyed(self, prepared: Prepared) -> Submission:
         if prepared.key is None:
             return prepared.submission(None, 0)
-        digest = codec.key_digest(prepared.client_id.encode(), prepared.key.encode())
-        return prepared.submission(digest, codec.body_digest(prepared.meaning()))
+        return prepared.submission(*prepared.digests())
 
     # --- an order, rule by rule -------------------------------------------------------------------
 
@@ -284,7 +287,7 @@ class Validator:
         if errors:
             raise refused(errors)
         if order_id is not None:
-            self._recent.add(order_id, instrument)
+            self._recent.add(order_id, instrument, client_id)
         return (
             instrument.index, side, kind, time_in_force, flags, price, lots, quote,
             None if order_id is None else order_id.encode(), client_id.encode(),
@@ -317,10 +320,31 @@ class Validator:
             check_id("client_id", client_id, errors)
         if errors:
             raise refused(errors)
-        named = None if client_id is None else client_id.encode()
-        return Prepared(
-            codec.pack_cancel, (order_id.encode(), named), client_id or self._owner(order_id), key
-        )
+        prepared = self._about_order("cancel", order_id, client_id, key)
+        owner = self._checked_owner(order_id, client_id, prepared)
+        prepared.pack = codec.pack_cancel
+        prepared.values = (order_id.encode(), owner.encode() or None)
+        prepared.client_id = owner
+        return prepared
+
+    def _about_order(
+        self, verb: str, order_id: str, client_id: str | None, key: str | None, *amounts: str
+    ) -> Prepared:
+        """A cancel or amendment that is not packed yet.
+
+        Its key's scope is the client that the request names, or else the order: neither changes
+        when the order is closed and forgotten.
+        """
+        asked = repr((verb, order_id, *amounts)).encode()
+        scope = client_id or f"order/{order_id}"
+        return Prepared(codec.pack_cancel, (), client_id or "", key, scope, asked)
+
+    def _checked_owner(self, order_id: str, client_id: str | None, prepared: Prepared) -> str:
+        """The order's client, "" if neither it nor the request tells."""
+        owner = self._owner(order_id)
+        if client_id is not None and owner and owner != client_id:
+            raise _unknown_order(order_id, prepared)
+        return owner or client_id or ""
 
     def _prepared_amend(
         self, order_id: str, request: AmendOrder | Operation, key: str | None
@@ -334,29 +358,33 @@ class Validator:
             errors.append(FieldError("", "expected price, quantity or both", "missing_field"))
         if errors:
             raise refused(errors)
+        prepared = self._about_order(
+            "amend", order_id, client_id, key,
+            _canonical(given(request.price)), _canonical(given(request.quantity)),
+        )  # fmt: skip
+        owner = self._checked_owner(order_id, client_id, prepared)
         instrument = self._instrument_of(order_id)
+        if instrument is None:
+            raise _unknown_order(order_id, prepared)
         price = read_price(request.price, instrument, errors) if given(request.price) else 0
         lots = 0
         if given(request.quantity):
             lots = read_quantity(request.quantity, instrument, errors)
         if errors:
             raise refused(errors)
-        named = None if client_id is None else client_id.encode()
-        values = (order_id.encode(), price, lots, named)
-        return Prepared(codec.pack_amend, values, client_id or self._owner(order_id), key)
+        prepared.pack = codec.pack_amend
+        prepared.values = (order_id.encode(), price, lots, owner.encode() or None)
+        prepared.client_id = owner
+        return prepared
 
     def _owner(self, order_id: str) -> str:
         owner = self._reporter.order_client(order_id)
-        return owner.decode() if owner else ""
+        return owner.decode() if owner else self._recent.client(order_id)
 
-    def _instrument_of(self, order_id: str) -> Instrument:
+    def _instrument_of(self, order_id: str) -> Instrument | None:
         body = self._reporter.order_json(order_id)
         match = _INSTRUMENT.search(body) if body else None
-        found = self.instruments.find(match[1].decode()) if match else self._recent.get(order_id)
-        if found is None:
-            detail = f"no order has the order_id {shown(order_id)}"
-            raise ProblemError(404, "unknown_order", detail)
-        return found
+        return self.instruments.find(match[1].decode()) if match else self._recent.get(order_id)
 
     # --- batches ----------------------------------------------------------------------------------
 
@@ -431,12 +459,10 @@ class Validator:
         key: str | None,
     ) -> BatchSubmission:
         kinds = ["" if isinstance(each, ProblemError) else each.op or "" for each in operations]
-        batch = BatchSubmission([], kinds, client_id, key, None, 0, {})
+        batch = BatchSubmission([], kinds, client_id, key, 0, {})
         if key is not None:
-            batch.key_digest = codec.key_digest(client_id.encode(), key.encode())
             meanings = [_as_asked(each) for each in operations]
-            batch.command_digest = codec.body_digest(b"batch", *meanings) & ~BATCH_INDEX_MASK
-        submitted = -1
+            batch.command_digest = codec.body_digest(b"batch", *meanings)
         for index, each in enumerate(prepared):
             if isinstance(each, ProblemError):
                 batch.operations.append(each)
@@ -446,26 +472,49 @@ class Validator:
                 batch.operations.append(each)
                 _charge(batch, each.client_id)
                 continue
-            if submitted < 0:
-                submitted = index
-                batch.command_digest |= index if key is not None else 0
-            digest = None if key is None else operation_digest(batch, index, submitted)
-            batch.operations.append(
-                each.submission(digest, batch.command_digest) if key else self._keyed(each)
-            )
+            if key is None:
+                batch.operations.append(self._keyed(each))
+            else:
+                batch.operations.append(_of_keyed_batch(each, batch, index))
             _charge(batch, each.client_id or client_id)
         return batch
 
 
-def operation_digest(batch: BatchSubmission, index: int, first: int) -> bytes | None:
-    """The key digest of a batch's operation: the first submitted one bears the batch's own key.
+def operation_digest(batch: BatchSubmission, index: int) -> bytes:
+    """The key digest of the operation at this place (from 0) of a batch with a key.
 
-    `index` is the operation's place in the batch, `first` that of the first one submitted, from 0.
+    The first place has the key itself, so that no single operation may use it. It depends on
+    nothing else, so that a repeat finds it whatever has become of the books.
     """
-    if index == first:
-        return batch.key_digest
-    key = f"{batch.key}#{index}"
+    key = f"{batch.key}#{index}" if index else f"{batch.key}"
     return codec.key_digest(batch.client_id.encode(), key.encode())
+
+
+def _of_keyed_batch(prepared: Prepared, batch: BatchSubmission, index: int) -> Submission:
+    """An operation that bears the batch's key; the batch's client holds it if no other is known."""
+    if not prepared.client_id:
+        prepared.client_id = batch.client_id
+        prepared.values = (*prepared.values[:-1], batch.client_id.encode())
+    return prepared.submission(operation_digest(batch, index), batch.command_digest)
+
+
+def _unknown_order(order_id: str, prepared: Prepared) -> ProblemError:
+    """The 404 of an order that is not known, or not the named client's.
+
+    It bears the request's key, under which there may be a first answer.
+    """
+    error = ProblemError(404, "unknown_order", f"no order has the order_id {shown(order_id)}")
+    if prepared.key is not None:
+        error.key = prepared.digests()
+    return error
+
+
+def _canonical(raw: bytes) -> str:
+    """A decimal in one form however it was written; what is none, as it came."""
+    try:
+        return str(codec.parse_scaled(raw, 1, 18, 10**37)) if raw else ""
+    except codec.DecimalError:
+        return shown(raw)
 
 
 def _charge(batch: BatchSubmission, client_id: str) -> None:
