@@ -205,7 +205,7 @@ class Operations:
             self._refuse(too_many(submission.client_id, wait), reply)
             return
         if submission.key_digest is not None:
-            first = self._partition.replay(submission.key_digest, submission.command_digest)
+            first = self._first_answer(submission)
             if first is not None:
                 reply(first[0], first[1], is_first_answer(*first))
                 return
@@ -217,6 +217,14 @@ class Operations:
     def _refuse(self, error: ProblemError, reply: Reply) -> None:
         self._metrics.rejected(error.code)
         reply(error.status, error.body(), False, error.retry_after)
+
+    def _first_answer(self, submission: Submission) -> tuple[int, bytes] | None:
+        """The answer that the request's key got before, in either of its scopes; None if none."""
+        digest = submission.command_digest
+        first = self._partition.replay(submission.key_digest or b"", digest)
+        if first is None and submission.other_digest is not None:
+            first = self._partition.replay(submission.other_digest, digest)
+        return first
 
     def _first_or_refuse(self, error: ProblemError, reply: Reply) -> None:
         """The first answer to the request's key, though its order is gone by now; or why not."""
@@ -274,7 +282,7 @@ class Operations:
             return first or (operation.status, operation.body())
         if batch_key or operation.key_digest is None:
             return None
-        return self._partition.replay(operation.key_digest, operation.command_digest)
+        return self._first_answer(operation)
 
     def _replay_batch(self, batch: BatchSubmission, reply: Reply) -> bool:
         """Answer a batch whose key was used before; False if it was not."""

@@ -96,6 +96,7 @@ class Submission(msgspec.Struct, gc=False):
         key_digest: 16 bytes, None without an idempotency key.
         command_digest: Digest of what is asked; 0 without a key.
         tokens: What it costs of the client's rate.
+        other_digest: Of a cancel's or amendment's key in its other scope, client or order.
     """
 
     command: bytes
@@ -103,6 +104,7 @@ class Submission(msgspec.Struct, gc=False):
     key_digest: bytes | None = None
     command_digest: int = 0
     tokens: int = 1
+    other_digest: bytes | None = None
 
 
 class BatchSubmission(msgspec.Struct):
@@ -134,6 +136,7 @@ class Prepared(msgspec.Struct, gc=False):
     key: str | None
     scope: str = ""
     asked: bytes = b""
+    other_scope: str = ""
 
     def meaning(self) -> bytes:
         """What is asked, in one form however it was written and whatever the books hold."""
@@ -149,7 +152,10 @@ class Prepared(msgspec.Struct, gc=False):
         """The command, with its key; a key that no client can hold is only looked up."""
         held = (key_digest, command_digest) if self.client_id else (None, 0)
         command = self.pack(*self.values, *held)
-        return Submission(command, self.client_id, key_digest, command_digest)
+        other = None
+        if self.other_scope and self.key is not None:
+            other = codec.key_digest(self.other_scope.encode(), self.key.encode())
+        return Submission(command, self.client_id, key_digest, command_digest, 1, other)
 
 
 class Validator:
@@ -344,6 +350,7 @@ class Validator:
         owner = self._owner(order_id)
         if client_id is not None and owner and owner != client_id:
             raise _unknown_order(order_id, prepared)
+        prepared.other_scope = owner if client_id is None else f"order/{order_id}"
         return owner or client_id or ""
 
     def _prepared_amend(

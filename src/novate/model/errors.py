@@ -15,8 +15,8 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     │   └── JournalFenced           another writer has taken over
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
     ├── ReplayDiverged              a replay gave other events than the journal vouches for
-    ├── MatchFileError              a file of the matching challenge that can't be read (novate.match)
-    └── FeedError                   a feed from another venue can't go on (novate.feeds)
+    ├── MatchFileError              a file of the matching challenge that can't be read
+    └── FeedError                   a feed from another venue can't go on
     InvariantViolated               we are wrong; the exchange stops before it publishes
 """
 
