@@ -444,6 +444,8 @@ async def serve(settings: Settings) -> int:
     """
     tune_process()
     listener = bind(settings)
+    # A Ctrl-C ends a long recovery at once; there is nothing yet that wants to be finished.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         exchange = Exchange(settings)
     except BaseException:
@@ -462,8 +464,17 @@ async def run(exchange: Exchange, listener: socket.socket) -> int:
     """Run an exchange behind a bound socket until `exchange.end` is called; the exit code.
 
     Every client is answered, every file and process let go of when it returns.
+
+    Raises:
+        NovateError: another process has come to listen on the address.
     """
     server = make_server(exchange)
+    try:
+        listen(exchange.settings, listener)
+    except NovateError:
+        await exchange.stop()
+        await exchange.close()
+        raise
     serving = asyncio.create_task(server.serve([listener]))
     await exchange.start()
     announce(exchange, listener)
@@ -485,7 +496,7 @@ async def run(exchange: Exchange, listener: socket.socket) -> int:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """A socket on the address of the settings; uvicorn listens on it when all is ready.
+    """A socket on the address of the settings; `listen` when all is ready.
 
     Raises:
         NovateError: the address is taken, or is none of this machine's.
@@ -507,6 +518,23 @@ def bind(settings: Settings) -> socket.socket:
         raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
     listener.set_inheritable(False)
     return listener
+
+
+def listen(settings: Settings, listener: socket.socket) -> None:
+    """Have the kernel take connections; closes the socket where it can't.
+
+    Another server may have bound the address too while this one recovered, and the first to
+    listen gets it. The event loop would say nothing of that.
+
+    Raises:
+        NovateError: somebody else listens there.
+    """
+    try:
+        listener.listen(settings.connection_backlog_max)
+    except OSError as error:
+        listener.close()
+        where = f"{settings.host}:{settings.port}"
+        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
 
 
 def tune_process() -> None:

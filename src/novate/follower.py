@@ -95,6 +95,8 @@ class Follower:
         self._clock = clock
         self._on_demand = codec.pack_take_snapshot()
         self._snapshot_seq = replayer.seq
+        # Where one was last tried: a full disk must not have every record try again.
+        self._tried_seq = replayer.seq
         self._snapshot_time = clock()
         self._said_seq = -1
         self._said_time = clock() - PROGRESS_SECONDS
@@ -131,7 +133,7 @@ class Follower:
         batch = record.batch
         last = batch.last_seq
         due = (
-            (self._cadence.commands and last - self._snapshot_seq >= self._cadence.commands)
+            (self._cadence.commands and last - self._tried_seq >= self._cadence.commands)
             or self._is_due_by_time(last)
             or self._on_demand in batch.commands
         )
@@ -151,7 +153,7 @@ class Follower:
     def take_snapshot(self) -> None:
         """Make the present state durable as a snapshot; a full disk is said and not fatal."""
         self._snapshot_time = self._clock()
-        seq = self._replayer.seq
+        seq = self._tried_seq = self._replayer.seq
         try:
             saved = self._store.save(self._replayer.snapshot(self._store.partition))
         except OSError as error:

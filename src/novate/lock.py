@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 
-from novate.model.errors import DataFolderLocked
+from novate.model.errors import DataFolderLocked, NovateError
 
 LOCK_FILE = "lock"
 
@@ -19,12 +20,17 @@ class FolderLock:
 
     Raises:
         DataFolderLocked: another process holds it; says which.
+        NovateError: the folder can't be made or written to.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / LOCK_FILE
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / LOCK_FILE
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise NovateError(f"{folder}: can't be used as the data folder: {why}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -34,8 +40,10 @@ class FolderLock:
             raise DataFolderLocked(
                 f"{folder}: {who} serves this data folder; stop it, or choose another --data-dir"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        # The lock is held: a full disk, with no room for the pid, is no reason not to serve.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Let the folder go."""

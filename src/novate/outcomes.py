@@ -7,11 +7,17 @@ the reporter renders again into the same status and body.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from novate import logs
+from novate.model.errors import JournalError
+
 HEADER = struct.Struct("<QI")
+
+log = logs.get("outcomes")
 
 
 class OutcomeReader(Protocol):
@@ -73,13 +79,25 @@ class OutcomeStore:
         return pack_outcomes(self._newest)
 
     def find(self, seq: int) -> bytes | None:
-        """The image of the outcome of `seq`, or None where it has none or it is gone."""
+        """The image of the outcome of `seq`, or None where it has none, is gone or can't be read.
+
+        Never raises for the disk: who asks owes somebody an answer.
+        """
         if self._by_seq is None:
             self._by_seq = dict(self._newest)
         image = self._by_seq.get(seq) or self._read.get(seq)
         if image is None:
-            blob = self._journal.outcomes_of(seq)
-            if blob is not None:
-                self._read = dict(unpack_outcomes(blob))
-                image = self._read.get(seq)
+            image = self._find_journaled(seq)
         return image
+
+    def _find_journaled(self, seq: int) -> bytes | None:
+        try:
+            blob = self._journal.outcomes_of(seq)
+            if blob is None:
+                return None
+            self._read = dict(unpack_outcomes(blob))
+        except (OSError, JournalError, ValueError) as error:
+            with contextlib.suppress(Exception):
+                log.error("outcome_unreadable", seq=seq, why=str(error))
+            return None
+        return self._read.get(seq)

@@ -63,9 +63,11 @@ class Replayer:
             with the snapshot; else b"".
     """
 
-    def __init__(self, engine: Engine, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self, engine: Engine, snapshot: Snapshot | None = None, partition: int = 0
+    ) -> None:
         self.engine = engine
-        self.reporter = Reporter(engine)
+        self.reporter = Reporter(engine, partition)
         self.seq = snapshot.seq if snapshot else 0
         self.timestamp_ns = snapshot.timestamp_ns if snapshot else 0
         self.events_hash = snapshot.events_hash if snapshot else NO_HASH
@@ -74,9 +76,9 @@ class Replayer:
         self._batch_seq = self.seq
 
     @classmethod
-    def at_zero(cls) -> Replayer:
+    def at_zero(cls, partition: int = 0) -> Replayer:
         """A replayer before the first command."""
-        return cls(Engine())
+        return cls(Engine(), partition=partition)
 
     def apply(self, record: Record) -> None:
         """Apply a record without rendering its answers: the fast way.
@@ -182,8 +184,8 @@ def from_latest_snapshot(
         except (SnapshotCorrupt, OSError) as fault:
             warnings.append(f"the snapshot of seq {seq} is passed over: {fault}")
             continue
-        return Replayer(engine, snapshot), snapshot
-    return Replayer.at_zero(), None
+        return Replayer(engine, snapshot, store.partition), snapshot
+    return Replayer.at_zero(store.partition), None
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -387,7 +389,7 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
     warnings: list[str] = []
     reader = JournalReader(settings.data_dir, RealDisk(), settings.partition)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
-    replayer, snapshot = Replayer.at_zero(), None
+    replayer, snapshot = Replayer.at_zero(settings.partition), None
     if from_snapshot:
         replayer, snapshot = from_latest_snapshot(store, warnings)
     start = replayer.seq

@@ -12,6 +12,7 @@ durability, written), and nothing of a batch that failed may ever be applied.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -393,14 +394,15 @@ class Sequencer:
         for reply, (status, body, key_seq) in zip(replies, applied.replies, strict=True):
             try:
                 if body is None:
-                    reply(*self._first_answer(key_seq), True)
+                    reply(*self._first_answer(key_seq))
                 else:
                     reply(status, body, False)
             except Exception as error:
                 # One client's broken connection must not cost the others their answers.
                 broken = error
         if broken is not None:
-            log.error("reply_failed", seq=applied.last_seq, exc_info=broken)
+            with contextlib.suppress(Exception):
+                log.error("reply_failed", seq=applied.last_seq, exc_info=broken)
 
     def _tell_subscribers(self, applied: Applied) -> None:
         for subscriber in self.on_applied:
@@ -410,12 +412,17 @@ class Sequencer:
                 # Streams and metrics follow the market; they can't be allowed to stop it.
                 log.error("subscriber_failed", exc_info=True)
 
-    def _first_answer(self, seq: int) -> tuple[int, bytes]:
-        image = self._outcomes.find(seq)
-        if image is None:
-            detail = f"the first answer to this key (sequence {seq}) cannot be read"
-            return 503, stopped_body(503, "outcome_unavailable", "Service Unavailable", detail)
-        return self._reporter.render_outcome(image)
+    def _first_answer(self, seq: int) -> tuple[int, bytes, bool]:
+        """The outcome to tell for a repeated key; never raises, for its client waits for it."""
+        try:
+            image = self._outcomes.find(seq)
+            if image is not None:
+                return *self._reporter.render_outcome(image), True
+        except Exception:
+            with contextlib.suppress(Exception):
+                log.error("outcome_unreadable", seq=seq, exc_info=True)
+        detail = f"the first answer to this key (sequence {seq}) cannot be read"
+        return 503, stopped_body(503, "outcome_unavailable", "Service Unavailable", detail), False
 
     def _count_commit(self, count: int) -> None:
         took = time.monotonic_ns() - self._handed_ns

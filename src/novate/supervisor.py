@@ -25,6 +25,8 @@ STEADY_SECONDS: Final = 60.0
 
 STOP_SECONDS: Final = 2.0
 LINE_BYTES_MAX: Final = 65536
+NOT_STARTED: Final = -1
+"""Stands for the exit code of a process that there never was."""
 
 FollowerState = Literal["off", "starting", "running", "down", "diverged"]
 
@@ -141,7 +143,7 @@ class FollowerSupervisor:
         first = pause = self._settings.follower_restart_seconds
         while True:
             began = time.monotonic()
-            code = await self._run_once()
+            code = await self._run_once_or_say_why()
             if code == EXIT_DIVERGED:
                 self._down("diverged", self.why or "its events differ from those journaled")
                 log.critical("follower_diverged", why=self.why)
@@ -152,6 +154,20 @@ class FollowerSupervisor:
             await asyncio.sleep(pause)
             pause = min(2 * pause, max(first, RESTART_SECONDS_MAX))
             self.restarts += 1
+
+    async def _run_once_or_say_why(self) -> int:
+        """Its exit code; also where it couldn't be started, or can't be heard any more."""
+        self._process = None
+        try:
+            return await self._run_once()
+        except (OSError, ValueError) as error:
+            log.error("follower_not_started", why=str(error))
+        process: asyncio.subprocess.Process | None = self._process
+        if process is None:
+            return NOT_STARTED
+        if process.returncode is None:
+            process.kill()
+        return await process.wait()
 
     async def _run_once(self) -> int:
         self._process = process = await asyncio.create_subprocess_exec(

@@ -138,6 +138,15 @@ def test_a_full_disk_costs_the_snapshot_and_not_the_follower(tmp_path: Path) -> 
     assert len(watched.kinds("snapshot")) == 1
 
 
+def test_a_full_disk_is_tried_again_at_the_cadence_and_not_at_every_record(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data", batch_commands_max=1)
+    fill(settings, range(100))
+    watched = Watched(tmp_path / "data", commands=50)
+    watched.disk.fill_up()
+    watched.catch_up()
+    assert [line["seq"] for line in watched.kinds("snapshot_failed")] == [50, 100]
+
+
 def tamper(folder: Path) -> int:
     """Append a record whose events hash is wrong, and one behind it; the last good seq."""
     settings = settings_of(folder)
@@ -188,6 +197,26 @@ def test_a_diverged_follower_is_not_started_again(tmp_path: Path) -> None:
             await supervisor.snapshot_at(1, 1)
         assert supervisor.restarts == 0
         await supervisor.stop()
+
+    asyncio.run(watch())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["/nowhere/to/be/found"],
+        [sys.executable, "-c", "print('x' * 200_000, flush=True); input()"],
+    ],
+    ids=["not started", "a line without end"],
+)
+def test_a_follower_that_cannot_be_run_is_tried_again(tmp_path: Path, command: list[str]) -> None:
+    async def watch() -> None:
+        settings = settings_of(tmp_path, follower_restart_seconds=0.01)
+        supervisor = FollowerSupervisor(settings, command)
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.restarts >= 2, 20)
+        await supervisor.stop()
+        assert (supervisor.state, supervisor.pid) == ("off", 0)
 
     asyncio.run(watch())
 

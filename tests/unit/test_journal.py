@@ -227,6 +227,15 @@ def test_outcomes_stand_in_the_record_behind(tmp_path: Path) -> None:
     assert journal.outcomes_of(newest) == behind.outcomes
 
 
+def test_outcomes_are_found_before_they_are_synced(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    for seq in (1, 2):
+        assert journal.append(seq - 1, journal.epoch, batch_of(seq), sync=False)
+    assert journal.durable().seq == 0
+    assert journal.outcomes_of(1) == batch_of(2).outcomes
+    assert journal.outcomes_of(2) is None
+
+
 def test_outcomes_are_found_anywhere_in_a_large_segment(tmp_path: Path) -> None:
     journal = open_journal(tmp_path, segment_bytes=4 << 20)
     appended = fill(journal, 1_000)

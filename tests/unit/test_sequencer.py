@@ -11,6 +11,7 @@ import pytest
 from novate.journal.interface import NO_HASH, Appended
 from novate.model.errors import (
     InvariantViolated,
+    JournalCorrupt,
     JournalFailed,
     JournalFull,
     NotAccepting,
@@ -106,11 +107,13 @@ def run(
     bounds: Bounds | None = None,
     standing: Standing | None = None,
     pending: bytes = b"",
+    journal: MemoryJournal | None = None,
 ) -> None:
     """Play a scenario on a fresh sequencer; always ends its writer."""
+    journal = journal or MemoryJournal()
 
     async def play() -> None:
-        journal, reporter, clock = MemoryJournal(), FakeReporter(), ManualClock()
+        reporter, clock = FakeReporter(), ManualClock()
         sequencer = Sequencer(
             journal,
             reporter,  # type: ignore[arg-type]
@@ -307,6 +310,49 @@ def test_a_repeated_key_whose_answer_is_gone_is_a_503_and_not_another_order() ->
         assert json.loads(rig.answers[0][2])["code"] == "outcome_unavailable"
 
     run(scenario)
+
+
+class UnreadableJournal(MemoryJournal):
+    """A journal whose outcomes can't be read."""
+
+    fault: Exception
+
+    def outcomes_of(self, seq: int) -> bytes | None:
+        raise self.fault
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", [OSError(24, "Too many open files"), JournalCorrupt("a checksum"), RuntimeError("?")]
+)
+def test_an_answer_that_cannot_be_read_is_a_503_for_a_command_and_for_a_group(
+    fault: Exception,
+) -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.submit("first")
+        await rig.answered(1)
+        rig.submit("next")  # from here on the first answer is in the journal alone
+        await rig.answered(2)
+        rig.submit("key=1")
+        await rig.answered(3)
+        _, status, body, replayed = rig.answers[2]
+        assert (status, replayed) == (503, False)
+        assert json.loads(body)["code"] == "outcome_unavailable"
+        group: list[tuple[int, bytes, bool]] = []
+        rig.sequencer.submit_many([b"key=1   ", b"another "], group.extend)
+        await rig.until(lambda: bool(group))
+        assert [(status, replayed) for status, _, replayed in group] == [(503, False), (201, False)]
+
+    journal = UnreadableJournal()
+    journal.fault = fault
+    run(scenario, journal=journal)
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), JournalCorrupt("a checksum")])
+def test_a_store_finds_nothing_where_the_journal_cannot_be_read(fault: Exception) -> None:
+    journal = UnreadableJournal()
+    journal.fault = fault
+    assert OutcomeStore(journal).find(1) is None
 
 
 def test_the_pending_outcomes_of_a_restart_go_into_the_first_record() -> None:

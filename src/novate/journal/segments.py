@@ -380,7 +380,9 @@ class SegmentJournal:
 
     def outcomes_of(self, seq: int) -> bytes | None:
         """See `Journal`."""
-        return self._finder.outcomes_of(seq, self._bound(self._synced))
+        # What is written whole, synced or not: under relaxed durability the first answer has gone
+        # out already, and the engine that asks has applied no more than that.
+        return self._finder.outcomes_of(seq, self._bound(self._last))
 
     def _bound(self, position: Position) -> Bound:
         return Bound(position.seq, int(position.segment[:20]), position.end_offset)

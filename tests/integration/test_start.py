@@ -1,0 +1,85 @@
+"""The start of a server: the folder it takes, the address it takes, and how it gives up."""
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from novate import exchange
+from novate.exchange import Exchange, bind, listen, run
+from novate.lock import FolderLock
+from novate.model.errors import DataFolderLocked, NovateError
+from novate.recovery import open_partition
+from tests.conftest import free_port
+from tests.integration.data_folder import fill, settings_of
+
+
+def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NovateError, match="file/data: can't be used as the data folder: Not a dir"):
+        FolderLock(tmp_path / "file" / "data")
+    (tmp_path / "data" / "lock").mkdir(parents=True)
+    with pytest.raises(NovateError, match="data: can't be used as the data folder: Is a directory"):
+        FolderLock(tmp_path / "data")
+
+
+def test_no_room_for_the_pid_does_not_refuse_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    lock = FolderLock(tmp_path / "data")
+    with pytest.raises(DataFolderLocked, match="another process"):
+        FolderLock(tmp_path / "data")
+    lock.close()
+
+
+def test_an_interrupt_ends_a_recovery_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+
+    def recover(_: object) -> None:
+        found.append(signal.getsignal(signal.SIGINT))
+        raise NovateError("recovering")
+
+    monkeypatch.setattr(exchange, "Exchange", recover)
+    monkeypatch.setattr(exchange, "tune_process", lambda: None)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(NovateError, match="recovering"):
+            asyncio.run(exchange.serve(settings_of(tmp_path / "data")))
+        assert found == [signal.SIG_DFL]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_trade_ids_carry_the_partition_after_a_restart_too(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data", partition=3)
+    fill(settings, range(40))
+    recovered = open_partition(settings)
+    recovered.close()
+    trades = recovered.reporter.trades_json(0, 10, None, False)
+    assert trades is not None
+    assert b'"trade_id":"3-' in trades
+    assert b'"trade_id":"0-' not in trades
+
+
+def test_the_second_of_two_servers_that_bound_an_address_says_so(tmp_path: Path) -> None:
+    async def play() -> None:
+        address = settings_of(tmp_path / "data", follower=False)
+        address = replace(address, port=free_port())
+        first, second = bind(address), bind(address)
+        listen(address, first)
+        with pytest.raises(NovateError, match=f":{address.port}: can't listen there: Address al"):
+            await run(Exchange(address), second)
+        assert second.fileno() == -1
+        FolderLock(address.data_dir).close()
+        first.close()
+
+    asyncio.run(play())
