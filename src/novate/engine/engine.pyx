@@ -374,7 +374,7 @@ def _instrument_sound(instrument):
         and 0 <= instrument.tick_exponent <= 18
         and 0 <= instrument.lot_exponent <= 18
         and 0 <= instrument.quote_scale <= 24
-        and 1 <= instrument.quote_units <= 10**9
+        and 1 <= instrument.quote_units <= 10**18
         and 1 <= instrument.price_ticks_max <= PRICE_TICKS_MAX
         and 1 <= instrument.quantity_lots_min <= instrument.quantity_lots_max <= QUANTITY_LOTS_MAX
     )
