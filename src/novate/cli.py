@@ -222,6 +222,8 @@ def main() -> None:
         _stop(str(error), EXIT_USAGE)
     except NovateError as error:
         _stop(str(error), EXIT_FAULT)
+    except OSError as error:
+        _stop(f"{error.filename or 'system'}: {error.strerror or error}", EXIT_FAULT)
     except InvariantViolated as error:
         _stop(f"invariant violated: {error}", EXIT_FAULT)
     except SystemExit as stop:

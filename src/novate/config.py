@@ -8,6 +8,7 @@ gives it: flag, variable, file, default. This module reads; it never starts, ope
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import re
@@ -536,11 +537,13 @@ def _read_file(path: Path) -> dict[str, object]:
 
 
 def _refuse_unknown(given: Mapping[str, object], origin: str) -> None:
-    known = {setting.name for setting in TABLE}
+    known = sorted(setting.name for setting in TABLE)
     for name in given:
         if name not in known:
-            near = ", ".join(sorted(known))
-            raise ConfigurationError(f"{origin}: expected one of {near}; found {name!r}")
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f" (is it {near[0]}?)" if near else ""
+            listed = ", ".join(known)
+            raise ConfigurationError(f"{origin}: found {name!r}{meant}, expected one of {listed}")
 
 
 def _parsed(setting: Setting, raw: object, origin: str) -> Any:

@@ -46,7 +46,7 @@ from novate.outcomes import OutcomeStore
 from novate.recovery import Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.publisher import Publisher
-from novate.supervisor import FollowerDown, FollowerSupervisor
+from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
 
 SWITCH_SECONDS: Final = 1e-4
 """How long the loop may keep the interpreter from the writer thread, which wakes from an fsync and
@@ -175,6 +175,7 @@ class Exchange:
 
     async def stop(self) -> bool:
         """Refuse new commands and finish those taken; True if nothing taken was given up."""
+        self.follower.stopping = True
         return await self.partition.sequencer.stop(self.settings.shutdown_seconds * STOP_SHARE)
 
     async def close(self) -> None:
@@ -216,14 +217,18 @@ class Exchange:
         if follower.why:
             follow["reason"] = follower.why
         behind = lag is not None and lag > self.settings.follower_lag_max
+        snapshots: dict[str, Any] = {"status": "failing" if follower.snapshot_fault else "ok"}
+        if follower.snapshot_fault:
+            snapshots["reason"] = follower.snapshot_fault
         well = follower.state in ("running", "starting", "off") and not behind
+        well = well and not follower.snapshot_fault
         overall = "healthy" if well else "degraded"
         if journal["status"] != "ok":
             overall = "unhealthy"
         return 503 if overall == "unhealthy" else 200, {
             "status": overall,
             "timestamp": _iso(time.time_ns()),
-            "checks": {"journal": journal, "follower": follow},
+            "checks": {"journal": journal, "follower": follow, "snapshots": snapshots},
         }
 
     def status(self) -> dict[str, Any]:
@@ -323,7 +328,8 @@ class Exchange:
         """A snapshot at the sequence where this was asked, once it is persisted.
 
         Raises:
-            NotAccepting: the follower is down or too slow, or the exchange takes no commands.
+            NotAccepting: the follower is down, its snapshot failed or is late, or the
+                exchange takes no commands.
         """
         seconds = self.settings.snapshot_wait_seconds
         try:
@@ -333,6 +339,8 @@ class Exchange:
             taken = await self.follower.snapshot_at(seq, seconds)
         except FollowerDown as down:
             raise NotAccepting("follower_down", f"no snapshot can be taken: {down}", 5) from None
+        except SnapshotFailed as fault:
+            raise NotAccepting("snapshot_failed", str(fault), 5) from None
         except TimeoutError:
             why = self.partition.sequencer.why or "the journal is slow"
             raise NotAccepting("journal_stalled", f"no snapshot can be taken: {why}", 5) from None

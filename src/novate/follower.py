@@ -35,6 +35,7 @@ from novate.journal.mark import DurableMark
 from novate.journal.reading import JournalReader
 from novate.journal.snapshots import SnapshotStore
 from novate.journal.tail import MarkTail
+from novate.journal.verify import believed_end
 from novate.model import codec
 from novate.model.errors import NovateError, ReplayDiverged
 from novate.recovery import Replayer, from_latest_snapshot, print_state, replay_tail
@@ -242,6 +243,7 @@ def _follow(follower: Follower, tied: bool) -> None:
 
 def _run_once(settings: Settings) -> int:
     warnings: list[str] = []
+    believed_end(JournalReader(settings.data_dir, RealDisk(), settings.partition))
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, _ = from_latest_snapshot(store, warnings)
     for warning in warnings:
@@ -254,8 +256,9 @@ def _run_once(settings: Settings) -> int:
 def _tie_to(parent_pid: int) -> bool:
     """Have the kernel end this process with its parent; False if that is gone already."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # Ctrl-C in a terminal goes to both; the parent says when we are to end, by closing stdin.
+    # A signal to the group goes to both; the parent says when we are to end, by closing stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return os.getppid() == parent_pid
 
 

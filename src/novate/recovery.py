@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -31,20 +31,26 @@ from novate.journal.interface import (
 from novate.journal.reading import JournalReader
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
+from novate.journal.verify import believed_end
 from novate.lock import FolderLock
 from novate.model import codec
 from novate.model.errors import (
+    ConfigurationError,
     InvariantViolated,
     JournalCorrupt,
+    JournalError,
     JournalFailed,
     ReplayDiverged,
     SnapshotCorrupt,
 )
-from novate.model.instrument import Instrument, Limits
+from novate.model.instrument import Instrument
 from novate.outcomes import pack_outcomes
 
 if TYPE_CHECKING:
     from novate.engine import Applied
+
+NAMED_MAX: Final = 20
+"""Instruments that a refusal names at most."""
 
 log = logs.get("recovery")
 
@@ -230,6 +236,7 @@ def open_partition(
         DataFolderLocked: another server has the folder.
         JournalError: the journal is damaged, or ends before a witness; names the place.
         ReplayDiverged: the replay gave other events than were published.
+        ConfigurationError: the default instrument is none of those there are.
     """
     lock = FolderLock(settings.data_dir)
     journal: SegmentJournal | None = None
@@ -252,6 +259,7 @@ def open_partition(
         warnings += journal.warnings
         replayed = replay_tail(replayer, journal)
         _set_up(settings, replayer, journal, clock, warnings)
+        _require_default_instrument(settings, replayer.engine)
         return Recovered(
             lock=lock,
             journal=journal,
@@ -298,7 +306,7 @@ def _set_up(
     warnings: list[str],
 ) -> None:
     """Journal the limits where they changed, and the instruments at the first start."""
-    limits = limits_of(settings)
+    limits = settings.limits
     commands: list[bytes] = []
     if replayer.seq == 0 or replayer.engine.limits() != limits:
         commands.append(codec.pack_configure(limits))
@@ -340,18 +348,17 @@ def _append_and_apply(
     )
 
 
-def limits_of(settings: Settings) -> Limits:
-    """The engine's limits as the settings ask for them."""
-    return Limits(
-        open_orders_max=settings.open_orders_max,
-        closed_orders_max=settings.closed_orders_max,
-        trades_per_instrument_max=settings.trades_per_instrument_max,
-        idempotency_keys_max=settings.idempotency_keys_max,
-        idempotency_window_ns=settings.idempotency_window_hours * 3600 * 10**9,
-        idempotency_window_ns_min=settings.idempotency_window_minutes_min * 60 * 10**9,
-        clients_max=settings.clients_max,
-        instruments_max=settings.instruments_max,
-    )
+def _require_default_instrument(settings: Settings, engine: Engine) -> None:
+    """Refuse a default that every request without an instrument would fail on.
+
+    An exchange that has no instruments yet gets them by command, the default one among them.
+    """
+    known = [each.name for each in engine.instruments()]
+    if known and settings.default_instrument not in known:
+        listed = ", ".join(known[:NAMED_MAX]) + (", ..." if len(known) > NAMED_MAX else "")
+        raise ConfigurationError(
+            f"default_instrument: expected one of {listed}; found {settings.default_instrument!r}"
+        )
 
 
 def instrument_of(row: InstrumentSettings) -> Instrument:
@@ -384,16 +391,23 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
         settings: Names the folder.
         until: Stop behind the record that holds this seq; 0 = at the end.
         from_snapshot: Start at the latest snapshot and not at zero.
+
+    Raises:
+        JournalError: there is no journal, it can't be believed, or it ends before `until`.
     """
     began = time.monotonic()
     warnings: list[str] = []
     reader = JournalReader(settings.data_dir, RealDisk(), settings.partition)
+    end = believed_end(reader)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, snapshot = Replayer.at_zero(settings.partition), None
     if from_snapshot:
         replayer, snapshot = from_latest_snapshot(store, warnings)
     start = replayer.seq
-    for record in reader.read(start + 1, replayer.position):
+    if until and not start <= until <= end.position.seq:
+        expected = f"expected --until from {start} to {end.position.seq}, where the journal ends"
+        raise JournalError(f"{expected}; found {until}")
+    for record in reader.read(start + 1, replayer.position, end.bound()):
         if until and record.batch.first_seq > until:
             break
         replayer.apply(record)

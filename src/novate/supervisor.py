@@ -37,6 +37,10 @@ class FollowerDown(Exception):
     """The follower can't take the snapshot; says why."""
 
 
+class SnapshotFailed(Exception):
+    """The follower runs, and the snapshot failed or is late; says why."""
+
+
 class SnapshotTaken(msgspec.Struct, frozen=True):
     """A snapshot that is on disk.
 
@@ -64,6 +68,8 @@ class FollowerSupervisor:
         seq: How far it said it has come.
         restarts: How often it was started again.
         snapshot: The newest snapshot that it took, None before the first.
+        snapshot_fault: Why the last snapshot failed, "" if it did not.
+        stopping: Whether the exchange ends, so that its end is no fault.
     """
 
     def __init__(self, settings: Settings, command: Sequence[str] | None = None) -> None:
@@ -76,6 +82,8 @@ class FollowerSupervisor:
         self.seq = 0
         self.restarts = 0
         self.snapshot: SnapshotTaken | None = None
+        self.snapshot_fault = ""
+        self.stopping = False
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiters: list[tuple[int, asyncio.Future[SnapshotTaken]]] = []
@@ -118,7 +126,8 @@ class FollowerSupervisor:
         """Wait for a snapshot that holds `seq`.
 
         Raises:
-            FollowerDown: it is not running, died meanwhile, failed to, or took too long.
+            FollowerDown: it is not running, or died meanwhile.
+            SnapshotFailed: it failed to, or took too long.
         """
         if self.snapshot is not None and self.snapshot.seq >= seq:
             return self.snapshot
@@ -129,7 +138,7 @@ class FollowerSupervisor:
         try:
             return await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            raise FollowerDown(f"no snapshot was taken within {seconds:g} s") from None
+            raise SnapshotFailed(f"no snapshot was taken within {seconds:g} s") from None
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
@@ -147,6 +156,10 @@ class FollowerSupervisor:
             if code == EXIT_DIVERGED:
                 self._down("diverged", self.why or "its events differ from those journaled")
                 log.critical("follower_diverged", why=self.why)
+                return
+            if self.stopping:
+                self._down("down", f"the follower ended with code {code}")
+                log.info("follower_ended", code=code)
                 return
             pause = first if time.monotonic() - began > STEADY_SECONDS else pause
             self._down("down", f"the follower ended with code {code} and is started again")
@@ -197,15 +210,17 @@ class FollowerSupervisor:
 
     def _on_snapshot(self, said: dict[str, Any]) -> None:
         self.snapshot = taken = msgspec.convert(said, SnapshotTaken)
+        self.snapshot_fault = ""
         self.seq = max(self.seq, taken.seq)
         for seq, future in self._waiters:
             if seq <= taken.seq and not future.done():
                 future.set_result(taken)
 
     def _on_snapshot_failed(self, said: dict[str, Any]) -> None:
+        self.snapshot_fault = f"the snapshot of seq {said['seq']} failed: {said['why']}"
         for seq, future in self._waiters:
             if seq <= said["seq"] and not future.done():
-                future.set_exception(FollowerDown(f"the snapshot failed: {said['why']}"))
+                future.set_exception(SnapshotFailed(self.snapshot_fault))
 
     def _on_diverged(self, said: dict[str, Any]) -> None:
         self._down("diverged", said["why"])

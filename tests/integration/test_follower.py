@@ -27,7 +27,7 @@ from novate.journal.tail import MarkTail
 from novate.model import codec
 from novate.model.errors import ReplayDiverged
 from novate.recovery import Replayer, open_partition
-from novate.supervisor import FollowerDown, FollowerSupervisor
+from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
 from novate.testing.disk import FaultyDisk
 from novate.testing.workload import Trader, Workload
 from tests.conftest import Server, scaled, wait_until, wait_until_async
@@ -241,6 +241,69 @@ def test_a_follower_that_dies_is_started_again_and_a_waiting_snapshot_is_told(
         assert supervisor.state == "off"
 
     asyncio.run(watch())
+
+
+def test_a_snapshot_that_failed_is_told_until_one_succeeds(tmp_path: Path) -> None:
+    failed = '{"kind": "snapshot_failed", "seq": 5, "why": "disk full"}'
+    taken = '{"kind": "snapshot", "seq": 9, "timestamp_ns": 1, "bytes": 2, "path": "p", '
+    taken += '"state_hash": "h"}'
+    program = f"""
+print('{{"kind": "ready", "seq": 3}}', flush=True)
+input(); print('{failed}', flush=True)
+input(); print('{taken}', flush=True)
+input()
+"""
+
+    async def watch() -> None:
+        supervisor = supervised(tmp_path, program)
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.state == "running", 20)
+        waiting = asyncio.create_task(supervisor.snapshot_at(5, 20))
+        await wait_until_async(lambda: supervisor.waiting)
+        stdin = supervisor._process.stdin  # type: ignore[union-attr]
+        assert stdin is not None
+        stdin.write(b"\n")
+        with pytest.raises(SnapshotFailed, match="seq 5 failed: disk full"):
+            await waiting
+        assert (supervisor.state, supervisor.snapshot_fault[-9:]) == ("running", "disk full")
+        stdin.write(b"\n")
+        assert (await supervisor.snapshot_at(9, 20)).seq == 9
+        assert supervisor.snapshot_fault == ""
+        await supervisor.stop()
+
+    asyncio.run(watch())
+
+
+def running_pid(server: Server) -> int:
+    """Process id of a server's follower once it runs, else 0."""
+    follower = httpx.get(f"{server.url}/admin/status").json()["follower"]
+    return follower["pid"] if follower["state"] == "running" else 0
+
+
+@pytest.mark.slow
+def test_a_snapshot_that_cannot_be_written_degrades_health(server: Server) -> None:
+    wait_until(lambda: running_pid(server), 20)
+    (server.data_dir / "snapshots").write_text("in the way", encoding="ascii")
+    with httpx.Client(base_url=server.url, timeout=40) as client:
+        refused = client.post("/admin/snapshot")
+        assert (refused.status_code, refused.json()["code"]) == (503, "snapshot_failed")
+        health = client.get("/healthz").json()
+        assert (health["status"], health["checks"]["snapshots"]["status"]) == (
+            "degraded",
+            "failing",
+        )
+        (server.data_dir / "snapshots").unlink()
+        assert client.post("/admin/snapshot").status_code == 201
+        assert client.get("/healthz").json()["checks"]["snapshots"] == {"status": "ok"}
+
+
+@pytest.mark.slow
+def test_a_signal_to_both_is_no_fault_of_the_follower(server: Server) -> None:
+    os.kill(wait_until(lambda: running_pid(server), 20), signal.SIGTERM)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 5
+    assert "follower_ended" not in server.log()
 
 
 @pytest.mark.slow

@@ -123,6 +123,14 @@ def test_post_only(client: httpx.Client, book: str):
     assert place(client, book, post_only=True, price=99)["status"] == "open"
 
 
+def test_two_idempotency_keys_that_differ(client: httpx.Client, book: str):
+    sent = order(instrument=book)
+    keys = [("Idempotency-Key", "two-1"), ("Idempotency-Key", "two-2")]
+    problem(client.post("/orders", json=sent, headers=keys), 400, "idempotency_key_conflict")
+    keys = [("Idempotency-Key", "two-1"), ("idempotency-key", "two-1")]
+    assert client.post("/orders", json=sent, headers=keys).status_code == 201
+
+
 def test_cancel(client: httpx.Client, book: str):
     for number, cancel in enumerate(
         (

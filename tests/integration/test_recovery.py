@@ -11,18 +11,23 @@ import httpx
 import pytest
 
 from novate.exchange import Partition, bounds_of
+from novate.follower import run as follow
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Appended, Batch
+from novate.journal.mark import MARK_FILE
 from novate.journal.segments import SegmentJournal
 from novate.lock import FolderLock
 from novate.model import codec
 from novate.model.errors import (
+    ConfigurationError,
     DataFolderLocked,
     JournalBehindWitness,
     JournalCorrupt,
+    JournalError,
     ReplayDiverged,
 )
 from novate.recovery import open_partition
+from novate.recovery import run as replay
 from novate.testing.auditor import Auditor
 from novate.testing.disk import flip_bit
 from novate.testing.workload import Mix, Trader, Workload, decode_json
@@ -237,3 +242,48 @@ def test_what_a_snapshot_request_journals_changes_no_book(tmp_path: Path) -> Non
     for before, number in zip(books, range(2), strict=True):
         for old, new in zip(before, after.depth(number, 100), strict=True):
             assert old.tolist() == new.tolist()
+
+
+def test_replay_and_follow_refuse_a_folder_without_a_journal(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    with pytest.raises(JournalError, match="there is none in"):
+        replay(settings)
+    with pytest.raises(JournalError, match="there is none in"):
+        follow(settings, once=True)
+    assert not settings.data_dir.exists()
+
+
+def test_replay_and_follow_refuse_a_journal_older_than_its_snapshot(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(20))
+    shutil.copytree(settings.data_dir / "journal", tmp_path / "older")
+    fill(settings, range(20, 40))
+    take_snapshot(settings)
+    shutil.rmtree(settings.data_dir / "journal")
+    shutil.copytree(tmp_path / "older", settings.data_dir / "journal")
+    with pytest.raises(JournalBehindWitness):
+        replay(settings)
+    (settings.data_dir / MARK_FILE).unlink()
+    with pytest.raises(JournalBehindWitness, match="snapshot"):
+        replay(settings, from_snapshot=True)
+    with pytest.raises(JournalBehindWitness, match="snapshot"):
+        follow(settings, once=True)
+
+
+def test_replay_refuses_an_end_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(20))
+    last = replayed(settings).seq
+    assert replay(settings, until=last) == 0
+    assert f"seq {last}" in capsys.readouterr().out
+    with pytest.raises(JournalError, match=f"to {last}, where the journal ends; found {last + 1}"):
+        replay(settings, until=last + 1)
+
+
+def test_a_default_instrument_that_is_not_there_refuses_the_start(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data", default_instrument="NOPE")
+    with pytest.raises(ConfigurationError, match="one of BTC-USD, ETH-USD; found 'NOPE'"):
+        open_partition(settings)
+    open_partition(settings_of(tmp_path / "data")).close()

@@ -32,6 +32,8 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("raise JournalCorrupt('bad record', 'a.journal', 96, 7)", 1, "a.journal, offset 96, seq"),
         ("raise ConfigurationError('expected this, found that')", 2, "expected this, found that"),
         ("raise InvariantViolated('book crossed', 9)", 1, "invariant violated: book crossed"),
+        ("open('/dev/null/x')", 1, "/dev/null/x: Not a directory"),
+        ("raise OSError(28, 'No space left on device')", 1, "system: No space left on device"),
         ("signal.raise_signal(signal.SIGINT)", 130, "interrupted"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 
 from novate import config
 from novate.model.errors import ConfigurationError
+from novate.model.instrument import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLD = {
@@ -136,7 +137,9 @@ def test_settings_that_contradict_each_other_are_refused(flags, named):
 
 
 def test_a_file_with_an_unknown_key_is_refused_by_name(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"novate\.toml: expected one of .*'prot'"):
+    with pytest.raises(
+        ConfigurationError, match=r"novate\.toml: found 'prot' \(is it port\?\), exp"
+    ):
         config.load(config=toml(tmp_path, "prot = 8000\n"))
 
 
@@ -173,6 +176,15 @@ def test_a_tick_above_one_has_no_negative_exponent():
 def test_the_engines_limits_come_from_the_settings():
     limits = config.load({"idempotency_window_hours": "2", "clients_max": "7"}).limits
     assert (limits.idempotency_window_ns, limits.clients_max) == (7200 * 10**9, 7)
+
+
+@pytest.mark.parametrize("name", Limits.__struct_fields__)
+def test_every_limit_follows_its_setting(name):
+    setting, unit = {
+        "idempotency_window_ns": ("idempotency_window_hours", 3600 * 10**9),
+        "idempotency_window_ns_min": ("idempotency_window_minutes_min", 60 * 10**9),
+    }.get(name, (name, 1))
+    assert getattr(config.load({setting: "77"}).limits, name) == 77 * unit
 
 
 def test_settings_cannot_be_changed():

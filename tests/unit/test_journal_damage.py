@@ -362,3 +362,28 @@ def test_verify_refuses_a_folder_without_a_journal(
 ) -> None:
     assert run(tmp_path) == 1
     assert "there is none" in capsys.readouterr().err
+
+
+def test_verify_tells_what_is_pruned_from_what_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_journal(tmp_path, 80)
+    journal = SegmentJournal(tmp_path, segment_bytes=SEGMENT_BYTES)
+    positions = [record.position() for record in journal.read(1)]
+    journal.close()
+    first, second = (int(path.name[:20]) for path in segments_in(tmp_path)[1:3])
+    segments_in(tmp_path)[0].unlink()
+    store = SnapshotStore(tmp_path, RealDisk())
+
+    def save(seq: int) -> None:
+        position = positions[seq - 1]
+        store.save(snapshot_at(position, events_hash=bytes(32), state_hash="ab", dump=b"state"))
+
+    assert run(tmp_path) == 1
+    assert f"seq 1 to {first - 1} are missing, and no" in capsys.readouterr().err
+    save(first - 1)
+    assert run(tmp_path) == 0
+    assert f"warning: seq 1 to {first - 1} are missing (pruned)" in capsys.readouterr().err
+    segments_in(tmp_path)[0].unlink()
+    assert run(tmp_path) == 1
+    assert f"seq 1 to {second - 1} are missing, and no" in capsys.readouterr().err

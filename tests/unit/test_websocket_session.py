@@ -159,6 +159,15 @@ def test_the_reply_tells_what_http_would_have_told(
     assert reply == {**expected, "request_id": "r", member: body}
 
 
+@pytest.mark.parametrize(("code", "seconds"), [("clients_limit", 3600), ("queue_full", None)])
+def test_a_lasting_condition_asks_for_patience(
+    stage: Stage, code: str, seconds: int | None
+) -> None:
+    stage.operations.answer = (503, problem(503, code, "no"), False)
+    (reply,) = stage.say({"op": "place", "order": {}})
+    assert reply.get("retry_after") == seconds
+
+
 def test_cancel_amend_batch_and_status(stage: Stage) -> None:
     stage.say({"op": "cancel", "order_id": "o1", "client_id": "A", "idempotency_key": "k"})
     stage.say(b'{"op":"amend","order_id":"o1","price":1.10,"quantity":"2"}')
@@ -278,6 +287,8 @@ def test_resync(stage: Stage) -> None:
         (b'{"type":"place","order":{}}', "missing_field", "op"),
         (b'{"op":"ping","x":1}', "unknown_field", "x"),
         (b'{"op":"place","order":{}', "malformed_json", None),
+        (b'{"op":"place"}', "missing_field", "order"),
+        (b'{"op":"place","order":null}', "missing_field", "order"),
         (b'{"op":"place"}{}', "malformed_json", None),
         (b'{"op":"cancel"}', "missing_field", "order_id"),
         (b'{"op":"cancel","order_id":"a b"}', "invalid_id", "order_id"),

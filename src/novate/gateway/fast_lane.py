@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from novate.gateway.calls import Call, Calls
-from novate.gateway.problems import CONTENT_TYPE, problem
+from novate.gateway.problems import CONTENT_TYPE, problem, retry_after_of
 
 KNOWN_HEADS_MAX: Final = 1024
 KNOWN_HEAD_BYTES_MAX: Final = 2048
@@ -399,7 +399,7 @@ class HttpProtocol(HttpToolsProtocol):
         if status < 400 and not replayed and fast.keep_alive:
             self.transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
         else:
-            more = extra_headers(status, replayed, retry_after)
+            more = extra_headers(status, replayed, retry_after_of(body, retry_after))
             if not fast.keep_alive:
                 more += b"connection: close\r\n"
             self.transport.write(b"%b%d\r\n%b\r\n%b" % (start, len(body), more, body))

@@ -22,7 +22,15 @@ from novate.gateway.admin import ExchangeView, encode, read_instrument
 from novate.gateway.calls import Calls, Handler
 from novate.gateway.fast_lane import INTERNAL_ERROR
 from novate.gateway.operations import unavailable
-from novate.gateway.problems import CONTENT_TYPE, ProblemError, problem, shown
+from novate.gateway.problems import (
+    CONTENT_TYPE,
+    FieldError,
+    ProblemError,
+    problem,
+    refused,
+    retry_after_of,
+    shown,
+)
 from novate.gateway.routes import ROUTES, Route
 from novate.model import codec
 from novate.model.errors import NotAccepting
@@ -62,7 +70,7 @@ def reply_of(status: int, body: bytes, replayed: bool, retry_after: int | None) 
     """The reply that an operation's answer makes."""
     more = [(b"idempotency-replayed", b"true")] if replayed else []
     if status in (429, 503):
-        more.append((b"retry-after", b"%d" % (retry_after or 1)))
+        more.append((b"retry-after", b"%d" % (retry_after_of(body, retry_after) or 1)))
     if status == 413:
         more.append((b"connection", b"close"))
     return Reply(status, body, more=tuple(more))
@@ -131,6 +139,15 @@ def _query(request: Request) -> bytes:
     return bytes(request.scope["query_string"])
 
 
+def _key(request: Request) -> str | None:
+    """The header Idempotency-Key; ProblemError 400 where it came twice and differs."""
+    keys = request.headers.getlist("idempotency-key")
+    if len(set(keys)) > 1:
+        message = "expected one header Idempotency-Key, found several that differ"
+        raise refused([FieldError("idempotency_key", message, "idempotency_key_conflict")])
+    return keys[0] if keys else None
+
+
 class Endpoints:
     """The endpoint of every route."""
 
@@ -182,7 +199,7 @@ class Endpoints:
             if not future.done():
                 future.set_result(reply_of(status, body, replayed, retry_after))
 
-        handler(body, request.headers.get("idempotency-key"), reply)
+        handler(body, _key(request), reply)
         return await future
 
     async def _body(self, request: Request) -> bytes:

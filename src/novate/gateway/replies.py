@@ -6,7 +6,7 @@ what is sent to what is written here.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -27,6 +27,9 @@ Time = Annotated[
         extra_json_schema={"format": "date-time", "examples": ["2026-01-01T00:00:00.000000Z"]},
     ),
 ]
+CURSOR_PATTERN: Final = "^[1-9][0-9]{0,18}$"
+"""A whole number as text, for it can be past what a browser's number holds."""
+
 Side = Literal["buy", "sell"]
 Status = Literal["open", "partially_filled", "filled", "cancelled", "rejected"]
 
@@ -119,7 +122,10 @@ class Orders(Struct, kw_only=True):
 
     count: int
     orders: list[Order]
-    next_cursor: Annotated[str | None, Meta(description="For the page after; null at the end.")]
+    next_cursor: Annotated[
+        Annotated[str, Meta(pattern=CURSOR_PATTERN)] | None,
+        Meta(description="For the page after; null at the end."),
+    ]
 
 
 class MassCancelled(Struct, kw_only=True):

@@ -52,6 +52,9 @@ _NAME: Final = {"type": "string", "pattern": requests.NAME_PATTERN}
 _ID: Final = {"type": "string", "pattern": requests.ID_PATTERN}
 
 
+_CURSOR: Final = {"type": "string", "pattern": replies.CURSOR_PATTERN}
+
+
 def _whole(least: int, most: int, default: int | None = None) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "integer", "minimum": least, "maximum": most}
     return schema if default is None else {**schema, "default": default}
@@ -73,7 +76,7 @@ PARAMETERS: Final = {
         ),
         Parameter("levels", "query", "Price levels of each side.", _whole(1, 1000, 20)),
         Parameter("limit", "query", "Most that are listed.", _whole(1, 1000, 50)),
-        Parameter("cursor", "query", "next_cursor of the page before.", _whole(1, 2**63 - 1)),
+        Parameter("cursor", "query", "next_cursor of the page before.", _CURSOR),
         Parameter("before", "query", "trade_id of the last trade of the page before.", _ID),
     )
 }

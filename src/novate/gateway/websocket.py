@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from novate.gateway.fields import ID_EXPECTED, undecodable
-from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.gateway.problems import FieldError, ProblemError, refused, retry_after_of, shown
 from novate.model import codec
 from novate.streams import frames
 from novate.streams.consumers import Consumer
@@ -36,6 +36,7 @@ OPS: Final = "place, cancel, amend, batch, status, subscribe, unsubscribe, resyn
 
 _ABSENT: Final = Raw()
 _NULL: Final = Raw(b"null")
+_NOTHING: Final = (b"", b"null")
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
@@ -244,9 +245,13 @@ class Session:
             self._read_again(text, error)
             return
         if type(message) is _Place:
+            order = bytes(message.order)
+            if order in _NOTHING:
+                self.refuse(_no_order(), request_id)
+                return
             self.outstanding += 1
             answer = partial(self._answer_place, perf_counter(), request_id)
-            self._place(bytes(message.order), None, answer)
+            self._place(order, None, answer)
         else:
             self._dispatch(message, request_id)
 
@@ -474,6 +479,7 @@ class Session:
         self, request_id: bytes, body: bytes, retry_after: int | None, replayed: bool = False
     ) -> None:
         more = b',"problem":' + body
+        retry_after = retry_after_of(body, retry_after)
         if retry_after is not None:
             more += b',"retry_after":%d' % retry_after
         if replayed:
@@ -529,13 +535,17 @@ def _required(field: str, value: str | None) -> str:
     raise refused([FieldError(field, f"{ID_EXPECTED}, found {found}", code)])
 
 
+def _no_order() -> ProblemError:
+    return refused([FieldError("order", "expected an order, found nothing", "missing_field")])
+
+
 def _check_op(raw: bytes) -> None:
     """Refuse an `op` that is missing or none of those there are.
 
     Raises:
         ProblemError: 400.
     """
-    if raw in (b"", b"null"):
+    if raw in _NOTHING:
         raise refused([FieldError("op", f"expected {OPS}, found nothing", "missing_field")])
     if raw.strip(b'"').decode("ascii", "replace") not in OPS.split(", "):
         raise refused([FieldError("op", f"expected {OPS}, found {shown(raw)}", "invalid_value")])

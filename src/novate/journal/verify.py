@@ -9,8 +9,9 @@ import msgspec
 
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import Position, Witness
+from novate.journal.layout import segment_name
 from novate.journal.mark import DurableMark
-from novate.journal.reading import JournalReader, segment_seqs
+from novate.journal.reading import End, JournalReader, segment_seqs
 from novate.journal.segments import check_witnesses
 from novate.journal.snapshots import Snapshot, SnapshotStore
 from novate.model.errors import JournalCorrupt, JournalError, SnapshotCorrupt
@@ -62,9 +63,7 @@ def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verifi
 def _verify(reader: JournalReader) -> Verified:
     folder, disk = reader.folder, reader.disk
     found = Verified()
-    witnesses = _mark_witness(folder, disk)
-    snapshots = _snapshots(folder, disk, reader.partition, found)
-    witnesses += [snapshot.witness() for snapshot in snapshots]
+    snapshots, witnesses = _witnesses(reader, found)
     end = reader.end()
     if end is None:
         check_witnesses(_nothing(), witnesses)
@@ -73,6 +72,7 @@ def _verify(reader: JournalReader) -> Verified:
         found.warnings.append(f"an unfinished write stands behind the last record: {end.torn}")
     found.segments = len(segment_seqs(folder, disk))
     found.first_seq = reader.first_seq()
+    _check_beginning(found)
     hashes = {snapshot.seq: snapshot.record_hash for snapshot in snapshots}
     for record in reader.read(found.first_seq, bound=end.bound()):
         batch = record.batch
@@ -89,6 +89,42 @@ def _verify(reader: JournalReader) -> Verified:
     check_witnesses(end.position, witnesses, end.torn)
     found.last = end.position
     return found
+
+
+def believed_end(reader: JournalReader) -> End:
+    """The journal's end, held against the durable mark and the snapshots.
+
+    Raises:
+        JournalError: There is no journal, its end is damaged, or it is before a witness.
+    """
+    _, witnesses = _witnesses(reader, Verified())
+    end = reader.end()
+    check_witnesses(end.position if end else _nothing(), witnesses, end.torn if end else "")
+    if end is None:
+        raise JournalError(f"expected a journal, there is none in {reader.folder}")
+    return end
+
+
+def _check_beginning(found: Verified) -> None:
+    """What is gone before the first segment must be in a snapshot, else it is lost."""
+    first_seq = found.first_seq
+    if first_seq == 1:
+        return
+    missing = f"seq 1 to {first_seq - 1} are missing"
+    if max(found.snapshots, default=0) < first_seq - 1:
+        why = f"{missing}, and no whole snapshot holds them"
+        raise JournalCorrupt(why, segment_name(first_seq), 0, first_seq)
+    found.warnings.append(f"{missing} (pruned)")
+
+
+def _witnesses(reader: JournalReader, found: Verified) -> tuple[list[Snapshot], list[Witness]]:
+    """The snapshots that can be believed, and everyone who saw how far the journal got.
+
+    To be asked before the journal is read, for a running server goes on meanwhile.
+    """
+    witnesses = _mark_witness(reader.folder, reader.disk)
+    snapshots = _snapshots(reader.folder, reader.disk, reader.partition, found)
+    return snapshots, witnesses + [snapshot.witness() for snapshot in snapshots]
 
 
 def _nothing() -> Position:
