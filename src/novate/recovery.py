@@ -43,7 +43,7 @@ from novate.model.errors import (
     ReplayDiverged,
     SnapshotCorrupt,
 )
-from novate.model.instrument import Instrument
+from novate.model.instrument import Instrument, Limits
 from novate.outcomes import pack_outcomes
 
 if TYPE_CHECKING:
@@ -309,6 +309,7 @@ def _set_up(
     limits = settings.limits
     commands: list[bytes] = []
     if replayer.seq == 0 or replayer.engine.limits() != limits:
+        _require_memory(limits)
         commands.append(codec.pack_configure(limits))
     if replayer.seq == 0:
         commands += [
@@ -319,6 +320,15 @@ def _set_up(
     _append_and_apply(commands, replayer, journal, max(replayer.timestamp_ns, clock()))
     if replayer.engine.limits() != limits:
         warnings.append("the engine refused the changed limits; those before stay in force")
+
+
+def _require_memory(limits: Limits) -> None:
+    """Refuse limits that this machine can't hold before they are journaled for ever."""
+    try:
+        Engine(limits)
+    except MemoryError as error:
+        message = f"the settings ask for more memory than there is: {error}"
+        raise ConfigurationError(message) from None
 
 
 def _append_and_apply(
