@@ -95,10 +95,7 @@ class Replayer:
             InvariantViolated: the engine is wrong; names the record.
         """
         batch = record.batch
-        if batch.events_hash != self.events_hash or batch.first_seq != self.seq + 1:
-            self._refuse(record)
-        if batch.rules != RULES or batch.command_format != COMMAND_FORMAT:
-            self._refuse_version(record)
+        self._require_next(record)
         try:
             events = self.engine.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
         except (InvariantViolated, ValueError) as error:
@@ -106,13 +103,18 @@ class Replayer:
         self.pending = b""
         self._advance(record, events.tobytes())
 
-    def apply_rendered(self, record: Record) -> Applied:
-        """Apply a record as the server does, with its outcomes, which stay in `pending`."""
+    def _require_next(self, record: Record) -> None:
+        """Refuse a record that does not follow on, or is of rules that this version lacks."""
         batch = record.batch
         if batch.events_hash != self.events_hash or batch.first_seq != self.seq + 1:
             self._refuse(record)
         if batch.rules != RULES or batch.command_format != COMMAND_FORMAT:
             self._refuse_version(record)
+
+    def apply_rendered(self, record: Record) -> Applied:
+        """Apply a record as the server does, with its outcomes, which stay in `pending`."""
+        batch = record.batch
+        self._require_next(record)
         try:
             applied = self.reporter.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
         except (InvariantViolated, ValueError) as error:
