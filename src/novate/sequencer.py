@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import msgspec
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from novate.engine import Applied
 
 Reply = Callable[[int, bytes, bool], None]
-Replies = Callable[[list[tuple[int, bytes, bool]]], None]
+Replies = Callable[[list[tuple[int, bytes, int]]], None]
+"""Takes (status, body, whether it is the first answer to a repeated key) of each command."""
+
 State = Literal["running", "stalled", "failed", "stopping"]
 
 RETRY_SECONDS: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
@@ -179,28 +181,35 @@ class _Writer(threading.Thread):
 
 
 class _Group:
-    """Collects the outcomes of commands submitted together; answers when the last one is in."""
+    """Stands for each of the commands submitted together; answers when the last outcome is in.
 
-    __slots__ = ("_expected", "_outcomes", "_tell")
+    Attributes:
+        missing: Outcomes that have not come yet.
+    """
+
+    __slots__ = ("_outcomes", "_tell", "missing")
 
     def __init__(self, expected: int, tell: Replies) -> None:
-        self._expected = expected
-        self._outcomes: list[tuple[int, bytes, bool]] = []
+        self.missing = expected
+        self._outcomes: list[tuple[int, bytes, int]] = []
         self._tell = tell
 
-    def collect(self, status: int, body: bytes, replayed: bool) -> None:
-        outcomes = self._outcomes
-        outcomes.append((status, body, replayed))
-        if len(outcomes) == self._expected:
-            self._tell(outcomes)
+    def __call__(self, status: int, body: bytes, replayed: bool) -> None:
+        """Take one outcome."""
+        self.take([(status, body, replayed)])
+
+    def take(self, outcomes: list[tuple[int, bytes, int]]) -> None:
+        """Take the next outcomes, mostly all."""
+        self.missing -= len(outcomes)
+        self._outcomes += outcomes
+        if not self.missing:
+            self._tell(self._outcomes)
 
 
 def _border(replies: list[Reply], most: int) -> int:
     """The last place up to `most` that splits no group: its commands are durable all or none."""
     end = most
-    while end and replies[end] is replies[end - 1]:
-        if not isinstance(getattr(replies[end], "__self__", None), _Group):
-            break
+    while end and replies[end] is replies[end - 1] and isinstance(replies[end], _Group):
         end -= 1
     return end or most
 
@@ -286,7 +295,7 @@ class Sequencer:
         if len(self._commands) + len(commands) > self._room:
             raise self._refusal(len(commands))
         self._commands.extend(commands)
-        self._replies.extend([_Group(len(commands), on_outcomes).collect] * len(commands))
+        self._replies.extend([_Group(len(commands), on_outcomes)] * len(commands))
         if self._idle:
             self._idle = False
             self._loop.call_soon(self._seal)
@@ -391,18 +400,35 @@ class Sequencer:
 
     def _answer(self, replies: list[Reply], applied: Applied) -> None:
         broken: Exception | None = None
-        for reply, (status, body, key_seq) in zip(replies, applied.replies, strict=True):
+        answers = applied.replies
+        at, count = 0, len(replies)
+        while at < count:
+            reply = replies[at]
+            begin = at
             try:
-                if body is None:
-                    reply(*self._first_answer(key_seq))
+                if isinstance(reply, _Group):
+                    at = min(begin + reply.missing, count)
+                    reply.take(self._final(answers[begin:at]))
                 else:
-                    reply(status, body, False)
+                    at += 1
+                    status, body, key_seq = answers[begin]
+                    if body is None:
+                        reply(*self._first_answer(key_seq))
+                    else:
+                        reply(status, body, False)
             except Exception as error:
                 # One client's broken connection must not cost the others their answers.
                 broken = error
         if broken is not None:
             with contextlib.suppress(Exception):
                 log.error("reply_failed", seq=applied.last_seq, exc_info=broken)
+
+    def _final(self, answers: list[tuple[int, bytes | None, int]]) -> list[tuple[int, bytes, int]]:
+        """A group's answers, with the first ones in place of what only names them."""
+        for place, (_, body, key_seq) in enumerate(answers):
+            if body is None:
+                answers[place] = self._first_answer(key_seq)
+        return cast("list[tuple[int, bytes, int]]", answers)
 
     def _tell_subscribers(self, applied: Applied) -> None:
         for subscriber in self.on_applied:
