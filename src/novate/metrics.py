@@ -138,10 +138,10 @@ class Metrics(Collector):
 
     # --- counting ---------------------------------------------------------------------------------
 
-    def order_received(self, order_type: str, side: str) -> None:
-        """An order came in, good or bad."""
+    def order_received(self, order_type: str, side: str, count: int = 1) -> None:
+        """Orders came in, good or bad."""
         key = (order_type, side)
-        self._received[key] = self._received.get(key, 0) + 1
+        self._received[key] = self._received.get(key, 0) + count
 
     def rejected(self, reason: str) -> None:
         """A gateway refused a request; what the engine refuses is counted by `on_applied`."""

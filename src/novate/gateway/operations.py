@@ -12,22 +12,19 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from novate.gateway.problems import ProblemError, problem
+from novate.gateway.submissions import BatchSubmission, Submission, operation_digest
 from novate.gateway.throttle import Throttle
-from novate.gateway.validation import (
-    BatchSubmission,
-    PartitionView,
-    Submission,
-    Validator,
-    operation_digest,
-)
+from novate.gateway.validation import PartitionView, Validator
 from novate.model import codec
 from novate.model.errors import NotAccepting
+from novate.model.plain import PlainBatch
 
 RETRY_AFTER_MAX: Final = 3600
 """Most that Retry-After says, in seconds."""
 
 _SIDES: Final = ("buy", "sell")
 _TYPES: Final = ("limit", "market")
+_RECEIVED: Final = tuple((order_type, side) for order_type in _TYPES for side in _SIDES)
 
 
 class Reply(Protocol):
@@ -55,7 +52,7 @@ class Submitter(Protocol):
         ...
 
     def submit_many(
-        self, commands: list[bytes], on_outcomes: Callable[[list[tuple[int, bytes, bool]]], None]
+        self, commands: list[bytes], on_outcomes: Callable[[list[tuple[int, bytes, int]]], None]
     ) -> None:
         """Queue commands with consecutive sequences, all of them or none."""
         ...
@@ -85,8 +82,8 @@ class Partition(PartitionView, Protocol):
 class Counters(Protocol):
     """What operations count."""
 
-    def order_received(self, order_type: str, side: str) -> None:
-        """A placed order came in."""
+    def order_received(self, order_type: str, side: str, count: int = 1) -> None:
+        """Placed orders came in."""
         ...
 
     def rejected(self, reason: str) -> None:
@@ -186,9 +183,13 @@ class Operations:
     def batch(self, body: bytes, header_key: str | None, reply: Reply) -> None:
         """Do up to 1,000 operations: 200 with an outcome for each, or why none was done."""
         try:
+            plain = self.validator.plain_batch(body) if header_key is None else None
+            if plain is not None:
+                self._place_all(plain, reply)
+                return
             batch = self.validator.batch(body, header_key)
             self._count(batch)
-            self._charge(batch)
+            self._charge(batch.charges)
             if batch.key is not None and self._replay_batch(batch, reply):
                 return
             self._submit_batch(batch, reply)
@@ -245,31 +246,43 @@ class Operations:
             elif kind == "place":
                 self._received(_TYPES[operation.command[2]], _SIDES[operation.command[1]])
 
-    def _charge(self, batch: BatchSubmission) -> None:
-        for client_id, tokens in batch.charges.items():
+    def _place_all(self, batch: PlainBatch, reply: Reply) -> None:
+        """A batch of plain orders, which have no key to look up."""
+        for (order_type, side), count in zip(_RECEIVED, batch.received, strict=True):
+            if count:
+                self._received(order_type, side, count)
+        self._charge(batch.charges)
+
+        def on_outcomes(answers: list[tuple[int, bytes, int]]) -> None:
+            reply(200, codec.outcomes_body(answers))
+
+        self._partition.sequencer.submit_many(batch.commands, on_outcomes)
+
+    def _charge(self, charges: dict[str, int]) -> None:
+        for client_id, tokens in charges.items():
             wait = self._take(client_id, tokens)
             if wait:
                 raise too_many(client_id, wait)
 
     def _submit_batch(self, batch: BatchSubmission, reply: Reply) -> None:
-        outcomes: list[bytes] = []
+        outcomes: list[tuple[int, bytes]] = []
         commands: list[bytes] = []
         places: list[int] = []
         for index, operation in enumerate(batch.operations):
             first = self._known(operation, batch.key is not None)
-            outcomes.append(b"" if first is None else outcome(*first))
+            outcomes.append(first or _UNKNOWN)
             if first is None and isinstance(operation, Submission):
                 commands.append(operation.command)
                 places.append(index)
         if not commands:
-            reply(200, outcomes_body(outcomes))
+            reply(200, codec.outcomes_body(outcomes))
             return
 
-        def on_outcomes(answers: list[tuple[int, bytes, bool]]) -> None:
+        def on_outcomes(answers: list[tuple[int, bytes, int]]) -> None:
             for index, (status, body, _) in zip(places, answers, strict=True):
-                outcomes[index] = outcome(status, body)
+                outcomes[index] = status, body
             replayed = batch.key is not None and all(each[2] for each in answers)
-            reply(200, outcomes_body(outcomes), replayed)
+            reply(200, codec.outcomes_body(outcomes), replayed)
 
         self._partition.sequencer.submit_many(commands, on_outcomes)
 
@@ -299,10 +312,13 @@ class Operations:
             first = self._partition.replay(digest, batch.command_digest)
             if first is None and isinstance(operation, ProblemError):
                 first = operation.status, operation.body()
-            outcomes.append(outcome(*(first or _NOT_KEPT)))
-        reply(200, outcomes_body(outcomes), True)
+            outcomes.append(first or _NOT_KEPT)
+        reply(200, codec.outcomes_body(outcomes), True)
         return True
 
+
+_UNKNOWN: Final = (0, b"")
+"""Stands for an answer until it comes."""
 
 _NOT_KEPT: Final = (
     400,
@@ -313,17 +329,6 @@ _NOT_KEPT: Final = (
         "send it again in another batch",
     ),
 )
-
-
-def outcome(status: int, body: bytes) -> bytes:
-    """One outcome of a batch: the status and the order or the problem."""
-    name = b"problem" if codec.is_problem(body) else b"order"
-    return b'{"status":%d,"%b":%b}' % (status, name, body)
-
-
-def outcomes_body(outcomes: list[bytes]) -> bytes:
-    """The reply to a batch."""
-    return b'{"outcomes":[%b]}' % b",".join(outcomes)
 
 
 def is_first_answer(status: int, body: bytes) -> bool:

@@ -7,7 +7,6 @@ journaled. Owns no state but what it has looked up of the engine; never submits,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -36,9 +35,11 @@ from novate.gateway.fields import (
 from novate.gateway.instruments import Instruments, OrderBooks, RecentOrders
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.gateway.requests import ABSENT, AmendOrder, Operation, PlaceOrder
+from novate.gateway.submissions import BatchSubmission, Prepared, Submission, operation_digest
 from novate.model import codec
 from novate.model.commands import Flag, TimeInForce
 from novate.model.instrument import Instrument
+from novate.model.plain import PlainBatch, PlainOrder, PlainOrders
 
 BATCH_OPERATIONS_MAX: Final = 1000
 """Operations of one batch."""
@@ -87,88 +88,21 @@ class PartitionView(Protocol):
         ...
 
 
-class Submission(msgspec.Struct, gc=False):
-    """A request that may be submitted.
-
-    Attributes:
-        command: The packed command.
-        client_id: Whose rate it is charged to; "" where nobody is named.
-        key_digest: 16 bytes, None without an idempotency key.
-        command_digest: Digest of what is asked; 0 without a key.
-        tokens: What it costs of the client's rate.
-        other_digest: Of a cancel's or amendment's key in its other scope, client or order.
-    """
-
-    command: bytes
-    client_id: str
-    key_digest: bytes | None = None
-    command_digest: int = 0
-    tokens: int = 1
-    other_digest: bytes | None = None
-
-
-class BatchSubmission(msgspec.Struct):
-    """A batch, operation by operation.
-
-    Attributes:
-        operations: In the order asked: what may be submitted, or the problem of what may not.
-        kinds: `place`, `cancel` or `amend` of each; "" where it can't be told.
-        client_id: Whose key and rate it is; "" where nobody is named.
-        key: The batch's own idempotency key.
-        command_digest: Digest of the whole batch; 0 without a key.
-        charges: Tokens by client id.
-    """
-
-    operations: list[Submission | ProblemError]
-    kinds: list[str]
-    client_id: str
-    key: str | None
-    command_digest: int
-    charges: dict[str, int]
-
-
-class Prepared(msgspec.Struct, gc=False):
-    """A checked operation, before it is packed: `pack(*values, key_digest, command_digest)`."""
-
-    pack: Callable[..., bytes]
-    values: tuple[Any, ...]
-    client_id: str
-    key: str | None
-    scope: str = ""
-    asked: bytes = b""
-    other_scope: str = ""
-
-    def meaning(self) -> bytes:
-        """What is asked, in one form however it was written and whatever the books hold."""
-        return self.asked or repr((self.pack.__name__, self.values)).encode()
-
-    def digests(self) -> tuple[bytes, int]:
-        """Digests of the key in its scope and of what is asked."""
-        scope = self.scope or self.client_id
-        digest = codec.key_digest(scope.encode(), (self.key or "").encode())
-        return digest, codec.body_digest(self.meaning())
-
-    def submission(self, key_digest: bytes | None, command_digest: int) -> Submission:
-        """The command, with its key; a key that no client can hold is only looked up."""
-        held = (key_digest, command_digest) if self.client_id else (None, 0)
-        command = self.pack(*self.values, *held)
-        other = None
-        if self.other_scope and self.key is not None:
-            other = codec.key_digest(self.other_scope.encode(), self.key.encode())
-        return Submission(command, self.client_id, key_digest, command_digest, 1, other)
-
-
 class Validator:
     """Reads requests for one partition.
 
     Args:
         partition: Whose instruments and orders are meant.
         default_instrument: Instrument of a request that names none.
+
+    Attributes:
+        plain: Reads what is plain, and leaves all else to the rules here.
     """
 
     def __init__(self, partition: PartitionView, default_instrument: str = "BTC-USD") -> None:
         self._reporter = partition.reporter
         self._number = partition.number
+        self.plain = PlainOrders(partition.number)
         self._recent = RecentOrders(RECENT_ORDERS_MAX)
         self.instruments = Instruments(partition.engine, default_instrument)
 
@@ -184,6 +118,19 @@ class Validator:
         Raises:
             ProblemError: 400, with every field that is wrong.
         """
+        if header_key is None:
+            plain = self.plain.place(body, self.instruments.known)
+            if plain is not None:
+                return self._of_plain(plain)
+        return self._place(body, header_key)
+
+    def _of_plain(self, plain: PlainOrder) -> Submission:
+        if plain.order_id is not None:
+            self._recent.add(plain.order_id, plain.instrument, plain.client_id)
+        return Submission(plain.command, plain.client_id)
+
+    def _place(self, body: bytes, header_key: str | None) -> Submission:
+        """Any order, with every rule."""
         try:
             order = requests.decode_place(body)
         except Exception as error:
@@ -395,6 +342,14 @@ class Validator:
 
     # --- batches ----------------------------------------------------------------------------------
 
+    def plain_batch(self, body: bytes) -> PlainBatch | None:
+        """A `batch` request of plain orders and nothing else; None if it is to be read by rule."""
+        plain = self.plain.batch(body, self.instruments.known, BATCH_OPERATIONS_MAX)
+        if plain is not None:
+            for order_id, instrument, client_id in plain.named:
+                self._recent.add(order_id, instrument, client_id)
+        return plain
+
     def batch(self, body: bytes, header_key: str | None = None) -> BatchSubmission:
         """A `batch` request; an operation that is wrong stands in its place as a problem.
 
@@ -485,16 +440,6 @@ class Validator:
                 batch.operations.append(_of_keyed_batch(each, batch, index))
             _charge(batch, each.client_id or client_id)
         return batch
-
-
-def operation_digest(batch: BatchSubmission, index: int) -> bytes:
-    """The key digest of the operation at this place (from 0) of a batch with a key.
-
-    The first place has the key itself, so that no single operation may use it. It depends on
-    nothing else, so that a repeat finds it whatever has become of the books.
-    """
-    key = f"{batch.key}#{index}" if index else f"{batch.key}"
-    return codec.key_digest(batch.client_id.encode(), key.encode())
 
 
 def _of_keyed_batch(prepared: Prepared, batch: BatchSubmission, index: int) -> Submission:

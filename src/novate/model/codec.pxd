@@ -3,6 +3,8 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+from novate.engine.state cimport Command
+
 cdef extern from *:
     """
     #ifndef NOVATE_I128
@@ -19,3 +21,20 @@ cdef int write_uuid(char *out, const uint8_t *uuid) noexcept nogil
 cdef bint read_uuid(const char *text, Py_ssize_t size, uint8_t *uuid) noexcept nogil
 cdef object big(i128 value)
 cdef i128 small(object value)
+
+cdef struct Decimal:
+    i128 mantissa
+    int exponent        # of ten
+    bint negative
+
+cdef enum:
+    READ = 0
+    MALFORMED = 1
+    EXPONENT = 2
+
+cdef int read_decimal(const char *text, Py_ssize_t size, Decimal *out) noexcept nogil
+cdef int scale(Decimal *number, int64_t coefficient, int exponent, i128 *value) noexcept nogil
+cdef bint is_id(const char *text, Py_ssize_t size) noexcept nogil
+cdef int new_uuid(uint8_t *uuid, int partition) except -1
+cdef bytes joined(Command *command, const char *id_text, Py_ssize_t id_size,
+                  const char *client, Py_ssize_t client_size)

@@ -9,7 +9,7 @@ from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from novate.engine.state cimport (
     AMEND, BY_QUOTE, CANCEL, CONFIGURE, CREATE_INSTRUMENT, HAS_KEY, ID_TEXT, ID_UUID, MASS_CANCEL,
@@ -23,6 +23,7 @@ import msgspec
 
 DIGITS_MAX = 30
 EXPONENT_MAX = 18
+cdef int EXPONENT_LIMIT = 18
 
 cdef i128[39] POWERS
 cdef int _i
@@ -56,18 +57,6 @@ cdef i128 small(object value):
 
 
 # --- reading decimals -----------------------------------------------------------------------
-
-cdef struct Decimal:
-    i128 mantissa
-    int exponent        # of ten
-    bint negative
-
-
-cdef enum:
-    READ = 0
-    MALFORMED = 1
-    EXPONENT = 2
-
 
 cdef int read_decimal(const char *text, Py_ssize_t size, Decimal *out) noexcept nogil:
     """Read a number of JSON's grammar, at most 30 characters long."""
@@ -113,7 +102,6 @@ cdef int read_decimal(const char *text, Py_ssize_t size, Decimal *out) noexcept 
     return READ
 
 
-cdef int EXPONENT_LIMIT = 18
 cdef int64_t DAY_US = 86_400_000_000
 
 
@@ -308,7 +296,47 @@ def format_time(int64_t time_us):
 
 def is_problem(bytes body):
     """Whether a reply's body is problem+json, and not an order."""
-    return body.startswith(b'{"type":')
+    return starts_as_problem(body)
+
+
+cdef inline bint starts_as_problem(bytes body) noexcept:
+    return PyBytes_GET_SIZE(body) >= 8 and memcmp(PyBytes_AS_STRING(body), b'{"type":', 8) == 0
+
+
+def outcomes_body(list answers):
+    """The reply to a batch: the status and the order, or the problem, of each of its operations.
+
+    Args:
+        answers: Tuples that begin with a status and a body.
+    """
+    cdef Py_ssize_t size = 16, body_size
+    cdef bytes body, out
+    cdef tuple answer
+    cdef char *start
+    cdef char *at
+    for answer in answers:
+        size += 48 + PyBytes_GET_SIZE(<bytes?>answer[1])
+    out = PyBytes_FromStringAndSize(NULL, size)
+    start = at = PyBytes_AS_STRING(out)
+    at = put(at, b'{"outcomes":[', 13)
+    for answer in answers:
+        body = answer[1]
+        body_size = PyBytes_GET_SIZE(body)
+        at = put(at, b'{"status":', 10)
+        at += write_integer(at, answer[0])
+        if starts_as_problem(body):
+            at = put(at, b',"problem":', 11)
+        else:
+            at = put(at, b',"order":', 9)
+        at = put(at, PyBytes_AS_STRING(body), body_size)
+        at = put(at, b"},", 2)
+    at = put(at - 1 if answers else at, b"]}", 2)
+    return PyBytes_FromStringAndSize(start, at - start)
+
+
+cdef inline char *put(char *at, const char *text, Py_ssize_t size) noexcept nogil:
+    memcpy(at, text, size)
+    return at + size
 
 
 # --- ids and digests ------------------------------------------------------------------------
@@ -322,20 +350,22 @@ for _i in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-":
 def valid_id(text):
     """Whether text is 1-64 characters of `A-Z a-z 0-9 . _ : -`."""
     cdef bytes raw
-    cdef const uint8_t *at
-    cdef Py_ssize_t i, size
     if isinstance(text, str):
         if not text.isascii():
             return False
         raw = text.encode("ascii")
     else:
         raw = text
-    size = PyBytes_GET_SIZE(raw)
-    at = <const uint8_t *>PyBytes_AS_STRING(raw)
+    return is_id(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+cdef bint is_id(const char *text, Py_ssize_t size) noexcept nogil:
+    """As `valid_id`."""
+    cdef Py_ssize_t i
     if not 1 <= size <= 64:
         return False
     for i in range(size):
-        if not ALLOWED[at[i]]:
+        if not ALLOWED[<uint8_t>text[i]]:
             return False
     return True
 
@@ -381,23 +411,34 @@ cdef bint read_uuid(const char *text, Py_ssize_t size, uint8_t *uuid) noexcept n
     return True
 
 
-_pool = b""
-_pool_at = 0
+cdef enum:
+    POOL_SIZE = 4096
+
+cdef uint8_t[4096] _pool
+cdef int _pool_at = POOL_SIZE
 
 
-def new_order_id(int partition):
-    """A new order id: a UUID (version 8) of 110 random bits and the partition's number, as text."""
-    global _pool, _pool_at
-    cdef uint8_t uuid[16]
-    cdef char out[40]
-    if _pool_at + 16 > len(_pool):
-        _pool = os.urandom(4096)
+cdef int new_uuid(uint8_t *uuid, int partition) except -1:
+    """A new order id's 16 bytes: a UUID of version 8, 110 random bits and the partition."""
+    global _pool_at
+    cdef bytes drawn
+    if _pool_at + 16 > POOL_SIZE:
+        drawn = os.urandom(POOL_SIZE)
+        memcpy(_pool, PyBytes_AS_STRING(drawn), POOL_SIZE)
         _pool_at = 0
-    memcpy(uuid, <const char *>PyBytes_AS_STRING(_pool) + <Py_ssize_t>_pool_at, 16)
+    memcpy(uuid, _pool + _pool_at, 16)
     _pool_at += 16
     uuid[6] = 0x80 | (partition >> 8 & 0x0F)
     uuid[7] = partition & 0xFF
     uuid[8] = 0x80 | (uuid[8] & 0x3F)
+    return 0
+
+
+def new_order_id(int partition):
+    """A new order id: a UUID (version 8) of 110 random bits and the partition's number, as text."""
+    cdef uint8_t uuid[16]
+    cdef char out[40]
+    new_uuid(uuid, partition)
     return PyBytes_FromStringAndSize(out, write_uuid(out, uuid))
 
 
@@ -417,9 +458,8 @@ cdef bytes record(Command *command, bytes order_id, bytes client_id, bytes key):
     """A command's bytes: header, ids, padding. A canonical UUID travels in 16 bytes."""
     cdef uint8_t uuid[16]
     cdef const char *id_text = NULL
-    cdef Py_ssize_t id_size = 0, client_size = 0, size
-    cdef bytes out
-    cdef char *at
+    cdef const char *client = NULL
+    cdef Py_ssize_t id_size = 0, client_size = 0
     if order_id is not None:
         id_text = PyBytes_AS_STRING(order_id)
         id_size = PyBytes_GET_SIZE(order_id)
@@ -428,25 +468,34 @@ cdef bytes record(Command *command, bytes order_id, bytes client_id, bytes key):
             command.order_id_kind = ID_UUID
             id_text = <const char *>uuid
             id_size = 16
-        command.order_id_length = check_length("order_id", id_size)
+        check_length("order_id", id_size)
     if client_id is not None:
+        client = PyBytes_AS_STRING(client_id)
         client_size = PyBytes_GET_SIZE(client_id)
-        command.client_id_length = check_length("client_id", client_size)
+        check_length("client_id", client_size)
     if key is not None:
         if PyBytes_GET_SIZE(key) != 16:
             raise ValueError(f"key_digest: expected 16 bytes, got {len(key)}")
         command.flags |= HAS_KEY
         memcpy(command.key_digest, PyBytes_AS_STRING(key), 16)
+    return joined(command, id_text, id_size, client, client_size)
+
+
+cdef bytes joined(Command *command, const char *id_text, Py_ssize_t id_size,
+                  const char *client, Py_ssize_t client_size):
+    """A command's bytes of its parts; each id is at most 64 bytes long."""
+    cdef Py_ssize_t size = sizeof(Command) + ((id_size + client_size + 7) & ~<Py_ssize_t>7)
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, size)
+    cdef char *at = PyBytes_AS_STRING(out)
+    command.order_id_length = id_size
+    command.client_id_length = client_size
     command.text_length = id_size + client_size
-    size = sizeof(Command) + ((id_size + client_size + 7) & ~<Py_ssize_t>7)
-    out = PyBytes_FromStringAndSize(NULL, size)
-    at = PyBytes_AS_STRING(out)
     memset(at + size - 8, 0, 8)
     memcpy(at, command, sizeof(Command))
     if id_size:
         memcpy(at + sizeof(Command), id_text, id_size)
     if client_size:
-        memcpy(at + sizeof(Command) + id_size, PyBytes_AS_STRING(client_id), client_size)
+        memcpy(at + sizeof(Command) + id_size, client, client_size)
     return out
 
 
