@@ -13,6 +13,7 @@ from novate.gateway.operations import Operations
 from novate.gateway.problems import ProblemError
 from novate.gateway.throttle import Throttle
 from novate.gateway.validation import Validator
+from novate.model import codec
 from novate.model.commands import COMMAND
 from novate.model.instrument import Instrument
 
@@ -342,3 +343,22 @@ def test_ids_that_the_server_makes_differ_and_name_the_partition() -> None:
     assert len(set(made)) == 1000
     assert {(each[6] & 0xF0, each[8] & 0xC0) for each in made} == {(0x80, 0x80)}
     assert {(each[6] & 0x0F) << 8 | each[7] for each in made} == {258}
+
+
+bodies = st.sampled_from([b"{}", b"", b'{"type":', b'{"type":"about:blank"}', b'{"typ', b'{"a":1}'])
+
+
+@given(st.lists(st.tuples(st.integers(100, 999), bodies, st.just(0)), max_size=5))
+def test_a_batch_is_answered_outcome_by_outcome(answers: list[tuple[int, bytes, int]]) -> None:
+    expected = [
+        b'{"status":%d,"%b":%b}'
+        % (status, b"problem" if body.startswith(b'{"type":') else b"order", body)
+        for status, body, _ in answers
+    ]
+    assert codec.outcomes_body(answers) == b'{"outcomes":[%b]}' % b",".join(expected)
+
+
+@pytest.mark.parametrize("status", [0, 99, 1000])
+def test_an_outcome_has_a_status(status: int) -> None:
+    with pytest.raises(ValueError, match="100 to 999"):
+        codec.outcomes_body([(status, b"{}")])

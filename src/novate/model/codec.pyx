@@ -307,31 +307,36 @@ def outcomes_body(list answers):
     """The reply to a batch: the status and the order, or the problem, of each of its operations.
 
     Args:
-        answers: Tuples that begin with a status and a body.
+        answers: Tuples that begin with an HTTP status, 100 to 999, and a body.
     """
-    cdef Py_ssize_t size = 16, body_size
+    cdef Py_ssize_t size = 15
     cdef bytes body, out
-    cdef tuple answer
-    cdef char *start
     cdef char *at
-    for answer in answers:
-        size += 48 + PyBytes_GET_SIZE(<bytes?>answer[1])
-    out = PyBytes_FromStringAndSize(NULL, size)
-    start = at = PyBytes_AS_STRING(out)
-    at = put(at, b'{"outcomes":[', 13)
+    cdef tuple answer
     for answer in answers:
         body = answer[1]
-        body_size = PyBytes_GET_SIZE(body)
-        at = put(at, b'{"status":', 10)
-        at += write_integer(at, answer[0])
+        size += 24 + PyBytes_GET_SIZE(body) + (2 if starts_as_problem(body) else 0)
+    out = PyBytes_FromStringAndSize(NULL, size - 1 if answers else size)
+    at = put(PyBytes_AS_STRING(out), b'{"outcomes":[', 13)
+    for answer in answers:
+        if at[-1] != c'[':
+            at = put(at, b",", 1)
+        body = answer[1]
+        at = put_status(put(at, b'{"status":', 10), answer[0])
         if starts_as_problem(body):
             at = put(at, b',"problem":', 11)
         else:
             at = put(at, b',"order":', 9)
-        at = put(at, PyBytes_AS_STRING(body), body_size)
-        at = put(at, b"},", 2)
-    at = put(at - 1 if answers else at, b"]}", 2)
-    return PyBytes_FromStringAndSize(start, at - start)
+        at = put(at, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        at = put(at, b"}", 1)
+    put(at, b"]}", 2)
+    return out
+
+
+cdef char *put_status(char *at, int status) except NULL:
+    if not 100 <= status <= 999:
+        raise ValueError(f"a status: expected 100 to 999, got {status}")
+    return at + write_integer(at, status)
 
 
 cdef inline char *put(char *at, const char *text, Py_ssize_t size) noexcept nogil:
