@@ -10,8 +10,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -57,6 +57,34 @@ class SnapshotTaken(msgspec.Struct, frozen=True):
     bytes: int
     path: str
     state_hash: str
+
+
+class _Progress(msgspec.Struct, tag_field="kind", tag="progress"):
+    seq: int
+
+
+class _Ready(_Progress, tag="ready"):
+    pass
+
+
+class _Snapshot(msgspec.Struct, tag_field="kind", tag="snapshot"):
+    seq: int
+    timestamp_ns: int
+    bytes: int
+    path: str
+    state_hash: str
+
+
+class _SnapshotFailed(msgspec.Struct, tag_field="kind", tag="snapshot_failed"):
+    seq: int
+    why: str
+
+
+class _Diverged(msgspec.Struct, tag_field="kind", tag="diverged"):
+    why: str
+
+
+_decode = msgspec.json.Decoder(_Ready | _Progress | _Snapshot | _SnapshotFailed | _Diverged).decode
 
 
 class FollowerSupervisor:
@@ -196,42 +224,35 @@ class FollowerSupervisor:
         return await process.wait()
 
     def _hear(self, line: bytes) -> None:
+        """Take one line; a child that says nonsense costs no more than what it did not say."""
         try:
-            said = msgspec.json.decode(line)
-            handle = self._handlers[said["kind"]]
-        except (msgspec.DecodeError, KeyError, TypeError):
+            said = _decode(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             log.warning("follower_unintelligible", line=line[:200].decode("utf-8", "replace"))
             return
-        handle(self, said)
+        if isinstance(said, _Progress):
+            self.state, self.why = "running", ""
+            self.seq = said.seq
+        elif isinstance(said, _Snapshot):
+            self._on_snapshot(SnapshotTaken(**msgspec.structs.asdict(said)))
+        elif isinstance(said, _SnapshotFailed):
+            self._on_snapshot_failed(said)
+        else:
+            self._down("diverged", said.why)
 
-    def _on_progress(self, said: dict[str, Any]) -> None:
-        self.state, self.why = "running", ""
-        self.seq = said["seq"]
-
-    def _on_snapshot(self, said: dict[str, Any]) -> None:
-        self.snapshot = taken = msgspec.convert(said, SnapshotTaken)
+    def _on_snapshot(self, taken: SnapshotTaken) -> None:
+        self.snapshot = taken
         self.snapshot_fault = ""
         self.seq = max(self.seq, taken.seq)
         for seq, future in self._waiters:
             if seq <= taken.seq and not future.done():
                 future.set_result(taken)
 
-    def _on_snapshot_failed(self, said: dict[str, Any]) -> None:
-        self.snapshot_fault = f"the snapshot of seq {said['seq']} failed: {said['why']}"
+    def _on_snapshot_failed(self, failed: _SnapshotFailed) -> None:
+        self.snapshot_fault = f"the snapshot of seq {failed.seq} failed: {failed.why}"
         for seq, future in self._waiters:
-            if seq <= said["seq"] and not future.done():
+            if seq <= failed.seq and not future.done():
                 future.set_exception(SnapshotFailed(self.snapshot_fault))
-
-    def _on_diverged(self, said: dict[str, Any]) -> None:
-        self._down("diverged", said["why"])
-
-    _handlers: Final[dict[str, Callable[[FollowerSupervisor, dict[str, Any]], None]]] = {
-        "ready": _on_progress,
-        "progress": _on_progress,
-        "snapshot": _on_snapshot,
-        "snapshot_failed": _on_snapshot_failed,
-        "diverged": _on_diverged,
-    }
 
     def _down(self, state: FollowerState, why: str) -> None:
         self.state, self.why = state, why

@@ -274,6 +274,36 @@ input()
     asyncio.run(watch())
 
 
+NONSENSE = [
+    "", "{", "[]", "null", "7", '"ready"', "{}", "[" * 5000, "\\udc80",
+    '{"kind": "sings"}', '{"kind": 5}', '{"kind": "ready"}', '{"kind": "progress", "seq": "9"}',
+    '{"kind": "progress", "seq": null}', '{"kind": "snapshot", "seq": 9}',
+    '{"kind": "snapshot", "seq": [], "timestamp_ns": 1, "bytes": 1, "path": "", "state_hash": ""}',
+    '{"kind": "snapshot_failed", "seq": 9}', '{"kind": "snapshot_failed", "why": "full"}',
+    '{"kind": "diverged"}', '{"kind": "diverged", "why": 5}',
+]  # fmt: skip
+
+
+def test_lines_that_make_no_sense_are_passed_over(tmp_path: Path) -> None:
+    program = f"""
+import sys
+for line in {NONSENSE}:
+    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\\n")
+print('{{"kind": "ready", "seq": 3}}', flush=True)
+input()
+"""
+
+    async def watch() -> None:
+        supervisor = supervised(tmp_path, program)
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.state == "running", 20)
+        assert (supervisor.seq, supervisor.restarts, supervisor.snapshot) == (3, 0, None)
+        assert supervisor.snapshot_fault == ""
+        await supervisor.stop()
+
+    asyncio.run(watch())
+
+
 def running_pid(server: Server) -> int:
     """Process id of a server's follower once it runs, else 0."""
     follower = httpx.get(f"{server.url}/admin/status").json()["follower"]
