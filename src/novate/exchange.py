@@ -57,6 +57,7 @@ YOUNG_OBJECTS_MAX: Final = 50_000
 """New objects after which Python looks for cycles among them. Orders leave none behind, and looking
 after every 700 cost a batch of orders 7% of its time."""
 
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 STOP_SHARE: Final = 0.6
 """Share of the time for a stop that goes to finishing batches; the rest closes connections."""
 
@@ -460,12 +461,23 @@ async def serve(settings: Settings) -> int:
         listener.close()
         raise
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, exchange.end, 0)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, end_by_signal, exchange, loop, number)
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 20)
     return await run(exchange, listener)
+
+
+def end_by_signal(
+    exchange: Exchange, loop: asyncio.AbstractEventLoop, number: signal.Signals
+) -> None:
+    """Begin to stop; a further signal ends the process at once, by what the system does of one."""
+    for each in STOP_SIGNALS:
+        loop.remove_signal_handler(each)
+        signal.signal(each, signal.SIG_DFL)
+    log.info("stopping", signal=number.name, seconds_max=exchange.settings.shutdown_seconds)
+    exchange.end(0)
 
 
 async def run(exchange: Exchange, listener: socket.socket) -> int:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from novate.exchange import Exchange, bind, listen, run
 from novate.lock import FolderLock
 from novate.model.errors import DataFolderLocked, NovateError
 from novate.recovery import open_partition
-from tests.conftest import free_port
+from tests.conftest import Server, free_port, wait_until
 from tests.integration.data_folder import fill, settings_of
 
 
@@ -83,3 +85,21 @@ def test_the_second_of_two_servers_that_bound_an_address_says_so(tmp_path: Path)
         first.close()
 
     asyncio.run(play())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_stop_that_takes_long(
+    make_server: Callable[..., Server], second: signal.Signals
+) -> None:
+    server = make_server(shutdown_seconds=600, request_timeout_seconds=600).start()
+    with socket.create_connection(("127.0.0.1", server.port)) as unfinished:
+        unfinished.sendall(b"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+        assert server.process is not None
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: '"stopping"' in server.log())
+        assert server.process.poll() is None
+        server.process.send_signal(second)
+        assert server.process.wait(5) == -second
+    server.start()
+    assert server.stop() == 0
