@@ -290,7 +290,7 @@ def test_instruments(client: httpx.Client, book: str):
         ({"tick_size": 0}, "tick_size"), ({"tick_size": "1e-19"}, "tick_size"),
         ({"lot_size": "x"}, "lot_size"), ({"lot_size": None}, "lot_size"),
         ({"quote_scale": 1, "tick_size": 0.001}, "quote_scale"),
-        ({"quote_scale": 99}, "quote_scale"),
+        ({"quote_scale": 99}, "quote_scale"), ({"quote_scale": 19}, "quote_scale"),
         ({"tick_size": "123456789.123456789"}, "tick_size"), ({"price_max": 0}, "price_max"),
         ({"quantity_min": 5, "quantity_max": 4}, "quantity_min"), ({"colour": 1}, "colour"),
         ({"tick_size": "1e-18", "lot_size": "1e-18"}, "quote_scale"),
@@ -314,6 +314,20 @@ def test_instruments_of_every_grid(client: httpx.Client):
         assert reply.status_code == 201, reply.text
         placed = place(client, name, price=tick, quantity=lot)
         assert (placed["price"], placed["quantity"]) == (float(tick), float(lot))
+
+
+def test_the_finest_quote_scale(client: httpx.Client):
+    asked = {"name": "FINE", "base": "X", "quote": "Y", "tick_size": 1, "lot_size": 1}
+    reply = client.post("/admin/instruments", json=asked | {"quote_scale": 18})
+    assert reply.status_code == 201, reply.text
+    price = quantity = 10**15
+    place(client, "FINE", side="sell", price=price, quantity=quantity)
+    budget = 10**18 - 1
+    spent = place(
+        client, "FINE", type="market", price=None, quantity=None, quote_quantity=str(budget)
+    )
+    assert (spent["filled_quantity"], spent["filled_quote_quantity"]) == (999, 999 * price)
+    assert spent["average_price"] == price
 
 
 def test_health_and_readiness(client: httpx.Client):

@@ -17,7 +17,12 @@ from novate.gateway.instruments import Instruments
 from novate.gateway.operations import Operations, Partition
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.model import codec
-from novate.model.instrument import PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, Instrument
+from novate.model.instrument import (
+    PRICE_TICKS_MAX,
+    QUANTITY_LOTS_MAX,
+    QUOTE_UNITS_PER_STEP_MAX,
+    Instrument,
+)
 
 SIZE_EXPONENT: Final = 18
 """Decimals that a tick or lot size may have."""
@@ -27,8 +32,6 @@ SIZE_MAX: Final = 10**9
 
 QUOTE_SCALE_DEFAULT: Final = 12
 QUOTE_SCALE_MAX: Final = 24
-QUOTE_UNITS_MAX: Final = 10**9
-"""Most units of the quote asset in one tick times one lot."""
 
 _NAMES: Final = "expected 1 to 32 of A-Z a-z 0-9 . _ : -"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -154,12 +157,12 @@ def _quote_scale(asked: int | None, tick: tuple[int, int], lot: tuple[int, int])
     """Decimals of the quote asset's unit: those asked for, else 12 or what the grid makes of it."""
     least = tick[1] + lot[1]
     scale = max(QUOTE_SCALE_DEFAULT, least) if asked is None else asked
-    while asked is None and scale > least and _units(tick, lot, scale) > QUOTE_UNITS_MAX:
+    while asked is None and scale > least and _units(tick, lot, scale) > QUOTE_UNITS_PER_STEP_MAX:
         scale -= 1
-    if least <= scale <= QUOTE_SCALE_MAX and _units(tick, lot, scale) <= QUOTE_UNITS_MAX:
+    if least <= scale <= QUOTE_SCALE_MAX and _units(tick, lot, scale) <= QUOTE_UNITS_PER_STEP_MAX:
         return scale
     message = (
-        f"expected tick_size x lot_size to be 1 to {QUOTE_UNITS_MAX} units of 10^-{scale},"
+        f"expected tick_size x lot_size to be 1 to {QUOTE_UNITS_PER_STEP_MAX} units of 10^-{scale},"
         f" and quote_scale at most {QUOTE_SCALE_MAX}"
     )
     raise refused([FieldError("quote_scale", message, "invalid_value")])

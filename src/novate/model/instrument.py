@@ -15,6 +15,9 @@ QUANTITY_LOTS_MAX: Final = 10**15
 QUOTE_UNITS_MAX: Final = 10**36
 """Highest quote quantity of a market order, in units of the quote asset."""
 
+QUOTE_UNITS_PER_STEP_MAX: Final = 10**18
+"""Most units of the quote asset in one tick times one lot; so a lot's cost fits in 128 bits."""
+
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An instrument: its assets and the grid of its prices and quantities.
