@@ -37,6 +37,7 @@ OPS: Final = "place, cancel, amend, batch, status, subscribe, unsubscribe, resyn
 _ABSENT: Final = Raw()
 _NULL: Final = Raw(b"null")
 _NOTHING: Final = (b"", b"null")
+_OUTCOMES: Final = b'{"outcomes":'
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
@@ -323,7 +324,7 @@ class Session:
             bytes(message.idempotency_key),
         )
         self.outstanding += 1
-        self._desk.operations.batch(body, None, partial(self._answer_batch, request_id))
+        self._desk.operations.batch(body, None, partial(self._answer, request_id))
 
     def _status(self, message: _Status, request_id: bytes) -> None:
         order_id = _required("order_id", message.order_id)
@@ -352,34 +353,19 @@ class Session:
         replayed: bool = False,
         retry_after: int | None = None,
     ) -> None:
-        """What HTTP would answer to one order, as a message."""
+        """What HTTP would answer to an operation, as a message."""
         self.outstanding -= 1
-        if status < 300:
-            head = b'{"type":"order_accepted"'
-        elif status == 422 and not _is_problem(body):
-            head = b'{"type":"order_rejected"'
+        if _is_problem(body):
+            self._error(request_id, body, retry_after, replayed)
+            return
+        if body.startswith(_OUTCOMES):
+            kind, members = b"batch_result", b"," + body[1:-1]
         else:
-            self._error(request_id, body, retry_after, replayed)
-            return
-        if request_id:
-            head += b',"request_id":' + request_id
-        tail = b',"replayed":true}' if replayed else b"}"
-        self._send(head + b',"order":' + body + tail)
-
-    def _answer_batch(
-        self,
-        request_id: bytes,
-        status: int,
-        body: bytes,
-        replayed: bool = False,
-        retry_after: int | None = None,
-    ) -> None:
-        self.outstanding -= 1
-        if status != 200:
-            self._error(request_id, body, retry_after, replayed)
-            return
-        again = b',"replayed":true' if replayed else b""
-        self._send(_reply(b"batch_result", request_id, b"," + body[1:-1] + again))
+            kind = b"order_accepted" if status < 300 else b"order_rejected"
+            members = b',"order":' + body
+        if replayed:
+            members += b',"replayed":true'
+        self._send(_reply(kind, request_id, members))
 
     # --- subscriptions ----------------------------------------------------------------------------
 
