@@ -56,9 +56,6 @@ class Stand:
     def order_client(self, order_id: str) -> bytes | None:
         return None
 
-    def find_key(self, key_digest: bytes) -> None:
-        return None
-
     def replay(self, key_digest: bytes, command_digest: int) -> None:
         return None
 

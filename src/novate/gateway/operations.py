@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from novate.gateway.problems import ProblemError, problem
-from novate.gateway.submissions import BatchSubmission, Submission, operation_digest
+from novate.gateway.submissions import BatchSubmission, Submission
 from novate.gateway.throttle import Throttle
 from novate.gateway.validation import PartitionView, Validator
 from novate.model import codec
@@ -55,14 +55,6 @@ class Submitter(Protocol):
         self, commands: list[bytes], on_outcomes: Callable[[list[tuple[int, bytes, int]]], None]
     ) -> None:
         """Queue commands with consecutive sequences, all of them or none."""
-        ...
-
-
-class KeyFinder(Protocol):
-    """What operations ask of an engine about a key: seq, command digest, timestamp in ns."""
-
-    def find_key(self, key_digest: bytes) -> tuple[int, int, int] | None:
-        """Its first use, None if it is unknown."""
         ...
 
 
@@ -299,17 +291,15 @@ class Operations:
 
     def _replay_batch(self, batch: BatchSubmission, reply: Reply) -> bool:
         """Answer a batch whose key was used before; False if it was not."""
-        digests = [operation_digest(batch, at) for at in range(len(batch.operations))]
-        engine: KeyFinder = self._partition.engine  # type: ignore[assignment]
-        found = next((known for each in digests if (known := engine.find_key(each))), None)
+        firsts = [self._partition.replay(each, batch.command_digest) for each in batch.digests]
+        found = next(filter(None, firsts), None)
         if found is None:
             return False
-        if found[1] != batch.command_digest:
+        if _is_reuse(*found):
             detail = "the idempotency key was used before, with another body"
             raise ProblemError(422, "idempotency_key_reused", detail)
         outcomes = []
-        for digest, operation in zip(digests, batch.operations, strict=True):
-            first = self._partition.replay(digest, batch.command_digest)
+        for first, operation in zip(firsts, batch.operations, strict=True):
             if first is None and isinstance(operation, ProblemError):
                 first = operation.status, operation.body()
             outcomes.append(first or _NOT_KEPT)
@@ -338,7 +328,12 @@ def is_first_answer(status: int, body: bytes) -> bool:
     """
     if not codec.is_problem(body):
         return True
-    return status != 503 and b'"code":"idempotency_key_reused"' not in body
+    return status != 503 and not _is_reuse(status, body)
+
+
+def _is_reuse(status: int, body: bytes) -> bool:
+    """Whether an answer says that a key came with another body before."""
+    return status == 422 and codec.is_problem(body) and b'"code":"idempotency_key_reused"' in body
 
 
 def too_many(client_id: str, wait_seconds: float) -> ProblemError:

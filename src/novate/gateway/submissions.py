@@ -41,6 +41,7 @@ class BatchSubmission(msgspec.Struct):
         key: The batch's own idempotency key.
         command_digest: Digest of the whole batch; 0 without a key.
         charges: Tokens by client id.
+        digests: Of the batch's key at each operation; empty without a key.
     """
 
     operations: list[Submission | ProblemError]
@@ -49,6 +50,7 @@ class BatchSubmission(msgspec.Struct):
     key: str | None
     command_digest: int
     charges: dict[str, int]
+    digests: list[bytes]
 
 
 class Prepared(msgspec.Struct, gc=False):
@@ -82,11 +84,11 @@ class Prepared(msgspec.Struct, gc=False):
         return Submission(command, self.client_id, key_digest, command_digest, 1, other)
 
 
-def operation_digest(batch: BatchSubmission, index: int) -> bytes:
+def operation_digest(client_id: str, batch_key: str, index: int) -> bytes:
     """The key digest of the operation at this place (from 0) of a batch with a key.
 
     The first place has the key itself, so that no single operation may use it. It depends on
     nothing else, so that a repeat finds it whatever has become of the books.
     """
-    key = f"{batch.key}#{index}" if index else f"{batch.key}"
-    return codec.key_digest(batch.client_id.encode(), key.encode())
+    key = f"{batch_key}#{index}" if index else batch_key
+    return codec.key_digest(client_id.encode(), key.encode())

@@ -421,10 +421,11 @@ class Validator:
         key: str | None,
     ) -> BatchSubmission:
         kinds = ["" if isinstance(each, ProblemError) else each.op or "" for each in operations]
-        batch = BatchSubmission([], kinds, client_id, key, 0, {})
+        batch = BatchSubmission([], kinds, client_id, key, 0, {}, [])
         if key is not None:
             meanings = [_as_asked(each) for each in operations]
             batch.command_digest = codec.body_digest(b"batch", *meanings)
+            batch.digests = [operation_digest(client_id, key, at) for at in range(len(operations))]
         for index, each in enumerate(prepared):
             if isinstance(each, ProblemError):
                 batch.operations.append(each)
@@ -447,7 +448,7 @@ def _of_keyed_batch(prepared: Prepared, batch: BatchSubmission, index: int) -> S
     if not prepared.client_id:
         prepared.client_id = batch.client_id
         prepared.values = (*prepared.values[:-1], batch.client_id.encode())
-    return prepared.submission(operation_digest(batch, index), batch.command_digest)
+    return prepared.submission(batch.digests[index], batch.command_digest)
 
 
 def _unknown_order(order_id: str, prepared: Prepared) -> ProblemError:
