@@ -1,5 +1,8 @@
 """The load generator's own arithmetic: percentiles, plans, request bytes, frames."""
 
+import subprocess
+import sys
+
 import msgspec
 import numpy as np
 import pytest
@@ -137,3 +140,10 @@ def test_metrics_are_summed_over_their_labels() -> None:
 def test_options_that_cannot_be_run_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"rate|batch|mix|transport"):
         msgspec.structs.replace(Options(), **wrong).check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["audience", "echo"])
+def test_processes_of_a_load_test_start_without_a_warning(name: str) -> None:
+    command = [sys.executable, "-W", "error", "-m", f"novate.loadtest.{name}", "--help"]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)

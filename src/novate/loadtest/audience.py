@@ -10,7 +10,6 @@ into books when it is over. Of a trades message the sequences alone are read.
 import argparse
 import asyncio
 import functools
-import resource
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ import msgspec
 import uvloop
 
 from novate.loadtest import frames
+from novate.loadtest.sockets import raise_file_limit
 
 _HEAD_END = b"\r\n\r\n"
 _CONNECTING = 50
@@ -332,12 +332,6 @@ async def attend(host: str, port: int, count: int, instrument: str) -> None:
 def _say(document: dict[str, Any]) -> None:
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
-
-
-def raise_file_limit() -> None:
-    """Allow as many sockets as the system lets this process have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:

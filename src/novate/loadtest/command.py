@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from novate.loadtest.audience import raise_file_limit
 from novate.loadtest.ceiling import measure_ceiling
 from novate.loadtest.options import TRANSPORTS, Options
 from novate.loadtest.run import run
+from novate.loadtest.sockets import raise_file_limit
 
 EXIT_OK = 0
 EXIT_ERRORS = 1
