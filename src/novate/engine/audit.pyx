@@ -3,12 +3,14 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from novate.engine.registry cimport find_order
+from novate.engine.ladder cimport level_find
+from novate.engine.registry cimport closed_is, find_order, hash_id
 from novate.engine.state cimport (
-    ENDED, FILLED, ID_NUMBER, NONE, WORKING,
-    Book, BookSide, Client, Level, Order, State, i128,
-    level_price, name_text, order_filled,
+    BLOCK_SIZE, CLOSED, FILLED, NONE, PLACE_MASK, WORKING,
+    Block, Book, BookSide, Client, Closed, Level, Order, State, i128,
+    closed_at, name_text, order_filled,
 )
+from novate.model.records cimport ID_NUMBER
 
 from novate.model.errors import InvariantViolated
 
@@ -19,7 +21,7 @@ cdef int fail(State *st, str what) except -1:
 
 cdef int audit(State *st) except -1:
     """Raise InvariantViolated with the first thing that does not hold."""
-    cdef uint64_t resting = 0, listed = 0
+    cdef uint64_t resting = 0, open_orders = 0, closed = 0
     cdef uint32_t i
     for i in range(st.books_count):
         resting += audit_book(st, i)
@@ -27,9 +29,11 @@ cdef int audit(State *st) except -1:
         fail(st, f"{st.open_count} orders are counted open, {resting} rest in books")
     audit_closed(st)
     for i in range(st.clients_count):
-        listed += audit_client(st, i)
-    if listed != <uint64_t>st.open_count + st.closed_count:
-        fail(st, f"clients' lists hold {listed} orders, not {st.open_count + st.closed_count}")
+        open_orders += audit_client(st, i)
+        closed += audit_chain(st, i)
+    if open_orders != st.open_count or closed != st.closed_count:
+        fail(st, f"clients' lists hold {open_orders} open and {closed} closed orders, not "
+                 f"{st.open_count} and {st.closed_count}")
     audit_keys(st)
     return 0
 
@@ -40,18 +44,18 @@ cdef int64_t audit_book(State *st, uint32_t index) except -1:
     cdef i128 open_lots = 0
     cdef int64_t orders = 0
     cdef int side
-    cdef uint32_t i
+    cdef uint32_t at
     cdef BookSide *own
     for side in range(2):
         own = &book.sides[side]
-        for i in range(own.count):
-            if i and own.levels[i - 1].key >= own.levels[i].key:
-                fail(st, f"book {index} side {side}: levels out of order at {i}")
-            orders += audit_level(st, index, side, &own.levels[i])
-            open_lots += own.levels[i].total
-    if book.sides[0].count and book.sides[1].count:
-        if book.sides[0].levels[book.sides[0].count - 1].key >= (
-                -book.sides[1].levels[book.sides[1].count - 1].key):
+        audit_ladder(st, index, side)
+        at = own.best
+        while at != NONE:
+            orders += audit_level(st, index, side, at)
+            open_lots += st.levels[at].total
+            at = st.levels[at].worse
+    if book.sides[0].best != NONE and book.sides[1].best != NONE:
+        if st.levels[book.sides[0].best].key >= -st.levels[book.sides[1].best].key:
             fail(st, f"book {index} is crossed")
     if open_lots != book.open:
         fail(st, f"book {index}: open lots differ from the sum of its levels")
@@ -62,18 +66,44 @@ cdef int64_t audit_book(State *st, uint32_t index) except -1:
     return orders
 
 
-cdef int64_t audit_level(State *st, uint32_t index, int side, Level *level) except -1:
+cdef int audit_ladder(State *st, uint32_t index, int side) except -1:
+    """The ladder names every level once, in order, as the links between them do."""
+    cdef BookSide *own = &st.books[index].sides[side]
+    cdef Block *block
+    cdef Level *level
+    cdef uint32_t i, j, count = 0, worse = NONE
+    for i in range(own.blocks_count):
+        block = &st.blocks[own.blocks[i]]
+        if block.count == 0 or block.count > BLOCK_SIZE or block.keys[0] != own.lowest[i]:
+            fail(st, f"book {index} side {side}: block {i} of the ladder is wrong")
+        for j in range(block.count):
+            level = &st.levels[block.levels[j]]
+            if level.key != block.keys[j] or level.worse != worse or (
+                    worse != NONE and (st.levels[worse].better != block.levels[j]
+                                       or st.levels[worse].key >= level.key)):
+                fail(st, f"book {index} side {side}: levels out of order at {count}")
+            if level_find(st, own, level.key) != block.levels[j]:
+                fail(st, f"book {index} side {side}: level {level.key} is not found")
+            worse = block.levels[j]
+            count += 1
+    if count != own.count or worse != own.best:
+        fail(st, f"book {index} side {side}: the ladder holds {count} levels, not {own.count}")
+    return 0
+
+
+cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number) except -1:
     """Every order of a level belongs there; returns their number."""
+    cdef Level *level = &st.levels[number]
     cdef uint32_t slot = level.head, before = NONE
     cdef int64_t total = 0, count = 0
     cdef Order *order
     while slot != NONE:
         order = &st.orders[slot]
         if (order.state != WORKING or order.instrument != index or order.side != side
-                or order.price != level_price(side, level.key) or order.prev != before
+                or order.level != number or order.prev != before
                 or order.remaining <= 0 or order_filled(st, order) < 0):
             fail(st, f"order {order.seq} does not belong at book {index} side {side}")
-        audit_indexed(st, slot)
+        audit_indexed(st, order.id_kind, order.id, slot)
         total += order.remaining
         count += 1
         before = slot
@@ -83,54 +113,63 @@ cdef int64_t audit_level(State *st, uint32_t index, int side, Level *level) exce
     return count
 
 
-cdef int audit_indexed(State *st, uint32_t slot) except -1:
+cdef int audit_indexed(State *st, int kind, uint64_t name, uint32_t order) except -1:
     """The order is found by its id."""
-    cdef Order *order = &st.orders[slot]
-    cdef uint32_t length = 0, found
-    cdef const uint8_t *text
-    if order.id_kind == ID_NUMBER:
-        return 0
-    text = name_text(st, order.id_kind, order.id, &length)
-    found = find_order(st, order.id_kind, text, length, 0, <uint32_t>(order.id >> 32))
-    if found != slot:
-        fail(st, f"order {order.seq} is not found by its id")
+    cdef uint32_t length = 0
+    cdef const uint8_t *text = NULL
+    if kind != ID_NUMBER:
+        text = name_text(st, kind, name, &length)
+    if find_order(st, kind, text, length, name,
+                  hash_id(st, kind, text, length, name)) != order:
+        fail(st, f"the order that stands at {order:#x} is not found by its id")
     return 0
 
 
 cdef int audit_closed(State *st) except -1:
-    """The closed window holds closed orders, as many as it says and may."""
-    cdef uint32_t slot = st.closed_first, count = 0
-    cdef Order *order
-    while slot != NONE:
-        order = &st.orders[slot]
-        if order.state == WORKING or (order.state == FILLED and order.remaining != 0):
-            fail(st, f"order {order.seq} is in the closed window and not closed")
-        audit_indexed(st, slot)
-        count += 1
-        slot = order.next
-    if count != st.closed_count or count > st.closed_max:
-        fail(st, f"the closed window holds {count} orders, not {st.closed_count}")
+    """The closed window holds closed orders, as many as it may."""
+    cdef uint32_t i, place
+    cdef Closed *closed
+    for i in range(st.closed_count):
+        place = (st.closed_first + i) & PLACE_MASK
+        closed = closed_at(st, place)
+        if closed.state == WORKING or (
+                closed.state == FILLED and not closed.by_quote and closed.remaining != 0):
+            fail(st, f"order {closed.seq} is in the closed window and not closed")
+        audit_indexed(st, closed.id_kind, closed.id, CLOSED | place)
+    if st.closed_count > st.closed_max:
+        fail(st, f"the closed window holds {st.closed_count} orders, more than {st.closed_max}")
     return 0
 
 
 cdef int64_t audit_client(State *st, uint32_t number) except -1:
-    """A client's lists are in order and complete; returns how many orders it has."""
+    """A client's list of open orders is in order and complete; how many it has."""
     cdef Client *client = &st.clients[number]
-    cdef uint32_t slot = client.newest, count = 0, working = 0
-    cdef uint64_t after = <uint64_t>-1
+    cdef uint32_t slot = client.newest_open, count = 0, newer = NONE
+    cdef Order *order
     while slot != NONE:
-        if st.orders[slot].client != number or st.orders[slot].seq >= after:
-            fail(st, f"client {number}: order {st.orders[slot].seq} is out of place")
-        after = st.orders[slot].seq
-        working += st.orders[slot].state == WORKING
+        order = &st.orders[slot]
+        if order.client != number or order.state != WORKING or order.open_prev != newer or (
+                newer != NONE and order.seq >= st.orders[newer].seq):
+            fail(st, f"client {number}: order {order.seq} is out of place")
+        newer = slot
         count += 1
-        slot = st.created[slot].next
-    slot = client.newest_open
-    while slot != NONE and working:
-        working -= 1
-        slot = st.orders[slot].open_next
-    if working or slot != NONE:
-        fail(st, f"client {number}: its list of open orders is not complete")
+        slot = order.open_next
+    if count != client.open_count:
+        fail(st, f"client {number} is said to have {client.open_count} open orders, not {count}")
+    return count
+
+
+cdef int64_t audit_chain(State *st, uint32_t number) except -1:
+    """A client's closed orders are linked from the last back to the first; how many it has."""
+    cdef uint32_t place = st.clients[number].last_closed, count = 0
+    cdef uint32_t offset = st.closed_count, next_offset
+    while place != NONE and closed_is(st, place, number):
+        next_offset = (place - st.closed_first) & PLACE_MASK
+        if next_offset >= offset:
+            break
+        offset = next_offset
+        count += 1
+        place = closed_at(st, place).before
     return count
 
 

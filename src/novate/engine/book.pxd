@@ -1,23 +1,103 @@
 # cython: language_level=3
-"""A book: price levels, their queues, and matching by price-time priority."""
+"""A book: queues at price levels, and matching by price-time priority."""
 
 from libc.stdint cimport int64_t, uint32_t
 
-from novate.engine.state cimport Book, BookSide, State, i128
+from novate.engine.ladder cimport level_drop, level_find, level_open
+from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
+from novate.engine.state cimport (
+    CHECK, NONE, Book, BookSide, Closed, Extra, Level, Order, State, Taker, i128,
+    extra_free, key_of, order_free,
+)
+from novate.model.records cimport LEVEL_FULL, PRICE_LEVELS_LIMIT
 
-cdef struct Place:
-    # where in its side of a book an order rests, or would
-    bint found          # whether the level exists
-    uint32_t at         # its position, or where it would be inserted
+cdef enum:
+    TOTAL_MAX = 9223372036854775807
 
-cdef bint level_find(BookSide *levels, int64_t key, uint32_t *at) noexcept nogil
-cdef bint would_cross(Book *book, int side, int64_t price) noexcept nogil
-cdef bint can_fill(Book *book, int side, bint market, int64_t price, int64_t lots) noexcept nogil
-cdef void find_place(Book *book, int side, int64_t price, Place *place) noexcept nogil
-cdef int rest_refusal(State *st, Book *book, int side, Place *place, int64_t lots) noexcept nogil
-cdef void rest(State *st, Book *book, uint32_t slot, Place *place) noexcept nogil
-cdef void unlink(State *st, Book *book, uint32_t slot) noexcept nogil
-cdef void reduce(State *st, Book *book, uint32_t slot, int64_t lots) noexcept nogil
-cdef void match_lots(State *st, Book *book, uint32_t slot, bint market) noexcept nogil
-cdef int match_quote(State *st, Book *book, uint32_t slot, i128 budget) noexcept nogil
-cdef void touch(State *st, Book *book) noexcept nogil
+cdef bint can_fill(State *st, Book *book, int side, bint market, int64_t price,
+                   int64_t lots) noexcept nogil
+cdef void reduce(State *st, uint32_t slot, int64_t lots) noexcept nogil
+cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noexcept nogil
+cdef int match_quote(State *st, Book *book, Taker *taker) noexcept nogil
+cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
+                           int reason) noexcept nogil
+
+
+cdef inline void touch(State *st, Book *book) noexcept nogil:
+    """Note that the command at hand changed this book."""
+    book.last_seq = st.seq
+    book.last_us = st.time_us
+
+cdef inline bint would_cross(State *st, Book *book, int side, int64_t price) noexcept nogil:
+    """Whether an order of this side and limit price (ticks) would trade now."""
+    cdef uint32_t best = book.sides[1 - side].best
+    return best != NONE and st.levels[best].key >= key_of(1 - side, price)
+
+cdef inline int rest_refusal(State *st, BookSide *own, uint32_t level,
+                             int64_t lots) noexcept nogil:
+    """0 if `lots` may rest at this level (NONE: a new one), or why there is no room for them."""
+    if level != NONE:
+        return LEVEL_FULL if st.levels[level].total > TOTAL_MAX - lots else 0
+    return PRICE_LEVELS_LIMIT if own.count >= st.levels_max else 0
+
+cdef inline void rest(State *st, BookSide *own, uint32_t slot, int64_t key,
+                      uint32_t at) noexcept nogil:
+    """Put an order with its remaining lots at the back of its level (NONE: a new one)."""
+    cdef Order *order = &st.orders[slot]
+    cdef Level *level
+    if at == NONE:
+        at = level_open(st, own, key)
+    level = &st.levels[at]
+    CHECK(level.key == key)
+    order.level = at
+    order.next = NONE
+    order.prev = level.tail
+    if level.tail != NONE:
+        st.orders[level.tail].next = slot
+    else:
+        level.head = slot
+    level.tail = slot
+    level.count += 1
+    level.total += order.remaining
+
+cdef inline void unlink(State *st, Book *book, Order *order) noexcept nogil:
+    """Take the order out of its level, and the level out of the book if it was the last."""
+    cdef Level *level = &st.levels[order.level]
+    level.count -= 1
+    if level.count == 0:
+        level_drop(st, &book.sides[order.side], order.level)
+        return
+    level.total -= order.remaining
+    if order.prev != NONE:
+        st.orders[order.prev].next = order.next
+    else:
+        level.head = order.next
+    if order.next != NONE:
+        st.orders[order.next].prev = order.prev
+    else:
+        level.tail = order.prev
+
+cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64_t lots,
+                                  int state, int reason) noexcept nogil:
+    """Move an order that has left its level to the closed window, its slot being free again.
+
+    `price` is its own; `lots` of what remained were filled in the same step. Returns where it
+    stands.
+    """
+    cdef Order *order = &st.orders[slot]
+    cdef Extra *extra
+    cdef uint32_t place
+    cdef Closed *closed = closed_new(st, <Taker *>order, state, reason, &place)
+    closed.price = price
+    closed.remaining = order.remaining - lots
+    closed.filled = lots
+    closed.notional = <i128>price * lots
+    if order.extra != NONE:
+        extra = &st.extras[order.extra]
+        closed.filled += extra.filled
+        closed.notional += extra.notional
+        extra_free(st, order)
+    client_order_left(st, order)
+    reindex_order(st, order.id_kind, order.id, slot, place)
+    order_free(st, slot)
+    return place

@@ -6,59 +6,80 @@ order id, and last the rules of the book. What refuses leaves everything as it w
 which remembers the refusal from the client check on.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.book cimport (
-    Place, can_fill, find_place, match_lots, match_quote, reduce, rest, rest_refusal, touch,
-    unlink, would_cross,
+    can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal, taker_closed,
+    touch, unlink, would_cross,
 )
+from novate.engine.ladder cimport level_find
+from novate.engine.lookahead cimport Lookahead, look_begin, look_on
 from novate.engine.registry cimport (
-    client_add, client_number, client_order_created, client_order_opened, evict_closed,
-    expire_keys, find_key, find_order, hash_id, index_order, key_add, key_room, order_closed,
+    client_add, client_number, client_order_opened, expire_keys, find_key,
+    find_order, hash_id, index_order, key_add, key_room,
 )
 from novate.engine.state cimport (
+    CLOSED, ENDED, FILLED, NONE, NUMBERS_MAX, REJECTED,
+    Book, BookSide, Closed, Extra, Key, Level, Order, State, Taker, i128,
+    closed_at, copy_identity, event_new, event_of, event_room, key_of, likely, name_new,
+    order_extra, order_filled, order_new, order_price, plain_place, taker_of, unlikely,
+)
+from novate.model.records cimport (
     ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, AMEND_WOULD_CROSS,
-    BOOK_EXHAUSTED, BY_CLIENT, BY_QUOTE, CANCEL, CLIENTS_LIMIT, COMMAND_REFUSED,
-    DUPLICATE_ORDER_ID, ENDED, FILLED, FILL_OR_KILL, FOK, GTC, HAS_KEY, ID_NUMBER, ID_TEXT,
+    BOOK_EXHAUSTED, BY_CLIENT, BY_QUOTE, CANCEL, CLIENTS_LIMIT, COMMAND_REFUSED, CONFIGURE,
+    CREATE_INSTRUMENT, DUPLICATE_ORDER_ID, FILL_OR_KILL, FOK, GTC, HAS_KEY, ID_NUMBER, ID_TEXT,
     IDEMPOTENCY_KEY_REPEATED, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_WINDOW_FULL, ID_UUID,
     IMMEDIATE_OR_CANCEL, IOC, LIMIT, MALFORMED_COMMAND, MARKET, MASS_CANCEL, MASS_CANCELLED,
-    MASS_CANCEL_REASON, NONE, OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED,
+    MASS_CANCEL_REASON, OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED,
     ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT,
-    REJECTED, SET_PRICE,
-    SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, WORKING,
-    Book, Command, Event, Extra, Key, Order, State, i128,
-    event_new, level_price, name_new, order_extra, order_filled, order_new, order_number,
-    order_shape,
+    SET_PRICE, SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER,
+    Command, Event, command_size,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
 cdef int ANY_SIDE = 255
+cdef int64_t ANY_KEY = INT64_MIN
 
 
 # --- pieces that every command uses ---------------------------------------------------------
 
-cdef Event *refuse(State *st, int reason, uint32_t slot) noexcept nogil:
-    """Emit COMMAND_REFUSED, about the order in `slot` if there is one."""
-    cdef Event *event = event_new(st, COMMAND_REFUSED, slot)
+cdef Event *refuse(State *st, int reason, uint32_t about) noexcept nogil:
+    """Emit COMMAND_REFUSED, about the order that stands there if there is one."""
+    cdef Event *event = event_new(st, COMMAND_REFUSED, about)
     cdef Order *order
     event.reason = reason
-    if slot != NONE:
-        order = &st.orders[slot]
-        event.side = order.side
-        event.order_type = order.order_type
-        event.time_in_force = order.time_in_force
-        event.instrument = order.instrument
-        event.order = order_number(order)
-        event.client = order.client
-        event.price_ticks = order.price
-        event.quantity_lots = order.remaining + order_filled(st, order)
-        event.remaining_lots = order.remaining if order.state == WORKING else 0
+    if about == NONE:
+        return event
+    if about & CLOSED:
+        about_closed(st, event, closed_at(st, about), reason)
+        return event
+    order = &st.orders[about]
+    event_of(event, order, st.seq, COMMAND_REFUSED, reason, order_price(st, order),
+             order.remaining + order_filled(st, order), order.remaining)
     return event
 
 
-cdef bint admit(State *st, Command *command, const uint8_t *client_id,
-                uint32_t *client) noexcept nogil:
+cdef void about_closed(State *st, Event *event, Closed *order, int reason) noexcept nogil:
+    """Make it a refusal about a closed order."""
+    if order.by_quote:
+        event_of(event, <Order *>order, st.seq, COMMAND_REFUSED, reason, 0, order.filled, 0)
+    else:
+        event_of(event, <Order *>order, st.seq, COMMAND_REFUSED, reason, order.price,
+                 order.filled + order.remaining, 0)
+
+
+cdef inline bint admit(State *st, Command *command, const uint8_t *client_id,
+                       uint32_t *client) noexcept nogil:
     """Check and note the command's key, and find or add its client; False if it was refused."""
+    if likely(command.client_id_length == 0 and not command.flags & HAS_KEY
+              and command.client < st.clients_count):
+        client[0] = command.client
+        return True
+    return admit_named(st, command, client_id, client)
+
+
+cdef bint admit_named(State *st, Command *command, const uint8_t *client_id,
+                      uint32_t *client) noexcept nogil:
     cdef Key *key
     cdef uint32_t number = client_number(st, client_id, command.client_id_length, command.client)
     if command.flags & HAS_KEY:
@@ -87,42 +108,31 @@ cdef bint admit(State *st, Command *command, const uint8_t *client_id,
     return True
 
 
-cdef void book_check(State *st, Book *book) noexcept nogil:
+cdef inline void book_check(State *st, Book *book) noexcept nogil:
     """The invariants that cost nothing: conservation of lots, and a book that is not crossed."""
-    cdef int64_t bid, ask
-    if book.entered != book.filled + book.open + book.ended:
-        st.violation = 1
-    if book.sides[0].count and book.sides[1].count:
-        bid = book.sides[0].levels[book.sides[0].count - 1].key
-        ask = -book.sides[1].levels[book.sides[1].count - 1].key
-        if bid >= ask:
-            st.violation = 2
+    if unlikely(<uint64_t>book.entered
+                != <uint64_t>book.filled + <uint64_t>book.open + <uint64_t>book.ended):
+        st.violation = 1  # the lower halves will do here: an audit compares the whole
+    if book.sides[0].best != NONE and book.sides[1].best != NONE and unlikely(
+            st.levels[book.sides[0].best].key >= -st.levels[book.sides[1].best].key):
+        st.violation = 2
 
 
-cdef void order_event(State *st, Event *event, Order *order) noexcept nogil:
-    """Fill in what every event about an order says of it."""
-    event.side = order.side
-    event.order_type = order.order_type
-    event.time_in_force = order.time_in_force
-    event.instrument = order.instrument
-    event.order = order_number(order)
-    event.client = order.client
-    event.price_ticks = order.price
+cdef inline void end_taker(State *st, Book *book, int reason) noexcept nogil:
+    """End the order at hand with what it has left: its event, its place in the closed window."""
+    cdef Taker *taker = &st.taker
+    event_of(event_room(st, NONE), <Order *>taker, st.seq, ORDER_ENDED, reason, taker.price,
+             taker.remaining, 0)
+    book.ended += taker.remaining
+    st.current = taker_closed(st, taker, NONE, ENDED, reason)
 
 
-cdef void end_order(State *st, Book *book, uint32_t slot, int reason) noexcept nogil:
-    """End an order with what it has left: its event, its place in the closed window."""
-    cdef Order *order = &st.orders[slot]
-    cdef Extra *extra = order_extra(st, order)
-    cdef Event *event = event_new(st, ORDER_ENDED, slot)
-    extra.reason = reason
-    extra.updated_seq = st.seq
-    extra.updated_us = st.time_us
-    order_event(st, event, order)
-    event.reason = reason
-    event.quantity_lots = order.remaining
-    book.ended += order.remaining
-    order_closed(st, slot, ENDED)
+cdef inline uint32_t named_hash(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """The hash of the order id in a command; 0 for a small number, which needs none."""
+    if command.order_id_kind == ID_NUMBER and command.order_number < NUMBERS_MAX:
+        return 0
+    return hash_id(st, command.order_id_kind, text, command.order_id_length,
+                   command.order_number)
 
 
 # --- place ----------------------------------------------------------------------------------
@@ -142,8 +152,18 @@ cdef bint id_sound(Command *command) noexcept nogil:
     return command.order_id_kind == ID_TEXT and 1 <= command.order_id_length <= 64
 
 
-cdef int place_fault(State *st, Command *command) noexcept nogil:
+cdef inline int place_fault(State *st, Command *command) noexcept nogil:
     """0, or why this record can't be an order: what a gateway refuses before it is journaled."""
+    cdef Book *book
+    if likely(plain_place(command) and command.instrument < st.books_count):
+        book = &st.books[command.instrument]
+        if likely(1 <= command.price_ticks <= book.price_max
+                  and book.lots_min <= command.quantity_lots <= book.lots_max):
+            return 0
+    return place_fault_found(st, command)
+
+
+cdef int place_fault_found(State *st, Command *command) noexcept nogil:
     cdef Book *book
     if command.side > 1 or command.order_type > MARKET or command.time_in_force > FOK:
         return MALFORMED_COMMAND
@@ -172,217 +192,217 @@ cdef int place_fault(State *st, Command *command) noexcept nogil:
     return 0
 
 
-cdef uint32_t make_order(State *st, Command *command, const uint8_t *text, uint32_t hashed,
-                         uint32_t client) noexcept nogil:
-    """The order of a PLACE: named, indexed and in its client's list, not in the book."""
-    cdef uint32_t slot = order_new(st)
-    cdef Order *order = &st.orders[slot]
-    order.price = command.price_ticks
-    order.remaining = command.quantity_lots
-    order_shape(order, st.seq, command.instrument, st.time_us, command.side, command.order_type,
-                command.time_in_force, command.flags & POST_ONLY, command.order_id_kind,
-                (command.flags & BY_QUOTE) != 0)
-    if command.order_id_kind == ID_NUMBER:
-        order.id = command.order_number
-    else:
-        order.id = name_new(st, command.order_id_kind, text, command.order_id_length,
-                            <uint64_t>hashed << 32)
-    order.next = NONE
-    order.prev = NONE
-    order.client = client
-    order.open_next = slot
-    order.open_prev = slot
-    index_order(st, slot)
-    client_order_created(st, slot)
-    st.current = slot
-    return slot
+cdef inline int book_refusal(State *st, Book *book, Command *command,
+                             uint32_t level) noexcept nogil:
+    """0, or the rule of the book that refuses this order, which may rest; nothing has changed.
 
-
-cdef int book_refusal(State *st, Book *book, Command *command, Place *place) noexcept nogil:
-    """0, or the rule of the book that refuses this order; nothing has changed yet.
-
-    Where the order may rest, `place` is left with where in its own side that would be.
+    `level` is the one it would rest at, NONE: a new one.
     """
     cdef int reason
-    if command.order_type != LIMIT or command.time_in_force != GTC:
-        return 0
-    find_place(book, command.side, command.price_ticks, place)
-    if command.flags & POST_ONLY and would_cross(book, command.side, command.price_ticks):
+    if command.flags & POST_ONLY and would_cross(st, book, command.side, command.price_ticks):
         return POST_ONLY_WOULD_CROSS
     if st.open_count >= st.open_max:
         reason = OPEN_ORDERS_LIMIT
     else:
-        reason = rest_refusal(st, book, command.side, place, command.quantity_lots)
-    if reason and can_fill(book, command.side, False, command.price_ticks, command.quantity_lots):
+        reason = rest_refusal(st, &book.sides[command.side], level, command.quantity_lots)
+    if reason and can_fill(st, book, command.side, False, command.price_ticks,
+                           command.quantity_lots):
         return 0
     return reason
 
 
-cdef void placed_event(State *st, uint32_t slot, int kind, Command *command,
-                       int reason) noexcept nogil:
-    cdef Event *event = event_new(st, kind, slot)
-    order_event(st, event, &st.orders[slot])
-    event.flags = command.flags & (POST_ONLY | BY_QUOTE)
-    event.reason = reason
-    event.quantity_lots = command.quantity_lots
-    event.remaining_lots = command.quantity_lots if kind == ORDER_ACCEPTED else 0
+cdef inline void placed_event(State *st, int kind, Command *command, int reason) noexcept nogil:
+    cdef int64_t lots = command.quantity_lots
+    event_of(event_room(st, NONE), <Order *>&st.taker, st.seq, kind,
+             reason | (command.flags & (POST_ONLY | BY_QUOTE)) << 8, command.price_ticks, lots,
+             lots if kind == ORDER_ACCEPTED else 0)
 
 
 cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """PLACE: see the module's order of checks; then match, and rest or end."""
-    cdef uint32_t client = NONE, slot, hashed, existing
+    cdef uint32_t client = NONE, hashed, existing, level = NONE
+    cdef Taker *taker = &st.taker
     cdef Book *book
-    cdef Place at
     cdef int reason = place_fault(st, command)
-    if reason:
+    if unlikely(reason):
         refuse(st, reason, NONE)
         return
     if not admit(st, command, text + command.order_id_length, &client):
         return
-    hashed = hash_id(st, command.order_id_kind, text, command.order_id_length,
-                     command.order_number)
+    hashed = named_hash(st, command, text)
     existing = find_order(st, command.order_id_kind, text, command.order_id_length,
                           command.order_number, hashed)
-    if existing != NONE:
+    if unlikely(existing != NONE):
         refuse(st, DUPLICATE_ORDER_ID, existing)
         return
     book = &st.books[command.instrument]
-    reason = book_refusal(st, book, command, &at)
-    slot = make_order(st, command, text, hashed, client)
-    if reason:
-        order_extra(st, &st.orders[slot]).reason = reason
-        placed_event(st, slot, ORDER_REJECTED, command, reason)
-        order_closed(st, slot, REJECTED)
-        return
-    placed_event(st, slot, ORDER_ACCEPTED, command, 0)
-    if command.flags & BY_QUOTE:
-        trade_by_quote(st, book, slot, command)
+    taker_of(taker, command, st.seq, st.time_us, client)
+    if command.order_id_kind == ID_NUMBER:
+        taker.id = command.order_number
     else:
-        trade_by_lots(st, book, slot, &at)
+        taker.id = name_new(st, command.order_id_kind, text, command.order_id_length,
+                            <uint64_t>hashed << 32)
+    if command.flags & BY_QUOTE:
+        trade_by_quote(st, book, command)
+    elif command.order_type == LIMIT and command.time_in_force == GTC:
+        level = level_find(st, &book.sides[command.side],
+                           key_of(command.side, command.price_ticks))
+        reason = book_refusal(st, book, command, level)
+        if unlikely(reason):
+            placed_event(st, ORDER_REJECTED, command, reason)
+            st.current = taker_closed(st, taker, NONE, REJECTED, reason)
+            return
+        trade_and_rest(st, book, command, level)
+    else:
+        trade_or_end(st, book, command)
     book_check(st, book)
 
 
-cdef void trade_by_lots(State *st, Book *book, uint32_t slot, Place *at) noexcept nogil:
-    """Match an accepted order and settle what becomes of its rest."""
+cdef inline void trade_and_rest(State *st, Book *book, Command *command,
+                                uint32_t level) noexcept nogil:
+    """Match an accepted limit order that rests with what is left, at `level` (NONE: a new one)."""
+    cdef Taker *taker = &st.taker
+    placed_event(st, ORDER_ACCEPTED, command, 0)
+    book.entered += taker.remaining
+    if would_cross(st, book, taker.side, taker.price):
+        match_lots(st, book, taker, key_of(1 - taker.side, taker.price))
+        if taker.remaining == 0:
+            st.current = taker_closed(st, taker, NONE, FILLED, 0)
+            return
+    touch(st, book)
+    rest_taker(st, book, level)
+
+
+cdef inline void rest_taker(State *st, Book *book, uint32_t level) noexcept nogil:
+    """Give the order at hand a slot, and put it into the book and its client's open orders."""
+    cdef Taker *taker = &st.taker
+    cdef uint32_t slot = order_new(st)
     cdef Order *order = &st.orders[slot]
-    cdef bint market = order.order_type == MARKET
-    book.entered += order.remaining
-    if order.time_in_force == FOK and not can_fill(book, order.side, market, order.price,
-                                                   order.remaining):
-        end_order(st, book, slot, FILL_OR_KILL)
+    cdef Extra *extra
+    copy_identity(order, taker)
+    order.remaining = taker.remaining
+    order.extra = NONE
+    if taker.filled:
+        extra = order_extra(st, order)
+        extra.filled = taker.filled
+        extra.notional = taker.notional
+        extra.updated_seq = st.seq
+        extra.updated_us = st.time_us
+    book.open += taker.remaining
+    rest(st, &book.sides[taker.side], slot, key_of(taker.side, taker.price), level)
+    client_order_opened(st, slot)
+    index_order(st, taker.id_kind, taker.id, slot)
+    st.current = slot
+
+
+cdef void trade_or_end(State *st, Book *book, Command *command) noexcept nogil:
+    """Match an accepted order that never rests: IOC, FOK, market."""
+    cdef Taker *taker = &st.taker
+    cdef bint market = taker.order_type == MARKET
+    placed_event(st, ORDER_ACCEPTED, command, 0)
+    book.entered += taker.remaining
+    if taker.time_in_force == FOK and not can_fill(
+            st, book, taker.side, market, taker.price, taker.remaining):
+        end_taker(st, book, FILL_OR_KILL)
         return
-    match_lots(st, book, slot, market)
-    order = &st.orders[slot]
-    if st.trade_index:
-        touch(st, book)
-    if order.remaining == 0:
-        order_closed(st, slot, FILLED)
-    elif market:
-        end_order(st, book, slot, BOOK_EXHAUSTED)
-    elif order.time_in_force != GTC:
-        end_order(st, book, slot, IMMEDIATE_OR_CANCEL)
+    match_lots(st, book, taker, ANY_KEY if market else key_of(1 - taker.side, taker.price))
+    if taker.remaining == 0:
+        st.current = taker_closed(st, taker, NONE, FILLED, 0)
     else:
-        touch(st, book)
-        rest(st, book, slot, at)
-        book.open += order.remaining
-        client_order_opened(st, slot)
+        end_taker(st, book, BOOK_EXHAUSTED if market else IMMEDIATE_OR_CANCEL)
 
 
-cdef void trade_by_quote(State *st, Book *book, uint32_t slot, Command *command) noexcept nogil:
-    """Match an accepted market order that gives a quote quantity."""
-    cdef i128 budget = quote_budget(command)
+cdef void trade_by_quote(State *st, Book *book, Command *command) noexcept nogil:
+    """Match a market order that gives a quote quantity."""
     cdef int reason
-    order_extra(st, &st.orders[slot]).quote_units = budget
-    reason = match_quote(st, book, slot, budget)
-    if st.trade_index:
-        touch(st, book)
+    st.taker.quote_units = quote_budget(command)
+    placed_event(st, ORDER_ACCEPTED, command, 0)
+    reason = match_quote(st, book, &st.taker)
     if reason:
-        end_order(st, book, slot, reason)
+        end_taker(st, book, reason)
     else:
-        order_closed(st, slot, FILLED)
+        st.current = taker_closed(st, &st.taker, NONE, FILLED, 0)
 
 
 # --- cancel, amend, mass cancel -------------------------------------------------------------
 
-cdef uint32_t find_named(State *st, Command *command, const uint8_t *text) noexcept nogil:
+cdef inline uint32_t find_named(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """Slot of the order a command names, or NONE."""
     return find_order(st, command.order_id_kind, text, command.order_id_length,
-                      command.order_number,
-                      hash_id(st, command.order_id_kind, text, command.order_id_length,
-                              command.order_number))
+                      command.order_number, named_hash(st, command, text))
 
 
-cdef uint32_t named_order(State *st, Command *command, const uint8_t *text) noexcept nogil:
+cdef inline uint32_t named_order(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """Slot of the working order a command names; NONE if that was refused or not admitted."""
-    cdef uint32_t slot, client
-    if not id_sound(command):
+    cdef uint32_t order, client
+    if unlikely(not id_sound(command)):
         refuse(st, MALFORMED_COMMAND, NONE)
         return NONE
     if command.flags & HAS_KEY and not admit(st, command, text + command.order_id_length, &client):
         return NONE
-    slot = find_named(st, command, text)
-    if slot == NONE:
+    order = find_named(st, command, text)
+    if order == NONE:
         refuse(st, UNKNOWN_ORDER, NONE)
         return NONE
-    if st.orders[slot].state != WORKING:
-        refuse(st, ALREADY_CLOSED, slot)
+    if order & CLOSED:
+        refuse(st, ALREADY_CLOSED, order)
         return NONE
-    return slot
+    return order
 
 
-cdef void take_out(State *st, uint32_t slot, int reason) noexcept nogil:
-    """Take a resting order out of its book and end it."""
-    cdef Book *book = &st.books[st.orders[slot].instrument]
+cdef inline uint32_t take_out(State *st, uint32_t slot, int reason) noexcept nogil:
+    """Take a resting order out of its book and end it; returns where it stands then."""
+    cdef Order *order = &st.orders[slot]
+    cdef Book *book = &st.books[order.instrument]
+    cdef int64_t lots = order.remaining, price = order_price(st, order)
+    cdef uint32_t place
+    event_of(event_room(st, NONE), order, st.seq, ORDER_ENDED, reason, price, lots, 0)
     touch(st, book)
-    unlink(st, book, slot)
-    book.open -= st.orders[slot].remaining
-    end_order(st, book, slot, reason)
+    unlink(st, book, order)
+    book.open -= lots
+    book.ended += lots
+    place = order_closed(st, slot, price, 0, ENDED, reason)
+    st.event_orders[st.events_count - 1] = place
     book_check(st, book)
+    return place
 
 
 cdef void cancel(State *st, Command *command, const uint8_t *text) noexcept nogil:
     cdef uint32_t slot = named_order(st, command, text)
     if slot != NONE:
-        st.current = slot
-        take_out(st, slot, BY_CLIENT)
+        st.current = take_out(st, slot, BY_CLIENT)
 
 
 cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64_t total,
                        bint keeps_place) noexcept nogil:
     """0, or why the order can't become this; nothing has changed yet."""
     cdef int64_t remaining = total - order_filled(st, order)
+    cdef BookSide *own = &book.sides[order.side]
+    cdef Level *level = &st.levels[order.level]
     cdef int refusal
-    cdef Place at
     if remaining <= 0:
         return AMEND_QUANTITY_TOO_LOW
     if keeps_place:
         return 0
-    if order.post_only and would_cross(book, order.side, price):
+    if order.post_only and would_cross(st, book, order.side, price):
         return AMEND_WOULD_CROSS
-    find_place(book, order.side, price, &at)
-    if price == order.price:
-        refusal = rest_refusal(st, book, order.side, &at, remaining - order.remaining)
+    if key_of(order.side, price) == level.key:
+        refusal = rest_refusal(st, own, order.level, remaining - order.remaining)
     else:
-        refusal = rest_refusal(st, book, order.side, &at, remaining)
-        if refusal == PRICE_LEVELS_LIMIT and alone_at_level(order):
+        refusal = rest_refusal(st, own, level_find(st, own, key_of(order.side, price)), remaining)
+        if refusal == PRICE_LEVELS_LIMIT and level.count == 1:
             refusal = 0
-    if refusal and can_fill(book, order.side, False, price, remaining):
+    if refusal and can_fill(st, book, order.side, False, price, remaining):
         refusal = 0
     return AMEND_LEVEL_FULL if refusal else 0
 
 
-cdef bint alone_at_level(Order *order) noexcept nogil:
-    """Whether a resting order is the only one of its level."""
-    return order.next == NONE and order.prev == NONE
-
-
-cdef bint amend_in_bounds(State *st, Command *command, const uint8_t *text) noexcept nogil:
+cdef bint amend_in_bounds(State *st, Command *command, uint32_t named) noexcept nogil:
     """Whether price and quantity are within the bounds of the order's instrument, if known."""
-    cdef uint32_t slot = find_named(st, command, text)
     cdef Book *book
-    if slot == NONE or st.orders[slot].state != WORKING:
+    if named & CLOSED:  # or NONE
         return True
-    book = &st.books[st.orders[slot].instrument]
+    book = &st.books[st.orders[named].instrument]
     if command.flags & SET_PRICE and not 1 <= command.price_ticks <= book.price_max:
         return False
     return not command.flags & SET_QUANTITY or (
@@ -400,67 +420,74 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
     if not command.flags & (SET_PRICE | SET_QUANTITY) or not id_sound(command):
         refuse(st, MALFORMED_COMMAND, NONE)
         return
-    if not amend_in_bounds(st, command, text):
-        refuse(st, OUT_OF_BOUNDS, find_named(st, command, text))
+    slot = find_named(st, command, text)
+    if not amend_in_bounds(st, command, slot):
+        refuse(st, OUT_OF_BOUNDS, slot)
         return
     slot = named_order(st, command, text)
     if slot == NONE:
         return
     order = &st.orders[slot]
     book = &st.books[order.instrument]
-    price = command.price_ticks if command.flags & SET_PRICE else order.price
+    st.price_before = order_price(st, order)
+    price = command.price_ticks if command.flags & SET_PRICE else st.price_before
     total = order.remaining + order_filled(st, order)
     if command.flags & SET_QUANTITY:
         total = command.quantity_lots
     remaining = total - order_filled(st, order)
-    keeps_place = price == order.price and remaining <= order.remaining
+    keeps_place = price == st.price_before and remaining <= order.remaining
     reason = amend_refusal(st, book, order, price, total, keeps_place)
     if reason:
         refuse(st, reason, slot)
         return
     st.current = slot
-    st.price_before = order.price
     touch(st, book)
     book.entered += remaining - order.remaining
     if keeps_place:
         book.open += remaining - order.remaining
         if remaining < order.remaining:
-            reduce(st, book, slot, order.remaining - remaining)
-        amended_event(st, slot, total)
+            reduce(st, slot, order.remaining - remaining)
+        amended_event(st, order, price, order.remaining, total)
     else:
         reenter(st, book, slot, price, remaining, total)
     book_check(st, book)
 
 
-cdef void amended_event(State *st, uint32_t slot, int64_t total) noexcept nogil:
-    cdef Order *order = &st.orders[slot]
+cdef void amended_event(State *st, Order *order, int64_t price, int64_t remaining,
+                        int64_t total) noexcept nogil:
     cdef Extra *extra = order_extra(st, order)
-    cdef Event *event = event_new(st, ORDER_AMENDED, slot)
     extra.updated_seq = st.seq
     extra.updated_us = st.time_us
-    order_event(st, event, order)
-    event.quantity_lots = total
-    event.remaining_lots = order.remaining
+    event_of(event_room(st, NONE), order, st.seq, ORDER_AMENDED, 0, price, total, remaining)
 
 
 cdef void reenter(State *st, Book *book, uint32_t slot, int64_t price, int64_t remaining,
                   int64_t total) noexcept nogil:
     """The order loses its place: out of the book, changed, matched, to the back of the queue."""
     cdef Order *order = &st.orders[slot]
-    cdef Place at
-    unlink(st, book, slot)
+    cdef Taker *taker = &st.taker
+    cdef Extra *extra
+    cdef int64_t key = key_of(order.side, price)
+    cdef BookSide *own = &book.sides[order.side]
+    amended_event(st, order, price, remaining, total)
     book.open -= order.remaining
-    order.price = price
-    order.remaining = remaining
-    amended_event(st, slot, total)
-    match_lots(st, book, slot, False)
-    order = &st.orders[slot]
-    if order.remaining == 0:
-        order_closed(st, slot, FILLED)
-    else:
-        find_place(book, order.side, price, &at)
-        rest(st, book, slot, &at)
-        book.open += order.remaining
+    unlink(st, book, order)
+    extra = &st.extras[order.extra]
+    copy_identity(taker, order)
+    taker.remaining = remaining
+    taker.price = price
+    taker.filled = extra.filled
+    taker.notional = extra.notional
+    match_lots(st, book, taker, key_of(1 - order.side, price))
+    if taker.remaining == 0:
+        st.current = taker_closed(st, taker, slot, FILLED, 0)
+        return
+    order.remaining = taker.remaining
+    extra = &st.extras[order.extra]
+    extra.filled = taker.filled
+    extra.notional = taker.notional
+    book.open += taker.remaining
+    rest(st, own, slot, key, level_find(st, own, key))
 
 
 cdef void mass_cancel(State *st, Command *command, const uint8_t *text) noexcept nogil:
@@ -492,32 +519,60 @@ cdef void mass_cancel(State *st, Command *command, const uint8_t *text) noexcept
 
 # --- dispatch -------------------------------------------------------------------------------
 
-cdef void apply_command(State *st, Command *command, const uint8_t *text) noexcept nogil:
-    """Apply one command of the hot kinds; its events are appended to `st.events`.
+cdef void take_snapshot(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    event_new(st, SNAPSHOT_REQUESTED, NONE)
 
-    `st.seq` and the times are set by the caller, who calls `finish_command` when it has looked at
-    what the command did. CREATE_INSTRUMENT and CONFIGURE are the engine's own matter.
-    """
+
+cdef void malformed(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """A command of no kind, or of one that is the engine's own matter."""
+    refuse(st, MALFORMED_COMMAND, NONE)
+
+
+ctypedef void (*Handler)(State *, Command *, const uint8_t *) noexcept nogil
+
+cdef Handler HANDLERS[8]
+HANDLERS[:] = [malformed, place, cancel, amend, mass_cancel, malformed, malformed, take_snapshot]
+
+
+cdef inline void handle(State *st, Command *command, const uint8_t *text) noexcept nogil:
     st.trade_index = 0
     st.current = NONE
     st.repeat_seq = 0
     st.price_before = 0
     st.key_noted = 0
     expire_keys(st)
-    if command.kind == PLACE:
-        place(st, command, text)
-    elif command.kind == CANCEL:
-        cancel(st, command, text)
-    elif command.kind == AMEND:
-        amend(st, command, text)
-    elif command.kind == MASS_CANCEL:
-        mass_cancel(st, command, text)
-    elif command.kind == TAKE_SNAPSHOT:
-        event_new(st, SNAPSHOT_REQUESTED, NONE)
-    else:
-        refuse(st, MALFORMED_COMMAND, NONE)
+    HANDLERS[command.kind if command.kind < 8 else 0](st, command, text)
 
 
-cdef void finish_command(State *st) noexcept nogil:
-    """Bring the closed window back to its size, once nobody looks at the command any more."""
-    evict_closed(st)
+cdef void apply_command(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """Apply one command of the hot kinds; its events are appended to `st.events`.
+
+    `st.seq` and the times are set by the caller, who calls `finish_command` when it has looked at
+    what the command did. CREATE_INSTRUMENT and CONFIGURE are the engine's own matter.
+    """
+    handle(st, command, text)
+
+
+cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noexcept nogil:
+    """Apply commands up to one that needs Python, or the end; bytes used up.
+
+    Leaves `st.seq` at the sequence of the next.
+    """
+    cdef const uint8_t *at = batch
+    cdef const uint8_t *end = batch + size
+    cdef Command *command
+    cdef Lookahead ahead
+    look_begin(st, &ahead, batch, size)
+    while at < end:
+        command = <Command *>at
+        if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
+            break
+        look_on(st, &ahead)
+        handle(st, command, at + sizeof(Command))
+        finish_command(st)
+        at += command_size(command)
+        st.seq += 1
+        if st.violation:
+            break
+    return at - batch
+

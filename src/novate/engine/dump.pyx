@@ -9,18 +9,20 @@ the order in which they closed; slots, cells and hash tables don't appear and ar
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from novate.engine.book cimport Place, find_place, rest
+from novate.engine.book cimport rest
+from novate.engine.ladder cimport level_find
 from novate.engine.registry cimport (
-    client_add, client_order_created, client_order_opened, hash_id, index_order, key_add,
-    order_closed,
+    client_add, client_order_opened, closed_new, hash_id, index_order, key_add,
 )
 from novate.engine.state cimport (
-    ID_NUMBER, ID_TEXT, ID_UUID, NONE, WORKING,
-    Book, BookSide, Extra, Key, Order, State, Trade, i128,
-    grow, name_new, name_text, order_extra, order_new,
+    NONE, WORKING,
+    Book, BookSide, Closed, Extra, Key, Order, State, Taker, Trade, i128,
+    closed_at, copy_identity, grow, key_of, name_new, name_text, order_extra, order_new,
+    order_price,
 )
+from novate.model.records cimport ID_NUMBER, ID_TEXT, ID_UUID
 
 from novate.model.errors import SnapshotCorrupt
 
@@ -98,9 +100,10 @@ cdef void put_name(State *st, Writer *out, int kind, uint64_t name) noexcept nog
     put(out, text, length)
 
 
-cdef void put_order(State *st, Writer *out, Order *order) noexcept nogil:
+cdef void put_identity(State *st, Writer *out, Taker *order, int64_t price, int64_t remaining,
+                       bint extra) noexcept nogil:
+    """What every order has; of `order` only its identity is looked at."""
     cdef uint8_t shape[8]
-    cdef Extra *extra
     shape[0] = order.side
     shape[1] = order.order_type
     shape[2] = order.time_in_force
@@ -108,39 +111,63 @@ cdef void put_order(State *st, Writer *out, Order *order) noexcept nogil:
     shape[4] = order.id_kind
     shape[5] = order.state
     shape[6] = order.by_quote
-    shape[7] = order.extra != NONE
+    shape[7] = extra
     put(out, shape, 8)
-    put_u64(out, order.price)
-    put_u64(out, order.remaining)
+    put_u64(out, price)
+    put_u64(out, remaining)
     put_u64(out, order.seq)
     put_u64(out, order.created_us)
     put_u32(out, order.instrument)
     put_u32(out, order.client)
     put_name(st, out, order.id_kind, order.id)
+
+
+cdef void put_more(Writer *out, i128 notional, i128 quote_units, int64_t filled,
+                   int64_t updated_us, uint64_t updated_seq, uint32_t reason) noexcept nogil:
+    """What only orders that were filled, changed or closed have."""
+    put(out, &notional, 16)
+    put(out, &quote_units, 16)
+    put_u64(out, filled)
+    put_u64(out, updated_us)
+    put_u64(out, updated_seq)
+    put_u32(out, reason)
+
+
+cdef void put_order(State *st, Writer *out, Order *order) noexcept nogil:
+    cdef Extra *extra
+    put_identity(st, out, <Taker *>order, order_price(st, order), order.remaining,
+                 order.extra != NONE)
     if order.extra != NONE:
         extra = &st.extras[order.extra]
-        put(out, &extra.notional, 16)
-        put(out, &extra.quote_units, 16)
-        put_u64(out, extra.filled)
-        put_u64(out, extra.updated_us)
-        put_u64(out, extra.updated_seq)
-        put_u32(out, extra.reason)
+        put_more(out, extra.notional, 0, extra.filled, extra.updated_us, extra.updated_seq, 0)
+
+
+cdef void put_closed(State *st, Writer *out, Closed *order) noexcept nogil:
+    if order.by_quote:
+        put_identity(st, out, <Taker *>order, 0, 0, True)
+        put_more(out, order.notional, order.quote_units, order.filled, order.updated_us,
+                 order.updated_seq, order.reason)
+    else:
+        put_identity(st, out, <Taker *>order, order.price, order.remaining, True)
+        put_more(out, order.notional, 0, order.filled, order.updated_us, order.updated_seq,
+                 order.reason)
 
 
 cdef void put_side(State *st, Writer *out, BookSide *side) noexcept nogil:
     """A side's orders, best level first, each level in the order of its queue."""
-    cdef uint32_t i = side.count, slot
+    cdef uint32_t at = side.best, slot
     cdef uint64_t count = 0
-    for i in range(side.count):
-        count += side.levels[i].count
+    while at != NONE:
+        count += st.levels[at].count
+        at = st.levels[at].worse
     put_u64(out, count)
-    i = side.count
-    while i > 0:
-        i -= 1
-        slot = side.levels[i].head
+    at = side.best
+    while at != NONE:
+        slot = st.levels[at].head
         while slot != NONE:
             put_order(st, out, &st.orders[slot])
             slot = st.orders[slot].next
+        at = st.levels[at].worse
 
 
 cdef void put_trades(State *st, Writer *out, Book *book) noexcept nogil:
@@ -201,8 +228,8 @@ cdef void put_keys(State *st, Writer *out) noexcept nogil:
 cdef bytes dump_state(State *st):
     """All of the state but limits and instruments, which the engine puts before it."""
     cdef Writer out
-    cdef uint32_t i, slot, length = 0
-    cdef const uint8_t *text
+    cdef uint32_t i, length = 0
+    cdef const uint8_t *text = NULL
     out.bytes = NULL
     out.used = 0
     out.capacity = 0
@@ -220,10 +247,8 @@ cdef bytes dump_state(State *st):
         for i in range(st.books_count):
             put_book(st, &out, &st.books[i])
         put_u64(&out, st.closed_count)
-        slot = st.closed_first
-        while slot != NONE:
-            put_order(st, &out, &st.orders[slot])
-            slot = st.orders[slot].next
+        for i in range(st.closed_count):
+            put_closed(st, &out, closed_at(st, st.closed_first + i))
         put_keys(st, &out)
     try:
         return PyBytes_FromStringAndSize(<char *>out.bytes, out.used)
@@ -236,6 +261,7 @@ cdef bytes dump_state(State *st):
 cdef uint64_t get_name(State *st, Reader *source, int kind) noexcept nogil:
     cdef uint8_t text[64]
     cdef uint32_t length = 16
+    memset(text, 0, 64)
     if kind == ID_NUMBER:
         return get_u64(source)
     if kind == ID_TEXT:
@@ -247,15 +273,23 @@ cdef uint64_t get_name(State *st, Reader *source, int kind) noexcept nogil:
                     <uint64_t>hash_id(st, kind, text, length, 0) << 32)
 
 
-cdef uint32_t get_order(State *st, Reader *source) noexcept nogil:
-    """An order, indexed but in no list; its slot. A short or senseless dump sets `short`."""
-    cdef uint32_t slot = order_new(st)
-    cdef Order *order = &st.orders[slot]
-    cdef Extra *extra
+cdef struct Image:
+    # an order as a dump has it
+    Taker order
+    bint more
+    int64_t updated_us
+    uint64_t updated_seq
+    uint32_t reason
+
+
+cdef bint get_image(State *st, Reader *source, Image *image) noexcept nogil:
+    """Read an order; a short or senseless dump sets `short`."""
+    cdef Taker *order = &image.order
     cdef uint8_t shape[8]
+    cdef uint32_t instrument, client
     if not get(source, shape, 8) or shape[0] > 1 or shape[4] > ID_TEXT:
         source.short = True
-        return slot
+        return False
     order.side = shape[0]
     order.order_type = shape[1]
     order.time_in_force = shape[2]
@@ -263,31 +297,30 @@ cdef uint32_t get_order(State *st, Reader *source) noexcept nogil:
     order.id_kind = shape[4]
     order.state = shape[5]
     order.by_quote = shape[6]
+    image.more = shape[7]
     order.price = get_u64(source)
     order.remaining = get_u64(source)
     order.seq = get_u64(source)
     order.created_us = get_u64(source)
-    order.instrument = get_u32(source)
-    order.client = get_u32(source)
-    order.open_next = slot
-    order.open_prev = slot
-    order.next = NONE
-    order.prev = NONE
-    if order.instrument >= st.books_count or order.client >= st.clients_count:
+    instrument = get_u32(source)
+    client = get_u32(source)
+    if instrument >= st.books_count or client >= st.clients_count:
         source.short = True
-        return slot
+        return False
+    order.instrument = instrument
+    order.client = client
     order.id = get_name(st, source, shape[4])
-    if shape[7]:
-        extra = order_extra(st, order)
-        get(source, &extra.notional, 16)
-        get(source, &extra.quote_units, 16)
-        extra.filled = get_u64(source)
-        extra.updated_us = get_u64(source)
-        extra.updated_seq = get_u64(source)
-        extra.reason = get_u32(source)
-    if not source.short:
-        index_order(st, slot)
-    return slot
+    order.notional = 0
+    order.quote_units = 0
+    order.filled = 0
+    if image.more:
+        get(source, &order.notional, 16)
+        get(source, &order.quote_units, 16)
+        order.filled = get_u64(source)
+        image.updated_us = get_u64(source)
+        image.updated_seq = get_u64(source)
+        image.reason = get_u32(source)
+    return not source.short
 
 
 cdef void get_trades(State *st, Reader *source, Book *book) noexcept nogil:
@@ -319,11 +352,36 @@ cdef void get_trades(State *st, Reader *source, Book *book) noexcept nogil:
         book.trades_count += 1
 
 
+cdef void get_resting(State *st, Reader *source, Book *book, int side) noexcept nogil:
+    """An order of the book, put to the back of its level."""
+    cdef Image image
+    cdef uint32_t slot
+    cdef Order *order
+    cdef Extra *extra
+    cdef int64_t key
+    if not get_image(st, source, &image) or image.order.side != side or (
+            image.order.state != WORKING):
+        source.short = True
+        return
+    slot = order_new(st)
+    order = &st.orders[slot]
+    copy_identity(order, &image.order)
+    order.remaining = image.order.remaining
+    order.extra = NONE
+    if image.more:
+        extra = order_extra(st, order)
+        extra.notional = image.order.notional
+        extra.filled = image.order.filled
+        extra.updated_us = image.updated_us
+        extra.updated_seq = image.updated_seq
+    key = key_of(side, image.order.price)
+    rest(st, &book.sides[side], slot, key, level_find(st, &book.sides[side], key))
+    index_order(st, order.id_kind, order.id, slot)
+
+
 cdef void get_book(State *st, Reader *source, Book *book) noexcept nogil:
     cdef uint64_t i, count
-    cdef uint32_t slot
     cdef int side
-    cdef Place place
     get(source, &book.entered, 16)
     get(source, &book.filled, 16)
     get(source, &book.open, 16)
@@ -338,12 +396,7 @@ cdef void get_book(State *st, Reader *source, Book *book) noexcept nogil:
         count = get_u64(source)
         i = 0
         while i < count and not source.short:
-            slot = get_order(st, source)
-            if source.short or st.orders[slot].side != side or st.orders[slot].state != WORKING:
-                source.short = True
-                return
-            find_place(book, side, st.orders[slot].price, &place)
-            rest(st, book, slot, &place)
+            get_resting(st, source, book, side)
             i += 1
     get_trades(st, source, book)
 
@@ -387,40 +440,49 @@ cdef void get_clients(State *st, Reader *source) noexcept nogil:
 
 cdef void get_closed(State *st, Reader *source) noexcept nogil:
     cdef uint64_t i, count = get_u64(source)
-    cdef uint32_t slot
+    cdef uint32_t place
+    cdef Image image
+    cdef Closed *closed
     i = 0
     while i < count and not source.short:
-        slot = get_order(st, source)
-        if source.short or st.orders[slot].state == WORKING:
+        if not get_image(st, source, &image) or image.order.state == WORKING or not image.more:
             source.short = True
             return
-        order_closed(st, slot, st.orders[slot].state)
+        closed = closed_new(st, &image.order, image.order.state, image.reason, &place)
+        closed.updated_seq = image.updated_seq
+        closed.updated_us = image.updated_us
+        closed.filled = image.order.filled
+        closed.notional = image.order.notional
+        if image.order.by_quote:
+            closed.quote_units = image.order.quote_units
+        else:
+            closed.price = image.order.price
+            closed.remaining = image.order.remaining
+        index_order(st, closed.id_kind, closed.id, place)
         i += 1
 
 
-cdef struct Created:
+cdef struct Opened:
     uint64_t seq
     uint32_t slot
 
 
 cdef int by_seq(const void *a, const void *b) noexcept nogil:
-    cdef uint64_t one = (<Created *>a).seq, other = (<Created *>b).seq
+    cdef uint64_t one = (<Opened *>a).seq, other = (<Opened *>b).seq
     return (one > other) - (one < other)
 
 
-cdef void list_orders(State *st) noexcept nogil:
-    """Make the clients' lists: every order in the order in which it was created."""
+cdef void list_open(State *st) noexcept nogil:
+    """Make the clients' lists: every open order in the order in which it was created."""
     cdef uint32_t slot, count = st.orders_used
-    cdef Created *created = <Created *>grow(NULL, (<size_t>count + 1) * sizeof(Created))
+    cdef Opened *opened = <Opened *>grow(NULL, (<size_t>count + 1) * sizeof(Opened))
     for slot in range(count):
-        created[slot].seq = st.orders[slot].seq
-        created[slot].slot = slot
-    qsort(created, count, sizeof(Created), by_seq)
+        opened[slot].seq = st.orders[slot].seq
+        opened[slot].slot = slot
+    qsort(opened, count, sizeof(Opened), by_seq)
     for slot in range(count):
-        client_order_created(st, created[slot].slot)
-        if st.orders[created[slot].slot].state == WORKING:
-            client_order_opened(st, created[slot].slot)
-    free(created)
+        client_order_opened(st, opened[slot].slot)
+    free(opened)
 
 
 cdef int load_state(State *st, const unsigned char[::1] dump) except -1:
@@ -444,7 +506,7 @@ cdef int load_state(State *st, const unsigned char[::1] dump) except -1:
         if not source.short:
             get_keys(st, &source)
         if not source.short:
-            list_orders(st)
+            list_open(st)
     if source.short or source.at != source.size:
         raise SnapshotCorrupt(f"the dump makes no sense near byte {source.at} of {source.size}")
     return 0

@@ -1,16 +1,20 @@
 # cython: language_level=3
 """The engine's face in C, for compiled callers."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from novate.engine.state cimport Book, Command, State
+from novate.engine.state cimport Book, State
+from novate.model.records cimport Event
 
 cdef class Engine:
     cdef State *st
     cdef list _instruments
     cdef dict _names
     cdef object _limits
+    cdef Event *spare
+    cdef uint32_t spare_capacity
 
+    cdef object take_events(self)
     cdef void begin(self, uint64_t seq, int64_t time_ns) noexcept
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns)
     cdef uint64_t check_seq(self, first_seq, Py_ssize_t count) except 0
@@ -23,7 +27,3 @@ cdef class Engine:
     cdef int install_instrument(self, object instrument) except -1
 
 cdef Py_ssize_t count_commands(const uint8_t *batch, Py_ssize_t size) except -1
-
-cdef inline Py_ssize_t command_size(const Command *command) noexcept nogil:
-    """Bytes a command takes in a batch: header and text, padded to a multiple of 8."""
-    return sizeof(Command) + ((command.text_length + 7) & ~<Py_ssize_t>7)

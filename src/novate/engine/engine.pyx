@@ -7,6 +7,9 @@
 cimport numpy as np
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdlib cimport free
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -16,22 +19,24 @@ import msgspec
 import numpy as np
 
 from novate.engine.audit cimport audit
-from novate.engine.conductor cimport apply_command, finish_command, refuse
+from novate.engine.conductor cimport apply_command, apply_run, finish_command, refuse
 from novate.engine.dump cimport dump_state, load_state
-from novate.engine.lookahead cimport Lookahead, look_begin, look_on
-from novate.engine.registry cimport evict_closed, find_key, keys_resize
+from novate.engine.registry cimport find_key, keys_resize
 from novate.engine.state cimport (
-    COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
-    INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT, MALFORMED_COMMAND, NONE,
-    Book, BookSide, Command, Event, Key, Level, State,
-    book_new, event_new, forget_events, level_price, state_free, state_new,
+    NONE, Book, Key, Level, State,
+    book_new, event_new, forget_events, grow, level_price, state_free, state_new,
 )
 from novate.engine.windows cimport resize_trades
+from novate.model.records cimport (
+    COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
+    INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT, MALFORMED_COMMAND, Command, Event, command_size,
+)
+
 from novate.model.commands import COMMAND
 from novate.model.errors import InvariantViolated, SnapshotCorrupt
 from novate.model.events import EVENT, LEVEL
 from novate.model.instrument import (
-    PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, Instrument, Limits,
+    PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, QUOTE_UNITS_PER_STEP_MAX, Instrument, Limits,
 )
 
 np.import_array()
@@ -41,10 +46,37 @@ _SEQ_MAX = 2**48 - 1
 _VIOLATIONS = {1: "lots entered = filled + open + ended", 2: "the best bid is under the best ask"}
 
 
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(PyTypeObject *, np.dtype, int, np.npy_intp *, np.npy_intp *, void *,
+                                int, PyObject *)
+
+cdef enum:
+    COPIED_MAX = 256  # so few events are copied
+
+
+cdef class EventBuffer:
+    """Keeps the events of an array alive, and gives their memory back to the engine at the end."""
+
+    cdef Engine engine
+    cdef Event *events
+    cdef uint32_t capacity
+
+    def __dealloc__(self):
+        if self.events == NULL:
+            return
+        if self.engine is not None and self.engine.spare == NULL:
+            self.engine.spare = self.events
+            self.engine.spare_capacity = self.capacity
+        else:
+            free(self.events)
+
+
 cdef Py_ssize_t count_commands(const uint8_t *batch, Py_ssize_t size) except -1:
     """Number of commands in a batch; ValueError where the lengths don't add up."""
     cdef Py_ssize_t at = 0, count = 0
     cdef const Command *command
+    if size % sizeof(Command) == 0 and without_text(batch, size):
+        return size // sizeof(Command)
     while at < size:
         command = <const Command *>(batch + at)
         if at + <Py_ssize_t>sizeof(Command) > size or at + command_size(command) > size:
@@ -54,6 +86,18 @@ cdef Py_ssize_t count_commands(const uint8_t *batch, Py_ssize_t size) except -1:
         at += command_size(command)
         count += 1
     return count
+
+
+cdef bint without_text(const uint8_t *batch, Py_ssize_t size) noexcept nogil:
+    """Whether headers alone, as in an array of COMMAND, make up the batch."""
+    cdef Py_ssize_t at = 0
+    cdef const Command *command
+    cdef uint32_t lengths = 0
+    while at < size:
+        command = <const Command *>(batch + at)
+        lengths |= command.text_length | command.order_id_length | command.client_id_length
+        at += sizeof(Command)
+    return lengths == 0
 
 
 cdef class Engine:
@@ -77,6 +121,7 @@ cdef class Engine:
         self.install_limits(limits if limits is not None else Limits())
 
     def __dealloc__(self):
+        free(self.spare)
         state_free(self.st)
 
     # --- applying -------------------------------------------------------------------------
@@ -99,7 +144,6 @@ cdef class Engine:
             InvariantViolated: The engine is wrong; it must not be used any more.
         """
         cdef Py_buffer view
-        cdef np.ndarray events
         if isinstance(commands, np.ndarray):
             if commands.dtype != COMMAND:
                 raise ValueError(f"commands: expected an array of COMMAND, got {commands.dtype}")
@@ -108,13 +152,42 @@ cdef class Engine:
         try:
             self.st.events_count = 0
             self.apply_batch(<const uint8_t *>view.buf, view.len, first_seq, timestamp_ns)
-            events = np.empty(self.st.events_count, dtype=EVENT)
-            memcpy(np.PyArray_DATA(events), self.st.events,
-                   self.st.events_count * sizeof(Event))
-            return events
+            return self.take_events()
         finally:
             PyBuffer_Release(&view)
             forget_events(self.st)
+
+    cdef object take_events(self):
+        """The events written as an array: a copy of few, the buffer itself where it is well filled.
+
+        The buffer comes back when the array is gone, so a caller that looks at one batch after
+        the other makes the engine allocate nothing.
+        """
+        cdef State *st = self.st
+        cdef np.npy_intp count = st.events_count
+        cdef np.ndarray events
+        cdef EventBuffer buffer
+        if count * 2 < st.events_capacity or count < COPIED_MAX:
+            events = np.empty(count, dtype=EVENT)
+            memcpy(np.PyArray_DATA(events), st.events, count * sizeof(Event))
+            return events
+        buffer = EventBuffer.__new__(EventBuffer)
+        buffer.engine = self
+        buffer.events = st.events
+        buffer.capacity = st.events_capacity
+        Py_INCREF(EVENT)
+        events = PyArray_NewFromDescr(
+            <PyTypeObject *>np.ndarray, EVENT, 1, &count, NULL, st.events,
+            np.NPY_ARRAY_CARRAY, NULL)
+        np.set_array_base(events, buffer)
+        st.events = self.spare
+        self.spare = NULL
+        if st.events == NULL:
+            st.events = <Event *>grow(NULL, <size_t>st.events_capacity * sizeof(Event))
+        elif self.spare_capacity != st.events_capacity:
+            st.events_capacity = self.spare_capacity
+            st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>st.events_capacity * 4)
+        return events
 
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns):
         cdef Py_ssize_t count = count_commands(batch, size), at = 0
@@ -322,7 +395,7 @@ cdef class Engine:
     def depth(self, instrument, levels):
         """The best levels of both sides, each best first, as two arrays of `LEVEL`."""
         cdef Book *book = self.book(instrument)
-        return side_levels(&book.sides[0], 0, levels), side_levels(&book.sides[1], 1, levels)
+        return side_levels(self.st, book, 0, levels), side_levels(self.st, book, 1, levels)
 
     def best(self, instrument):
         """(bid ticks, bid lots, ask ticks, ask lots) of the best levels; 0: an empty side."""
@@ -331,8 +404,8 @@ cdef class Engine:
         cdef int side
         row = [0, 0, 0, 0]
         for side in range(2):
-            if book.sides[side].count:
-                level = book.sides[side].levels + book.sides[side].count - 1
+            if book.sides[side].best != NONE:
+                level = &self.st.levels[book.sides[side].best]
                 row[2 * side] = level_price(side, level.key)
                 row[2 * side + 1] = level.total
         return tuple(row)
@@ -374,7 +447,7 @@ def _instrument_sound(instrument):
         and 0 <= instrument.tick_exponent <= 18
         and 0 <= instrument.lot_exponent <= 18
         and 0 <= instrument.quote_scale <= 24
-        and 1 <= instrument.quote_units <= 10**18
+        and 1 <= instrument.quote_units <= QUOTE_UNITS_PER_STEP_MAX
         and 1 <= instrument.price_ticks_max <= PRICE_TICKS_MAX
         and 1 <= instrument.quantity_lots_min <= instrument.quantity_lots_max <= QUANTITY_LOTS_MAX
     )
@@ -395,33 +468,14 @@ def _limits_sound(limits):
     )
 
 
-cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noexcept nogil:
-    """Apply commands up to one that needs Python, or the end; bytes used up. Leaves `st.seq` at
-    the sequence of the next."""
-    cdef Py_ssize_t at = 0
-    cdef Command *command
-    cdef Lookahead ahead
-    look_begin(st, &ahead, batch, size)
-    while at < size:
-        command = <Command *>(batch + at)
-        if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
-            break
-        look_on(st, &ahead)
-        apply_command(st, command, batch + at + sizeof(Command))
-        finish_command(st)
-        at += command_size(command)
-        st.seq += 1
-        if st.violation:
-            break
-    return at
-
-
-cdef np.ndarray side_levels(BookSide *levels, int side, Py_ssize_t most):
+cdef np.ndarray side_levels(State *st, Book *book, int side, Py_ssize_t most):
     """Up to `most` levels of a side, best first."""
-    cdef Py_ssize_t i, count = min(most, levels.count)
+    cdef Py_ssize_t i, count = min(most, book.sides[side].count)
     cdef np.ndarray rows = np.zeros(count, dtype=LEVEL)
+    cdef uint32_t at = book.sides[side].best
     cdef Level *level
     for i in range(count):
-        level = levels.levels + levels.count - 1 - i
+        level = &st.levels[at]
         rows[i] = (level_price(side, level.key), level.total, level.count, 0)
+        at = level.worse
     return rows

@@ -4,7 +4,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from novate.engine.state cimport Order, State, i128
+from novate.engine.state cimport State, i128
 
 cdef struct Out:
     char *bytes
@@ -47,7 +47,9 @@ cdef void put_time(Out *out, int64_t time_us) noexcept nogil
 cdef void put_id(Out *out, Name *name) noexcept nogil
 cdef void name_of(State *st, int kind, uint64_t name, Name *out) noexcept nogil
 cdef void client_of(State *st, uint32_t client, Name *out) noexcept nogil
-cdef void order_image(State *st, uint32_t slot, OrderImage *image) noexcept nogil
+cdef void order_image(State *st, uint32_t at, OrderImage *image) noexcept nogil
+cdef void name_at(State *st, uint32_t at, Name *name) noexcept nogil
+cdef uint32_t client_at(State *st, uint32_t at) noexcept nogil
 cdef const char *status_of(OrderImage *image) noexcept nogil
 cdef void put_order(Out *out, OrderImage *image, Grid *grid) noexcept nogil
 cdef void put_trade_id(Out *out, int partition, uint64_t seq, uint32_t index) noexcept nogil

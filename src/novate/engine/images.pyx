@@ -10,10 +10,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strlen
 
 from novate.engine.state cimport (
-    BOOK_EXHAUSTED, ENDED, FILLED, ID_NUMBER, ID_TEXT, ID_UUID, IMMEDIATE_OR_CANCEL, MARKET, NONE,
-    REJECTED, WORKING, Extra, Order, State, grow, i128, name_text,
+    CLOSED, FILLED, NONE, REJECTED, WORKING, Closed, Extra, Order, State, Taker, closed_at, grow,
+    i128, name_text, order_price,
 )
 from novate.model.codec cimport write_decimal, write_integer, write_time, write_uuid
+from novate.model.records cimport (
+    BOOK_EXHAUSTED, ID_NUMBER, ID_TEXT, ID_UUID, IMMEDIATE_OR_CANCEL, MARKET,
+)
 
 from novate.model.rejects import REASONS
 
@@ -111,12 +114,8 @@ cdef void client_of(State *st, uint32_t client, Name *out) noexcept nogil:
         name_of(st, ID_NUMBER, client, out)
 
 
-cdef void order_image(State *st, uint32_t slot, OrderImage *image) noexcept nogil:
-    """The order as it stands now."""
-    cdef Order *order = &st.orders[slot]
-    cdef Extra *extra
-    image.price = order.price
-    image.remaining = order.remaining
+cdef void image_identity(State *st, Taker *order, OrderImage *image) noexcept nogil:
+    """What every order has; of `order` only its identity is looked at."""
     image.created_us = order.created_us
     image.instrument = order.instrument
     image.side = order.side
@@ -124,23 +123,59 @@ cdef void order_image(State *st, uint32_t slot, OrderImage *image) noexcept nogi
     image.time_in_force = order.time_in_force
     image.state = order.state
     image.by_quote = order.by_quote
+    name_of(st, order.id_kind, order.id, &image.order_id)
+    client_of(st, order.client, &image.client_id)
+
+
+cdef void order_image(State *st, uint32_t at, OrderImage *image) noexcept nogil:
+    """The order that stands there (a slot, or a place among the closed) as it is now."""
+    cdef Order *order
+    cdef Extra *extra
+    if at & CLOSED:
+        closed_image(st, closed_at(st, at), image)
+        return
+    order = &st.orders[at]
+    image_identity(st, <Taker *>order, image)
+    image.price = order_price(st, order)
+    image.remaining = order.remaining
+    image.quote_units = 0
+    image.reason = 0
     if order.extra == NONE:
         image.notional = 0
-        image.quote_units = 0
         image.filled = 0
         image.updated_us = order.created_us
         image.updated_seq = order.seq
-        image.reason = 0
     else:
         extra = &st.extras[order.extra]
         image.notional = extra.notional
-        image.quote_units = extra.quote_units
         image.filled = extra.filled
         image.updated_us = extra.updated_us
         image.updated_seq = extra.updated_seq
-        image.reason = extra.reason
-    name_of(st, order.id_kind, order.id, &image.order_id)
-    client_of(st, order.client, &image.client_id)
+
+
+cdef void closed_image(State *st, Closed *order, OrderImage *image) noexcept nogil:
+    image_identity(st, <Taker *>order, image)
+    image.price = 0 if order.by_quote else order.price
+    image.remaining = 0 if order.by_quote else order.remaining
+    image.quote_units = order.quote_units if order.by_quote else 0
+    image.notional = order.notional
+    image.filled = order.filled
+    image.updated_us = order.updated_us
+    image.updated_seq = order.updated_seq
+    image.reason = order.reason
+
+
+cdef void name_at(State *st, uint32_t at, Name *name) noexcept nogil:
+    """The id of the order that stands there."""
+    if at & CLOSED:
+        name_of(st, closed_at(st, at).id_kind, closed_at(st, at).id, name)
+    else:
+        name_of(st, st.orders[at].id_kind, st.orders[at].id, name)
+
+
+cdef uint32_t client_at(State *st, uint32_t at) noexcept nogil:
+    """The number of the client whose order stands there."""
+    return closed_at(st, at).client if at & CLOSED else st.orders[at].client
 
 
 # --- JSON -----------------------------------------------------------------------------------

@@ -8,6 +8,13 @@ from novate.engine.engine cimport Engine
 from novate.engine.images cimport Grid, Out
 from novate.engine.state cimport Book
 
+cdef struct Listing:
+    # what a listing of orders asks for, and the seq that an order must be above to count
+    int64_t instrument
+    uint32_t client
+    uint64_t before, least
+    int limit
+
 cdef class Reader:
     cdef readonly Engine engine
     cdef readonly int partition
@@ -17,12 +24,14 @@ cdef class Reader:
 
     cdef int sync(self) except -1
     cdef Grid *grid(self, uint32_t instrument) except NULL
-    cdef bytes order_body(self, uint32_t slot)
+    cdef bytes order_body(self, uint32_t at)
     cdef bytes whole_side(self, uint32_t instrument, int side)
-    cdef uint32_t slot_of(self, str order_id) except? 0xFFFFFFFE
-    cdef object clients_orders(self, uint32_t client, int64_t instrument, status, int limit, cursor)
-    cdef bint fits(self, uint32_t slot, int64_t instrument, status)
-    cdef object everybodys_orders(self, int64_t instrument, status, int limit, cursor)
+    cdef uint32_t place_of(self, str order_id) except? 0xFFFFFFFE
+    cdef int note_order(self, Listing *listing, uint64_t seq, uint32_t at, status,
+                        list newest) except -1
+    cdef int list_open(self, Listing *listing, status, list newest) except -1
+    cdef bint list_chain(self, Listing *listing, status, list newest) except -1
+    cdef int list_closed(self, Listing *listing, status, list newest) except -1
     cdef uint32_t older_trades(self, Book *book, uint64_t seq, uint32_t index) noexcept
     cdef void put_kept_trade(self, Book *book, uint32_t at, Grid *grid, bint detailed) noexcept
 

@@ -11,16 +11,22 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from novate.engine.images cimport (
-    OrderImage, TradeImage, client_of, name_of, order_image, put_bytes, put_decimal, put_id,
-    put_number, put_order, put_text, put_time, put_trade, status_of,
+    Name, OrderImage, TradeImage, client_at, client_of, name_of, order_image, put_bytes,
+    put_decimal, put_id, put_number, put_order, put_text, put_time, put_trade, status_of,
 )
-from novate.engine.registry cimport find_client, find_order, hash_id
+from novate.engine.registry cimport closed_is, find_client, find_order, hash_id
 from novate.engine.state cimport (
-    ID_TEXT, ID_UUID, NONE, WORKING, Book, BookSide, Level, Order, State, grow, i128, level_price,
+    CLOSED, NONE, PLACE_MASK, Book, BookSide, Closed, Level, State, closed_at, grow, i128,
+    level_price,
 )
 from novate.model.codec cimport big, read_uuid
+from novate.model.records cimport ID_TEXT, ID_UUID
 
 import msgspec
+
+
+cdef enum:
+    CHAIN_MAX = 50_000  # closed orders of a client that are followed one by one
 
 
 cdef bytes taken_bytes(Out *out, size_t start):
@@ -73,10 +79,10 @@ cdef class Reader:
                 raise IndexError(f"instrument: expected under {self.grids_count}, got {instrument}")
         return &self.grids[instrument]
 
-    cdef bytes order_body(self, uint32_t slot):
-        """An order as it stands now, as JSON."""
+    cdef bytes order_body(self, uint32_t at):
+        """The order that stands there as it is now, as JSON."""
         cdef OrderImage image
-        order_image(self.engine.st, slot, &image)
+        order_image(self.engine.st, at, &image)
         self.out.used = 0
         put_order(&self.out, &image, self.grid(image.instrument))
         put_text(&self.out, b"}")
@@ -90,14 +96,14 @@ cdef class Reader:
                 self.whole_side(instrument, 1))
 
     cdef bytes whole_side(self, uint32_t instrument, int side):
-        cdef BookSide *own = &self.engine.st.books[instrument].sides[side]
+        cdef State *st = self.engine.st
         cdef Grid *grid = self.grid(instrument)
-        cdef uint32_t i
+        cdef uint32_t at = st.books[instrument].sides[side].best
         self.out.used = 0
         put_text(&self.out, b"[")
-        for i in range(own.count):
-            put_level(&self.out, grid, level_price(side, own.levels[own.count - 1 - i].key),
-                      own.levels[own.count - 1 - i].total)
+        while at != NONE:
+            put_level(&self.out, grid, level_price(side, st.levels[at].key), st.levels[at].total)
+            at = st.levels[at].worse
         return closed_list(&self.out)
 
     def counters(self, uint32_t instrument):
@@ -110,8 +116,8 @@ cdef class Reader:
 
     # --- reads ----------------------------------------------------------------------------
 
-    cdef uint32_t slot_of(self, str order_id) except? 0xFFFFFFFE:
-        """Slot of the order with this id, or NONE."""
+    cdef uint32_t place_of(self, str order_id) except? 0xFFFFFFFE:
+        """Where the order with this id stands, or NONE."""
         cdef State *st = self.engine.st
         cdef bytes text = order_id.encode("utf-8", "replace")
         cdef uint8_t uuid[16]
@@ -128,18 +134,18 @@ cdef class Reader:
 
     def order_json(self, str order_id):
         """The order as it stands now, or None: unknown, or closed and out of the window."""
-        cdef uint32_t slot = self.slot_of(order_id)
-        return None if slot == NONE else self.order_body(slot)
+        cdef uint32_t at = self.place_of(order_id)
+        return None if at == NONE else self.order_body(at)
 
     def order_client(self, str order_id):
         """Client id (bytes) of the order's owner, or None."""
-        cdef uint32_t slot = self.slot_of(order_id)
-        cdef OrderImage image
-        if slot == NONE:
+        cdef uint32_t at = self.place_of(order_id)
+        cdef Name client
+        if at == NONE:
             return None
-        client_of(self.engine.st, self.engine.st.orders[slot].client, &image.client_id)
+        client_of(self.engine.st, client_at(self.engine.st, at), &client)
         self.out.used = 0
-        put_id(&self.out, &image.client_id)
+        put_id(&self.out, &client)
         name = taken_bytes(&self.out, 0)
         return name[1:len(name) - 1]
 
@@ -154,78 +160,106 @@ cdef class Reader:
             cursor: 0, or what the call before answered.
 
         Returns:
-            (list of order JSON, cursor for the next call, 0 at the end). A call looks at a bounded
-            number of orders, and so may answer fewer than `limit` and yet a cursor.
+            (list of order JSON, cursor for the next call, 0 at the end).
         """
-        cdef uint32_t client
+        cdef uint32_t client = NONE
         cdef bytes name
-        if client_id is None:
-            return self.everybodys_orders(instrument, status, limit, cursor)
-        name = client_id.encode("utf-8", "replace")
-        client = NONE
-        if 0 < len(name) <= 64:
-            client = find_client(self.engine.st, <const uint8_t *>PyBytes_AS_STRING(name),
-                                 PyBytes_GET_SIZE(name))
-        if client == NONE:
-            return [], 0
-        return self.clients_orders(client, instrument, status, limit, cursor)
-
-    cdef object clients_orders(self, uint32_t client, int64_t instrument, status, int limit,
-                               cursor):
-        cdef State *st = self.engine.st
-        cdef bint open_only = status == "open" or status == "partially_filled"
-        cdef uint32_t slot = st.clients[client].newest, looked = 0
-        cdef uint64_t before = int(cursor) >> 32 if cursor else <uint64_t>-1
-        cdef uint32_t hint = int(cursor) & 0xFFFFFFFF if cursor else NONE
-        cdef list listed = []
-        if status == "open":
-            slot = st.clients[client].newest_open
-        if cursor and hint < st.orders_used and st.orders[hint].seq == before and (
-                st.orders[hint].client == client and (
-                    status != "open" or st.orders[hint].state == WORKING)):
-            slot = hint
-        while slot != NONE:
-            if st.orders[slot].seq < before:
-                if self.fits(slot, instrument, status):
-                    listed.append(self.order_body(slot))
-                looked += 1
-                if len(listed) >= limit or looked >= 20_000:
-                    break
-            slot = st.orders[slot].open_next if status == "open" else st.created[slot].next
-        if slot == NONE:
-            return listed, 0
-        return listed, (int(st.orders[slot].seq) << 32) | slot
-
-    cdef bint fits(self, uint32_t slot, int64_t instrument, status):
-        cdef OrderImage image
-        if instrument >= 0 and self.engine.st.orders[slot].instrument != instrument:
-            return False
-        if status is None:
-            return True
-        order_image(self.engine.st, slot, &image)
-        return (<bytes>status_of(&image)).decode() == status
-
-    cdef object everybodys_orders(self, int64_t instrument, status, int limit, cursor):
-        """By a look at every order in memory, keeping the newest that fit."""
-        cdef State *st = self.engine.st
-        cdef uint64_t before = int(cursor) >> 32 if cursor else <uint64_t>-1
-        cdef uint64_t least = 0
-        cdef uint32_t slot
-        cdef list newest = []
-        for slot in range(st.orders_used):
-            if st.orders[slot].seq == 0 or st.orders[slot].seq >= before or (
-                    st.orders[slot].seq <= least) or not self.fits(slot, instrument, status):
-                continue
-            newest.append((int(st.orders[slot].seq), int(slot)))
-            if len(newest) >= 4 * limit + 1024:
-                newest.sort(reverse=True)
-                del newest[limit:]
-                least = newest[len(newest) - 1][0]
+        cdef Listing listing
+        if client_id is not None:
+            name = client_id.encode("utf-8", "replace")
+            if 0 < len(name) <= 64:
+                client = find_client(self.engine.st, <const uint8_t *>PyBytes_AS_STRING(name),
+                                     PyBytes_GET_SIZE(name))
+            if client == NONE:
+                return [], 0
+        listing.instrument = instrument
+        listing.client = client
+        listing.before = int(cursor) if cursor else <uint64_t>-1
+        listing.least = 0
+        listing.limit = limit
+        newest = []
+        self.list_open(&listing, status, newest)
+        if status != "open":
+            if client == NONE or not self.list_chain(&listing, status, newest):
+                self.list_closed(&listing, status, newest)
         newest.sort(reverse=True)
+        more = len(newest) > limit or listing.least > 0
         listed = [self.order_body(each[1]) for each in newest[:limit]]
-        if len(newest) <= limit and least == 0:
-            return listed, 0
-        return listed, (newest[len(listed) - 1][0] << 32) | newest[len(listed) - 1][1]
+        return listed, newest[limit - 1][0] if more else 0
+
+    cdef int note_order(self, Listing *listing, uint64_t seq, uint32_t at, status,
+                        list newest) except -1:
+        """Add an order to a listing if it fits; now and then keep only what can still count."""
+        cdef OrderImage image
+        if seq >= listing.before or seq <= listing.least:
+            return 0
+        if listing.instrument >= 0 or status is not None:
+            order_image(self.engine.st, at, &image)
+            if listing.instrument >= 0 and image.instrument != listing.instrument:
+                return 0
+            if status is not None and (<bytes>status_of(&image)).decode() != status:
+                return 0
+        newest.append((int(seq), int(at)))
+        if len(newest) >= 4 * listing.limit + 1024:
+            newest.sort(reverse=True)
+            del newest[listing.limit:]
+            listing.least = newest[listing.limit - 1][0]
+        return 0
+
+    cdef int list_open(self, Listing *listing, status, list newest) except -1:
+        cdef State *st = self.engine.st
+        cdef uint32_t slot
+        if listing.client == NONE:
+            for slot in range(st.orders_used):
+                if st.orders[slot].seq:
+                    self.note_order(listing, st.orders[slot].seq, slot, status, newest)
+            return 0
+        slot = st.clients[listing.client].newest_open
+        while slot != NONE:
+            if st.orders[slot].seq <= listing.least:
+                break  # the rest is older still
+            self.note_order(listing, st.orders[slot].seq, slot, status, newest)
+            slot = st.orders[slot].open_next
+        return 0
+
+    cdef bint list_chain(self, Listing *listing, status, list newest) except -1:
+        """A client's closed orders, the last closed first; False where the chain is too long.
+
+        An order was placed before it closed, so the rest of the chain does not count any more once
+        the oldest order that will be listed is younger than what the chain has come to.
+        """
+        cdef State *st = self.engine.st
+        cdef uint32_t at = st.clients[listing.client].last_closed, looked = 0
+        cdef uint32_t offset = st.closed_count, closer
+        cdef Closed *closed
+        cdef uint64_t least = listing.least
+        cdef list found = []
+        while at != NONE and closed_is(st, at, listing.client):
+            closer = (at - st.closed_first) & PLACE_MASK
+            closed = closed_at(st, at)
+            if closer >= offset or closed.updated_seq <= listing.least:
+                break
+            if looked == CHAIN_MAX:
+                listing.least = least
+                return False
+            offset = closer
+            looked += 1
+            self.note_order(listing, closed.seq, CLOSED | at, status, found)
+            at = closed.before
+        newest.extend(found)
+        return True
+
+    cdef int list_closed(self, Listing *listing, status, list newest) except -1:
+        """By a look at every closed order in memory."""
+        cdef State *st = self.engine.st
+        cdef uint32_t i, place
+        cdef Closed *closed
+        for i in range(st.closed_count):
+            place = (st.closed_first + i) & PLACE_MASK
+            closed = closed_at(st, place)
+            if listing.client == NONE or closed.client == listing.client:
+                self.note_order(listing, closed.seq, CLOSED | place, status, newest)
+        return 0
 
     def orderbook_json(self, uint32_t instrument, int levels):
         """The book as `GET /orderbook` answers it, up to `levels` per side."""
@@ -240,9 +274,9 @@ cdef class Reader:
         put_text(&self.out, b',"timestamp":')
         put_time(&self.out, book.last_us)
         put_text(&self.out, b',"bids":')
-        bid_total = put_depth(&self.out, grid, &book.sides[0], 0, levels)
+        bid_total = put_depth(st, &self.out, grid, book.sides[0].best, 0, levels)
         put_text(&self.out, b',"asks":')
-        ask_total = put_depth(&self.out, grid, &book.sides[1], 1, levels)
+        ask_total = put_depth(st, &self.out, grid, book.sides[1].best, 1, levels)
         put_text(&self.out, b',"bid_total":')
         put_decimal(&self.out, bid_total, grid.lot_coefficient, grid.lot_exponent)
         put_text(&self.out, b',"ask_total":')
@@ -371,19 +405,22 @@ cdef bytes closed_list(Out *out):
     return taken_bytes(out, 0)
 
 
-cdef i128 put_depth(Out *out, Grid *grid, BookSide *side, int which, int levels) noexcept:
+cdef i128 put_depth(State *st, Out *out, Grid *grid, uint32_t best, int side,
+                    int levels) noexcept:
     """Write the best levels with their cumulative quantity; the whole side's total, in lots."""
     cdef i128 total = 0
-    cdef uint32_t i
+    cdef uint32_t i = 0, at = best
     cdef Level *level
     put_text(out, b"[")
-    for i in range(side.count):
-        level = side.levels + side.count - 1 - i
+    while at != NONE:
+        level = &st.levels[at]
+        at = level.worse
         total += level.total
-        if i >= <uint32_t>levels:
+        i += 1
+        if i > <uint32_t>levels:
             continue
-        put_text(out, b',{"price":' if i else b'{"price":')
-        put_decimal(out, level_price(which, level.key), grid.tick_coefficient, grid.tick_exponent)
+        put_text(out, b',{"price":' if i > 1 else b'{"price":')
+        put_decimal(out, level_price(side, level.key), grid.tick_coefficient, grid.tick_exponent)
         put_text(out, b',"quantity":')
         put_decimal(out, level.total, grid.lot_coefficient, grid.lot_exponent)
         put_text(out, b',"orders":')

@@ -11,11 +11,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from novate.engine.state cimport (
-    CHECK, ID_NUMBER, ID_TEXT, NONE, NUMBERS_MAX, WORKING,
-    Client, Created, Key, Order, State, Table,
-    grow, hash_bytes, mix, prefetch, name_free, name_new, name_text, order_free,
-    place_after, place_of, tag_of,
+    CHECK, CLOSED, NONE, NUMBERS_MAX, PLACE_MASK,
+    Client, Closed, Key, State, Table,
+    closed_at, grow, hash_bytes, mix, number_put, name_free, name_new, name_text,
+    place_after, place_of, prefetch, tag_of,
 )
+from novate.model.records cimport ID_NUMBER, ID_TEXT
 
 
 # --- tables ---------------------------------------------------------------------------------
@@ -25,11 +26,16 @@ cdef inline uint32_t hash_number(State *st, uint64_t number) noexcept nogil:
                           <uint64_t>0xE7037ED1A0B428DB) >> 32)
 
 
-cdef inline uint32_t order_hash(State *st, uint32_t slot) noexcept nogil:
-    cdef Order *order = &st.orders[slot]
-    if order.id_kind == ID_NUMBER:
-        return hash_number(st, order.id)
-    return <uint32_t>(order.id >> 32)
+cdef inline uint32_t name_hash(State *st, int kind, uint64_t name) noexcept nogil:
+    """The hash under which an order of this name is indexed, if it is not by a small number."""
+    return hash_number(st, name) if kind == ID_NUMBER else <uint32_t>(name >> 32)
+
+
+cdef inline uint32_t order_hash(State *st, uint32_t order) noexcept nogil:
+    cdef uint64_t name
+    cdef int kind
+    name_at(st, order, &kind, &name)
+    return name_hash(st, kind, name)
 
 
 cdef inline uint32_t client_hash(State *st, uint32_t number) noexcept nogil:
@@ -123,63 +129,69 @@ cdef uint32_t hash_id(State *st, int kind, const uint8_t *text, uint32_t length,
     return <uint32_t>(hash_bytes(text, length, st.secret) >> 32)
 
 
-cdef uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t length,
-                         uint64_t number, uint32_t hashed) noexcept nogil:
-    """Slot of the order with this id, open or in the closed window, or NONE."""
+cdef inline void name_at(State *st, uint32_t order, int *kind, uint64_t *name) noexcept nogil:
+    """How the order that stands there is named."""
+    cdef Closed *closed
+    if order & CLOSED:
+        closed = closed_at(st, order)
+        kind[0] = closed.id_kind
+        name[0] = closed.id
+    else:
+        kind[0] = st.orders[order].id_kind
+        name[0] = st.orders[order].id
+
+
+cdef uint32_t find_hashed(State *st, int kind, const uint8_t *text, uint32_t length,
+                          uint64_t number, uint32_t hashed) noexcept nogil:
+    """Where the order with this id stands, or NONE; not for small numbers."""
     cdef Table *table = &st.order_index[hashed >> 24]
-    cdef uint32_t at, slot, size
+    cdef uint32_t at, order, size
     cdef uint32_t distance = 0
-    cdef Order *order
+    cdef int own_kind
+    cdef uint64_t name
     cdef const uint8_t *own
-    if kind == ID_NUMBER and number < NUMBERS_MAX:
-        return st.numbers[number] if number < st.numbers_capacity else NONE
     if table.slots == NULL:
         return NONE
     at = place_of(table, hashed)
     while table.tags[at]:
         if table.tags[at] == tag_of(hashed, distance):
-            slot = table.slots[at]
-            order = &st.orders[slot]
-            if order.id_kind == kind:
+            order = table.slots[at]
+            name_at(st, order, &own_kind, &name)
+            if own_kind == kind:
                 if kind == ID_NUMBER:
-                    if order.id == number:
-                        return slot
-                elif <uint32_t>(order.id >> 32) == hashed:
-                    own = name_text(st, kind, order.id, &size)
+                    if name == number:
+                        return order
+                elif <uint32_t>(name >> 32) == hashed:
+                    own = name_text(st, kind, name, &size)
                     if size == length and memcmp(own, text, length) == 0:
-                        return slot
+                        return order
         at = place_after(table, at)
         distance += 1
     return NONE
 
 
-cdef void index_order(State *st, uint32_t slot) noexcept nogil:
-    """Make the order findable by its id."""
-    cdef Order *order = &st.orders[slot]
-    if order.id_kind == ID_NUMBER and order.id < NUMBERS_MAX:
-        if order.id >= st.numbers_capacity:
-            more_numbers(st, order.id)
-        st.numbers[order.id] = slot
+cdef void index_hashed(State *st, int kind, uint64_t name, uint32_t order) noexcept nogil:
+    """Make the order findable by its id; not for small numbers."""
+    table_add(st, st.order_index, order_hash, name_hash(st, kind, name), order)
+
+
+cdef void reindex_hashed(State *st, int kind, uint64_t name, uint32_t before,
+                         uint32_t after) noexcept nogil:
+    """The order with this id stands elsewhere now."""
+    cdef uint32_t hashed = name_hash(st, kind, name)
+    cdef Table *table = &st.order_index[hashed >> 24]
+    cdef uint32_t at = place_of(table, hashed)
+    while table.slots[at] != before or not table.tags[at]:
+        CHECK(table.tags[at] != 0)
+        at = place_after(table, at)
+    table.slots[at] = after
+
+
+cdef void unindex_order(State *st, int kind, uint64_t name, uint32_t order) noexcept nogil:
+    if kind == ID_NUMBER and name < NUMBERS_MAX:
+        number_put(st, name, NONE)
     else:
-        table_add(st, st.order_index, order_hash, order_hash(st, slot), slot)
-
-
-cdef void unindex_order(State *st, uint32_t slot) noexcept nogil:
-    cdef Order *order = &st.orders[slot]
-    if order.id_kind == ID_NUMBER and order.id < NUMBERS_MAX:
-        st.numbers[order.id] = NONE
-    else:
-        table_remove(st, st.order_index, order_hash, order_hash(st, slot), slot)
-
-
-cdef void more_numbers(State *st, uint64_t number) noexcept nogil:
-    """Make the array of small order numbers long enough for this one."""
-    cdef uint64_t capacity = max(1024, st.numbers_capacity)
-    while capacity <= number:
-        capacity *= 2
-    st.numbers = <uint32_t *>grow(st.numbers, capacity * 4)
-    memset(st.numbers + st.numbers_capacity, 0xFF, (capacity - st.numbers_capacity) * 4)
-    st.numbers_capacity = capacity
+        table_remove(st, st.order_index, order_hash, name_hash(st, kind, name), order)
 
 
 # --- clients --------------------------------------------------------------------------------
@@ -206,14 +218,6 @@ cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexc
     return NONE
 
 
-cdef uint32_t client_number(State *st, const uint8_t *text, uint32_t length,
-                            uint32_t number) noexcept nogil:
-    """The client a command names, by text or by number; NONE if it is not known yet."""
-    if length:
-        return find_client(st, text, length)
-    return number if number < st.clients_count else NONE
-
-
 cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexcept nogil:
     """A new client, the next number; NONE at the limit. Length 0: a client without a name."""
     cdef uint32_t number = st.clients_count
@@ -226,8 +230,8 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
         st.clients = <Client *>grow(st.clients, <size_t>st.clients_capacity * sizeof(Client))
     client = &st.clients[number]
     memset(client, 0, sizeof(Client))
-    client.newest = NONE
     client.newest_open = NONE
+    client.last_closed = NONE
     st.clients_count += 1
     if length:
         hashed = hash_bytes(text, length, st.secret)
@@ -236,84 +240,27 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
     return number
 
 
-cdef void client_order_created(State *st, uint32_t slot) noexcept nogil:
-    """Put the order at the head of its client's orders."""
-    cdef Client *client = &st.clients[st.orders[slot].client]
-    st.created[slot].prev = NONE
-    st.created[slot].next = client.newest
-    if client.newest != NONE:
-        st.created[client.newest].prev = slot
-    client.newest = slot
-
-
-cdef void client_order_opened(State *st, uint32_t slot) noexcept nogil:
-    """Put the order at the head of its client's open orders, and count it."""
-    cdef Order *order = &st.orders[slot]
-    cdef Client *client = &st.clients[order.client]
-    order.open_prev = NONE
-    order.open_next = client.newest_open
-    if client.newest_open != NONE:
-        st.orders[client.newest_open].open_prev = slot
-    client.newest_open = slot
-    client.open_count += 1
-    st.open_count += 1
-
-
-cdef void order_closed(State *st, uint32_t slot, int state) noexcept nogil:
-    """Move an order from the open ones to the closed window; it trades no more.
-
-    An order that never was open (it ended in the command that placed it) has `open_next` = its own
-    slot.
-    """
-    cdef Order *order = &st.orders[slot]
-    cdef Client *client = &st.clients[order.client]
-    order.state = state
-    if order.open_next != slot:
-        if order.open_prev != NONE:
-            st.orders[order.open_prev].open_next = order.open_next
-        else:
-            client.newest_open = order.open_next
-        if order.open_next != NONE:
-            st.orders[order.open_next].open_prev = order.open_prev
-        client.open_count -= 1
-        st.open_count -= 1
-    order.open_next = slot
-    order.open_prev = slot
-    order.next = NONE
-    order.prev = NONE
-    if st.closed_last == NONE:
-        st.closed_first = slot
-    else:
-        st.orders[st.closed_last].next = slot
-    st.closed_last = slot
-    st.closed_count += 1
-
+# --- closed orders --------------------------------------------------------------------------
 
 cdef void evict_closed(State *st) noexcept nogil:
     """Let the oldest closed orders go until the window is at its size."""
-    cdef uint32_t slot
-    cdef Order *order
-    cdef Created *created
+    cdef Closed *closed
     while st.closed_count > st.closed_max:
-        slot = st.closed_first
-        order = &st.orders[slot]
-        CHECK(order.state != WORKING)
-        st.closed_first = order.next
-        if st.closed_first == NONE:
-            st.closed_last = NONE
-        else:
-            prefetch(&st.orders[st.closed_first])
+        closed = closed_at(st, st.closed_first)
+        unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
+        name_free(st, closed.id_kind, closed.id)
+        st.closed_first += 1
         st.closed_count -= 1
-        created = &st.created[slot]
-        if created.prev != NONE:
-            st.created[created.prev].next = created.next
-        else:
-            st.clients[order.client].newest = created.next
-        if created.next != NONE:
-            st.created[created.next].prev = created.prev
-        unindex_order(st, slot)
-        name_free(st, order.id_kind, order.id)
-        order_free(st, slot)
+        prefetch(closed_at(st, st.closed_first + 24))
+        closed = closed_at(st, st.closed_first + 8)
+        if closed.id_kind == ID_NUMBER and closed.id < NUMBERS_MAX:
+            prefetch(st.numbers + closed.id)
+
+
+cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil:
+    """Whether a place named by a client's chain is still in the window, and so its order's."""
+    return ((place - st.closed_first) & PLACE_MASK) < st.closed_count and (
+        closed_at(st, place).client == client)
 
 
 # --- idempotency keys -----------------------------------------------------------------------
@@ -345,12 +292,6 @@ cdef void key_drop(State *st) noexcept nogil:
     if st.keys_first == st.keys_max:
         st.keys_first = 0
     st.keys_count -= 1
-
-
-cdef void expire_keys(State *st) noexcept nogil:
-    """Let every key go whose window has passed at the command's time."""
-    while st.keys_count and st.time_ns - st.keys[st.keys_first].time_ns >= st.key_window_ns:
-        key_drop(st)
 
 
 cdef bint key_room(State *st, uint32_t client) noexcept nogil:

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from novate.engine.images cimport OrderImage, TradeImage
 from novate.engine.reads cimport Reader
-from novate.engine.state cimport Command
+from novate.model.records cimport Command
 
 cdef struct Touched:
     uint32_t instrument, side
@@ -26,7 +26,7 @@ cdef class Reporter(Reader):
     cdef object refusal(self, const Command *command, uint32_t at)
     cdef object swept(self, const Command *command, uint32_t first)
     cdef int note_updates(self, uint32_t first, list updates) except -1
-    cdef int append_update(self, uint32_t slot, list updates) except -1
+    cdef int append_update(self, uint32_t instrument, uint32_t order, list updates) except -1
     cdef int note_touched(self, uint32_t first) except -1
     cdef int touch(self, uint32_t instrument, int side, int64_t price) except -1
     cdef void compact(self) noexcept

@@ -12,20 +12,23 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy
 
-from novate.engine.book cimport level_find
 from novate.engine.conductor cimport finish_command
-from novate.engine.engine cimport Engine, command_size, count_commands
+from novate.engine.engine cimport Engine, count_commands
 from novate.engine.images cimport (
-    Grid, OrderImage, Out, TradeImage, client_of, name_of, order_image, pack_order, pack_trade,
-    put_bytes, put_id, put_number, put_order, put_text, put_trade, unpack_order, unpack_trade,
+    Grid, Name, OrderImage, Out, TradeImage, client_at, client_of, name_at, order_image,
+    pack_order, pack_trade, put_bytes, put_id, put_number, put_order, put_text, put_trade,
+    unpack_order, unpack_trade,
 )
+from novate.engine.ladder cimport level_find
 from novate.engine.reads cimport Reader, closed_list, put_level, taken_bytes
 from novate.engine.state cimport (
-    ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, AMEND_WOULD_CROSS, CANCEL,
-    COMMAND_REFUSED, CONFIGURED, HAS_KEY, IDEMPOTENCY_KEY_REPEATED, ID_TEXT, ID_UUID,
-    INSTRUMENT_CREATED, MASS_CANCEL, MASS_CANCELLED, NONE, ORDER_ACCEPTED, ORDER_AMENDED,
-    ORDER_ENDED, ORDER_REJECTED, PLACE, SNAPSHOT_REQUESTED, TRADE, WORKING,
-    Book, BookSide, Command, Event, Level, Order, State, forget_events, grow, level_price,
+    CLOSED, NONE, BookSide, State, forget_events, grow, key_of,
+)
+from novate.model.records cimport (
+    ALREADY_CLOSED, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, COMMAND_REFUSED, CONFIGURED,
+    IDEMPOTENCY_KEY_REPEATED, INSTRUMENT_CREATED, MASS_CANCEL, MASS_CANCELLED, ORDER_ACCEPTED,
+    ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, SNAPSHOT_REQUESTED, TRADE,
+    Command, Event, command_size,
 )
 
 from http import HTTPStatus
@@ -173,22 +176,20 @@ cdef class Reporter(Reader):
         """The trade of an event, with both orders' names."""
         cdef State *st = self.engine.st
         cdef Event *event = &st.events[at]
-        cdef Order *maker = &st.orders[st.event_slots[at]]
-        cdef Order *taker = &st.orders[st.current]
         trade.price = event.price_ticks
         trade.quantity = event.quantity_lots
         trade.time_us = st.time_us
         trade.seq = event.seq
         trade.index = event.index
         trade.taker_side = event.side
-        name_of(st, maker.id_kind, maker.id, &trade.maker_id)
-        name_of(st, taker.id_kind, taker.id, &trade.taker_id)
+        name_at(st, st.event_orders[at], &trade.maker_id)
+        name_at(st, st.current, &trade.taker_id)
 
     cdef object order_answer(self, const Command *command, uint32_t first, object applied):
         """The reply to a command that placed, changed or ended an order: it, and its trades."""
         cdef State *st = self.engine.st
         cdef Event *event = &st.events[first]
-        cdef uint32_t instrument = event.instrument, slot = st.current, at
+        cdef uint32_t instrument = event.instrument, at
         cdef Grid *grid = self.grid(instrument)
         cdef uint64_t seq = st.seq
         cdef OrderImage image
@@ -200,7 +201,7 @@ cdef class Reporter(Reader):
             status = 201
         elif event.kind == ORDER_REJECTED:
             status = 422
-        order_image(st, slot, &image)
+        order_image(st, st.current, &image)
         self.out.used = 0
         put_order(&self.out, &image, grid)
         put_text(&self.out, b',"trades":[')
@@ -258,7 +259,7 @@ cdef class Reporter(Reader):
             return 0, None, st.repeat_seq
         if reason == ALREADY_CLOSED or (
                 AMEND_QUANTITY_TOO_LOW <= reason <= AMEND_LEVEL_FULL):
-            order = self.order_body(st.event_slots[at])
+            order = self.order_body(st.event_orders[at])
         row = REASONS[Reason(reason)]
         return row.status, problem(row.status, Reason(reason).name.lower(), row.text, order), 0
 
@@ -266,8 +267,7 @@ cdef class Reporter(Reader):
         """The reply to a mass cancel: how many orders, and which."""
         cdef State *st = self.engine.st
         cdef uint32_t at, listed = 0, last = st.events_count - 1
-        cdef Order *order
-        cdef OrderImage image
+        cdef Name order_id
         self.out.used = 0
         put_text(&self.out, b'{"client_id":"')
         put_bytes(&self.out, <const char *>command + sizeof(Command) + command.order_id_length,
@@ -280,9 +280,8 @@ cdef class Reporter(Reader):
                 break
             if listed:
                 put_text(&self.out, b",")
-            order = &st.orders[st.event_slots[at]]
-            name_of(st, order.id_kind, order.id, &image.order_id)
-            put_id(&self.out, &image.order_id)
+            name_at(st, st.event_orders[at], &order_id)
+            put_id(&self.out, &order_id)
             listed += 1
         put_text(&self.out, b'],"sequence":')
         put_number(&self.out, <int64_t>st.seq)
@@ -292,25 +291,25 @@ cdef class Reporter(Reader):
     cdef int note_updates(self, uint32_t first, list updates) except -1:
         """An update for every order that the command changed: makers, those ended, its own."""
         cdef State *st = self.engine.st
-        cdef uint32_t at, slot
+        cdef uint32_t at, order
         for at in range(first, st.events_count):
-            slot = st.event_slots[at]
-            if slot != NONE and slot != st.current and st.events[at].kind != COMMAND_REFUSED:
-                self.append_update(slot, updates)
+            order = st.event_orders[at]
+            if order != NONE and order != st.current and st.events[at].kind != COMMAND_REFUSED:
+                self.append_update(st.events[at].instrument, order, updates)
         if st.current != NONE:
-            self.append_update(st.current, updates)
+            self.append_update(st.events[first].instrument, st.current, updates)
         return 0
 
-    cdef int append_update(self, uint32_t slot, list updates) except -1:
+    cdef int append_update(self, uint32_t instrument, uint32_t order, list updates) except -1:
         cdef State *st = self.engine.st
-        cdef OrderImage image
+        cdef Name name
         cdef bytes client
-        client_of(st, st.orders[slot].client, &image.client_id)
+        client_of(st, client_at(st, order), &name)
         self.out.used = 0
-        put_id(&self.out, &image.client_id)
+        put_id(&self.out, &name)
         client = taken_bytes(&self.out, 0)
-        updates.append((int(st.orders[slot].instrument), st.seq, client[1:len(client) - 1].decode(),
-                        self.order_body(slot)))
+        updates.append((int(instrument), st.seq, client[1:len(client) - 1].decode(),
+                        self.order_body(order)))
         return 0
 
     def render_outcome(self, bytes outcome):
@@ -376,7 +375,7 @@ cdef class Reporter(Reader):
             if event.kind == TRADE:
                 self.touch(event.instrument, 1 - event.side, event.price_ticks)
             elif event.kind == ORDER_ACCEPTED:
-                if st.orders[st.event_slots[at]].state == WORKING:
+                if not st.current & CLOSED:
                     self.touch(event.instrument, event.side, event.price_ticks)
             elif event.kind == ORDER_AMENDED:
                 self.touch(event.instrument, event.side, st.price_before)
@@ -438,10 +437,10 @@ cdef class Reporter(Reader):
         """The touched levels of one side, best first: bids downwards, asks upwards."""
         cdef size_t i, at
         cdef Touched *touched
-        cdef uint32_t position
+        cdef uint32_t level
+        cdef State *st = self.engine.st
         cdef BookSide *levels = &self.engine.st.books[self.touched[first].instrument].sides[side]
         cdef Grid *grid = self.grid(self.touched[first].instrument)
-        cdef int64_t key, total
         self.out.used = 0
         put_text(&self.out, b"[")
         for i in range(last - first):
@@ -449,9 +448,9 @@ cdef class Reporter(Reader):
             touched = &self.touched[at]
             if touched.side != side:
                 continue
-            key = touched.price if side == 0 else -touched.price
-            total = levels.levels[position].total if level_find(levels, key, &position) else 0
-            put_level(&self.out, grid, touched.price, total)
+            level = level_find(st, levels, key_of(side, touched.price))
+            put_level(&self.out, grid, touched.price,
+                      0 if level == NONE else st.levels[level].total)
         return closed_list(&self.out)
 
 # --- pieces ---------------------------------------------------------------------------------

@@ -1,312 +1,106 @@
 # cython: language_level=3
-"""The engine's state in C: orders, books, names and windows, and small inline functions."""
+"""The engine's state in C: orders, books, names and windows, and small inline functions.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+The structs stand in state.h, with a word on every field.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.string cimport memset
 
-cdef extern from *:
-    """
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    #include <stdint.h>
-    #include <stdio.h>
-    #include <stdlib.h>
-    #include <string.h>
-    #include <sys/mman.h>
-    #ifndef NOVATE_STATE_H
-    #define NOVATE_STATE_H
-    typedef __int128 novate_i128;
+from novate.model.records cimport COMMAND_REFUSED, ID_NUMBER, ID_UUID, Command, Event
 
-    #define NOVATE_NONE 0xFFFFFFFFu
-
-    #if defined(NOVATE_CHECKED) && NOVATE_CHECKED
-    #define NOVATE_CHECK(c) do { if (!(c)) { \\
-        fprintf(stderr, "novate: check failed: %s (%s:%d)\\n", #c, __FILE__, __LINE__); \\
-        abort(); } } while (0)
-    #else
-    #define NOVATE_CHECK(c) ((void)0)
-    #endif
-
-    /* A command as it travels; see novate.model.commands.COMMAND. */
-    typedef struct {
-        uint8_t kind, side, order_type, time_in_force;
-        uint8_t flags, order_id_kind, order_id_length, client_id_length;
-        uint32_t instrument, client;
-        uint64_t order_number;
-        int64_t price_ticks, quantity_lots;
-        uint64_t quote_units_low;
-        int64_t quote_units_high;
-        uint8_t key_digest[16];
-        uint64_t command_digest;
-        uint16_t text_length, pad16;
-        uint32_t pad32;
-    } Command;
-
-    /* An event as it leaves; see novate.model.events.EVENT. */
-    typedef struct {
-        uint64_t seq;
-        uint8_t kind, side, order_type, time_in_force;
-        uint8_t reason, flags;
-        uint16_t pad;
-        uint32_t instrument, index;
-        uint64_t order, taker;
-        uint32_t client, taker_client;
-        int64_t price_ticks, quantity_lots, remaining_lots;
-    } Event;
-
-    /* An order, 64 bytes: one line of the cache. Its place among its client's orders stands in a
-       Created beside it; what few resting orders need stands in its Extra. */
-    typedef struct {
-        int64_t price;                 /* ticks; 0 for a market order */
-        int64_t remaining;             /* lots not filled; stays as the rest when it ends */
-        uint64_t seq : 48, instrument : 16;
-        uint64_t created_us : 52, side : 1, order_type : 2, time_in_force : 3,
-                 post_only : 1, id_kind : 2, state : 2, by_quote : 1;
-        uint64_t id;                   /* number; or cell (low 32 bits) and hash (high) */
-        uint32_t next, prev;           /* FIFO of its level; next also: closed list, free list */
-        uint32_t client;
-        uint32_t extra;                /* index of its Extra, or NOVATE_NONE */
-        uint32_t open_next, open_prev;       /* its client's open orders, newest first */
-    } Order;
-
-    typedef struct {
-        uint32_t next, prev;           /* its client's orders in memory, newest first */
-    } Created;
-
-    typedef struct {
-        novate_i128 notional;          /* sum of price * lots over its fills, ticks * lots */
-        novate_i128 quote_units;       /* the quote quantity it came with */
-        int64_t filled;                /* lots */
-        int64_t updated_us;
-        uint64_t updated_seq;
-        uint32_t reason;
-        uint32_t next_free;
-    } Extra;
-
-    typedef struct {
-        int64_t key;                   /* price of a bid, minus price of an ask: best is highest */
-        int64_t total;                 /* lots */
-        uint32_t count, head, tail, pad;
-    } Level;
-
-    typedef struct {
-        Level *levels;                 /* ascending by key: the best is the last */
-        uint32_t count, capacity;
-    } BookSide;
-
-    typedef struct {
-        uint64_t seq;
-        int64_t price, quantity, time_us;
-        uint64_t maker_id, taker_id;   /* as Order.id; cells are the trade's own */
-        uint32_t index, maker_client, taker_client;
-        uint8_t taker_side, maker_id_kind, taker_id_kind, pad;
-    } Trade;
-
-    typedef struct {
-        novate_i128 entered, filled, open, ended;   /* lots, all orders, all time */
-        novate_i128 volume;                         /* lots traded */
-        BookSide sides[2];
-        Trade *trades;                              /* ring of the last trades */
-        uint32_t trades_capacity, trades_first, trades_count, pad;
-        uint64_t trades_total, orders_matched;
-        uint64_t last_seq;                          /* last command that changed this book */
-        int64_t last_us, last_price;
-        int64_t price_max, lots_min, lots_max;
-        int64_t quote_units;                        /* of one tick times one lot */
-    } Book;
-
-    typedef struct {
-        uint64_t name;                 /* cell (low) and hash (high); 0 for a bare number */
-        uint32_t newest, newest_open;  /* heads of its lists of orders */
-        uint32_t keys, open_count;
-    } Client;
-
-    typedef struct {
-        uint8_t digest[16];
-        uint64_t command_digest, seq;
-        int64_t time_ns;
-        uint32_t client, pad;
-    } Key;
-
-    typedef struct {
-        uint8_t *bytes;
-        uint32_t used, capacity;       /* units of 8 bytes; unit 0 is never given out */
-        uint32_t free[10];             /* free lists by size in units */
-    } Cells;
-
-    /* A shard of a hash table: numbers by open addressing, each with a tag of 4 bits of its hash
-       and 4 of how far it stands from its place, so that a search rarely looks at what it does
-       not find and a removal at nothing else; tag 0: a free place. 256 shards make an index, so
-       that growing one never takes long. */
-    typedef struct {
-        uint32_t *slots;
-        uint8_t *tags;
-        uint32_t size, count;
-    } Table;
-
-    typedef struct {
-        /* limits, set by command */
-        uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max;
-        uint32_t levels_max;
-        int64_t key_window_ns, key_window_ns_min;
-        /* orders */
-        Order *orders;
-        Created *created;
-        uint32_t orders_capacity, orders_used, orders_free;
-        uint32_t open_count, closed_count, closed_first, closed_last;
-        Extra *extras;
-        uint32_t extras_capacity, extras_used, extras_free;
-        Cells cells;
-        Table order_index[256];
-        uint32_t *numbers;             /* slots of orders named by a small number */
-        uint64_t numbers_capacity;
-        /* clients */
-        Client *clients;
-        uint32_t clients_capacity, clients_count;
-        Table client_index[256];
-        /* idempotency keys: a ring of keys_max, oldest first */
-        Key *keys;
-        uint32_t keys_first, keys_count;
-        Table key_index[256];
-        /* books */
-        Book *books;
-        uint32_t books_count, books_capacity;
-        /* the command at hand */
-        uint64_t seq;
-        int64_t time_ns, time_us;
-        uint32_t trade_index;
-        uint32_t current;              /* slot of the order it placed, or NOVATE_NONE */
-        uint64_t repeat_seq;           /* of a repeated key: seq of the first */
-        int64_t price_before;          /* of an amended order: the price it had; else 0 */
-        int key_noted;                 /* whether the command's key is remembered */
-        int violation;                 /* 0, or the number of the invariant that fails */
-        /* what it wrote */
-        Event *events;
-        uint32_t *event_slots;         /* slot of each event's `order`, or NOVATE_NONE */
-        uint32_t events_count, events_capacity;
-        uint64_t secret;               /* seeds the hash tables; never part of the state */
-    } State;
-
-    static inline uint64_t novate_mix(uint64_t a, uint64_t b) {
-        unsigned __int128 p = (unsigned __int128)a * b;
-        return (uint64_t)p ^ (uint64_t)(p >> 64);
-    }
-    static inline uint64_t novate_hash(const uint8_t *p, size_t n, uint64_t secret) {
-        uint64_t h = secret ^ (n * 0x9E3779B97F4A7C15ull), v;
-        while (n >= 8) {
-            memcpy(&v, p, 8);
-            h = novate_mix(h ^ v, 0xE7037ED1A0B428DBull ^ (secret << 1));
-            p += 8; n -= 8;
-        }
-        v = 0;
-        memcpy(&v, p, n);
-        h = novate_mix(h ^ v, 0x8EBC6AF09C88C6E3ull ^ secret);
-        return novate_mix(h ^ 0x589965CC75374CC3ull, secret | 1);
-    }
-    /* What never changes of an order, in one store: as the bit fields of Order lie. */
-    static inline void novate_order_shape(Order *o, uint64_t seq, uint64_t instrument,
-            uint64_t created_us, uint64_t side, uint64_t type, uint64_t force,
-            uint64_t post_only, uint64_t id_kind, uint64_t by_quote) {
-        Order shape;
-        shape.seq = seq; shape.instrument = instrument;
-        shape.created_us = created_us; shape.side = side; shape.order_type = type;
-        shape.time_in_force = force; shape.post_only = post_only; shape.id_kind = id_kind;
-        shape.state = 0; shape.by_quote = by_quote;
-        memcpy(&o->remaining + 1, &shape.remaining + 1, 16);
-    }
-    #define novate_prefetch(p) __builtin_prefetch((p), 1, 3)
-    static inline void *novate_grow(void *p, size_t bytes) {
-        void *q = realloc(p, bytes);
-        if (!q) { fprintf(stderr, "novate: out of memory (%zu bytes)\\n", bytes); abort(); }
-        return q;
-    }
-    /* Memory that starts on a page, and so on a line, and grows without being copied. */
-    static inline void *novate_lines_grow(void *p, size_t before, size_t bytes) {
-        void *q = p ? mremap(p, before, bytes, MREMAP_MAYMOVE)
-                    : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (q == MAP_FAILED) {
-            fprintf(stderr, "novate: out of memory (%zu bytes)\\n", bytes); abort();
-        }
-        return q;
-    }
-    static inline void novate_lines_free(void *p, size_t bytes) {
-        if (p) munmap(p, bytes);
-    }
-    #endif
-    """
+cdef extern from "novate/engine/state.h":
     ctypedef long long i128 "novate_i128"
     uint32_t NONE "NOVATE_NONE"
+    uint32_t CLOSED "NOVATE_CLOSED"
+    uint32_t PLACE_MASK "NOVATE_PLACE_MASK"
+    uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
     void CHECK "NOVATE_CHECK"(bint condition) noexcept nogil
+    bint likely "novate_likely"(bint condition) noexcept nogil
+    bint unlikely "novate_unlikely"(bint condition) noexcept nogil
     uint64_t mix "novate_mix"(uint64_t a, uint64_t b) noexcept nogil
     uint64_t hash_bytes "novate_hash"(const uint8_t *p, size_t n, uint64_t secret) noexcept nogil
-    void order_shape "novate_order_shape"(
-        Order *order, uint64_t seq, uint64_t instrument, uint64_t created_us, uint64_t side,
-        uint64_t order_type, uint64_t time_in_force, uint64_t post_only, uint64_t id_kind,
-        uint64_t by_quote) noexcept nogil
+    void taker_of "novate_taker_of"(
+        Taker *taker, const Command *command, uint64_t seq, int64_t time_us,
+        uint32_t client) noexcept nogil
+    void event_of "novate_event_of"(
+        Event *event, const Order *order, uint64_t seq, uint32_t kind, uint32_t reason,
+        int64_t price, int64_t quantity, int64_t remaining) noexcept nogil
+    void trade_event_of "novate_trade_event"(
+        Event *event, const Order *maker, const Taker *taker, uint64_t seq, uint32_t kind,
+        uint32_t index, int64_t price, int64_t quantity, int64_t remaining) noexcept nogil
+    void closed_as "novate_closed_as"(
+        Closed *closed, unsigned state, uint64_t reason, uint64_t seq, int64_t time_us,
+        uint32_t before) noexcept nogil
+    bint plain_place "novate_plain_place"(const Command *command) noexcept nogil
+    void copy_identity "novate_copy_identity"(void *target, const void *source) noexcept nogil
+    int64_t key_of "novate_key_of"(int side, int64_t price) noexcept nogil
+    void *reserve_zeros "novate_reserve"(size_t size) noexcept nogil
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
 
-    ctypedef struct Command:
-        uint8_t kind, side, order_type, time_in_force
-        uint8_t flags, order_id_kind, order_id_length, client_id_length
-        uint32_t instrument, client
-        uint64_t order_number
-        int64_t price_ticks, quantity_lots
-        uint64_t quote_units_low
-        int64_t quote_units_high
-        uint8_t key_digest[16]
-        uint64_t command_digest
-        uint16_t text_length, pad16
-        uint32_t pad32
-
-    ctypedef struct Event:
-        uint64_t seq
-        uint8_t kind, side, order_type, time_in_force
-        uint8_t reason, flags
-        uint16_t pad
-        uint32_t instrument, index
-        uint64_t order, taker
-        uint32_t client, taker_client
-        int64_t price_ticks, quantity_lots, remaining_lots
-
     ctypedef struct Order:
-        int64_t price
-        int64_t remaining
-        uint64_t seq
-        uint64_t instrument
-        uint64_t created_us
-        uint64_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
-        uint64_t id
-        uint32_t next, prev
+        uint64_t id, seq, instrument
+        int64_t created_us
+        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
         uint32_t client
-        uint32_t extra
-        uint32_t open_next, open_prev
-
-    ctypedef struct Created:
+        int64_t remaining
         uint32_t next, prev
+        uint32_t open_next, open_prev
+        uint32_t level
+        uint32_t extra
 
     ctypedef struct Extra:
         i128 notional
-        i128 quote_units
         int64_t filled
         int64_t updated_us
         uint64_t updated_seq
-        uint32_t reason
-        uint32_t next_free
+        uint32_t next_free, pad
+
+    ctypedef struct Closed:
+        uint64_t id, seq, instrument
+        int64_t created_us
+        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
+        uint32_t client
+        int64_t price, remaining
+        i128 quote_units
+        i128 notional
+        int64_t filled
+        int64_t updated_us
+        uint64_t updated_seq, reason
+        uint32_t before
+        uint32_t pad
+
+    ctypedef struct Taker:
+        uint64_t id, seq, instrument
+        int64_t created_us
+        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
+        uint32_t client
+        i128 notional, quote_units
+        int64_t price, remaining, filled
 
     ctypedef struct Level:
         int64_t key
         int64_t total
-        uint32_t count, head, tail, pad
+        uint32_t count, head, tail
+        uint32_t better, worse
+        uint32_t pad
+
+    ctypedef struct Block:
+        int64_t keys[64]
+        uint32_t levels[64]
+        uint32_t count, next_free
 
     ctypedef struct BookSide:
-        Level *levels
-        uint32_t count, capacity
+        uint32_t best, count
+        uint32_t blocks_count, blocks_capacity
+        int64_t *lowest
+        uint32_t *blocks
+        uint32_t *cache
+        uint32_t cache_shift, cache_size
 
     ctypedef struct Trade:
         uint64_t seq
@@ -329,7 +123,7 @@ cdef extern from *:
 
     ctypedef struct Client:
         uint64_t name
-        uint32_t newest, newest_open
+        uint32_t newest_open, last_closed
         uint32_t keys, open_count
 
     ctypedef struct Key:
@@ -353,15 +147,18 @@ cdef extern from *:
         uint32_t levels_max
         int64_t key_window_ns, key_window_ns_min
         Order *orders
-        Created *created
-        uint32_t orders_capacity, orders_used, orders_free
-        uint32_t open_count, closed_count, closed_first, closed_last
+        uint32_t orders_capacity, orders_used, orders_free, open_count
         Extra *extras
         uint32_t extras_capacity, extras_used, extras_free
+        Closed *closed
+        uint32_t closed_capacity, closed_first, closed_count
+        Level *levels
+        uint32_t levels_capacity, levels_used, levels_free
+        Block *blocks
+        uint32_t blocks_capacity, blocks_used, blocks_free
         Cells cells
         Table order_index[256]
         uint32_t *numbers
-        uint64_t numbers_capacity
         Client *clients
         uint32_t clients_capacity, clients_count
         Table client_index[256]
@@ -372,6 +169,7 @@ cdef extern from *:
         uint32_t books_count, books_capacity
         uint64_t seq
         int64_t time_ns, time_us
+        Taker taker
         uint32_t trade_index
         uint32_t current
         uint64_t repeat_seq
@@ -379,7 +177,7 @@ cdef extern from *:
         int key_noted
         int violation
         Event *events
-        uint32_t *event_slots
+        uint32_t *event_orders
         uint32_t events_count, events_capacity
         uint64_t secret
 
@@ -394,87 +192,20 @@ cdef enum:
     ENDED = 2
     REJECTED = 3
 
-# command kinds, id kinds, flags, event kinds: as in novate.model
-cdef enum:
-    PLACE = 1
-    CANCEL = 2
-    AMEND = 3
-    MASS_CANCEL = 4
-    CREATE_INSTRUMENT = 5
-    CONFIGURE = 6
-    TAKE_SNAPSHOT = 7
-
-cdef enum:
-    ID_NUMBER = 0
-    ID_UUID = 1
-    ID_TEXT = 2
-
-cdef enum:
-    POST_ONLY = 1
-    HAS_KEY = 2
-    BY_QUOTE = 4
-    SET_PRICE = 8
-    SET_QUANTITY = 16
-
-cdef enum:
-    LIMIT = 0
-    MARKET = 1
-    GTC = 0
-    IOC = 1
-    FOK = 2
-
-cdef enum:
-    ORDER_ACCEPTED = 1
-    ORDER_REJECTED = 2
-    TRADE = 3
-    ORDER_ENDED = 4
-    ORDER_AMENDED = 5
-    COMMAND_REFUSED = 6
-    MASS_CANCELLED = 7
-    INSTRUMENT_CREATED = 8
-    CONFIGURED = 9
-    SNAPSHOT_REQUESTED = 10
-
-# reasons: as in novate.model.rejects
-cdef enum:
-    BY_CLIENT = 1
-    IMMEDIATE_OR_CANCEL = 2
-    FILL_OR_KILL = 3
-    BOOK_EXHAUSTED = 4
-    QUOTE_QUANTITY_TOO_SMALL = 5
-    MASS_CANCEL_REASON = 6
-    POST_ONLY_WOULD_CROSS = 32
-    OPEN_ORDERS_LIMIT = 33
-    LEVEL_FULL = 34
-    PRICE_LEVELS_LIMIT = 35
-    DUPLICATE_ORDER_ID = 64
-    UNKNOWN_ORDER = 65
-    ALREADY_CLOSED = 66
-    AMEND_QUANTITY_TOO_LOW = 67
-    AMEND_WOULD_CROSS = 68
-    AMEND_LEVEL_FULL = 69
-    IDEMPOTENCY_KEY_REPEATED = 70
-    IDEMPOTENCY_KEY_REUSED = 71
-    IDEMPOTENCY_WINDOW_FULL = 72
-    CLIENTS_LIMIT = 73
-    UNKNOWN_INSTRUMENT = 74
-    OUT_OF_BOUNDS = 75
-    INSTRUMENT_EXISTS = 96
-    INSTRUMENTS_LIMIT = 97
-    MALFORMED_COMMAND = 98
-
 cdef State *state_new() noexcept
 cdef void state_free(State *st) noexcept
-cdef uint32_t order_new(State *st) noexcept nogil
-cdef void order_free(State *st, uint32_t slot) noexcept nogil
-cdef Extra *order_extra(State *st, Order *order) noexcept nogil
+cdef void more_orders(State *st) noexcept nogil
+cdef void more_extras(State *st) noexcept nogil
+cdef void more_closed(State *st) noexcept nogil
+cdef void more_levels(State *st) noexcept nogil
+cdef void more_blocks(State *st) noexcept nogil
 cdef uint32_t cell_new(Cells *cells, uint32_t units) noexcept nogil
 cdef void cell_free(Cells *cells, uint32_t cell, uint32_t units) noexcept nogil
 cdef uint64_t name_new(State *st, int kind, const uint8_t *text, uint32_t length,
                        uint64_t hashed) noexcept nogil
-cdef uint64_t name_copy(State *st, int kind, uint64_t name) noexcept nogil
-cdef void name_free(State *st, int kind, uint64_t name) noexcept nogil
-cdef void event_room(State *st) noexcept nogil
+cdef uint64_t text_copy(State *st, int kind, uint64_t name) noexcept nogil
+cdef void text_free(State *st, int kind, uint64_t name) noexcept nogil
+cdef void more_events(State *st) noexcept nogil
 cdef void forget_events(State *st) noexcept nogil
 cdef uint32_t book_new(State *st) noexcept nogil
 
@@ -500,28 +231,97 @@ cdef inline const uint8_t *name_text(State *st, int kind, uint64_t name,
     length[0] = cell[0]
     return cell + 1
 
-cdef inline Event *event_new(State *st, int kind, uint32_t slot) noexcept nogil:
+cdef inline uint64_t name_copy(State *st, int kind, uint64_t name) noexcept nogil:
+    """A second name with the same text, in a cell of its own; a number is its own copy."""
+    return name if kind == ID_NUMBER else text_copy(st, kind, name)
+
+cdef inline void name_free(State *st, int kind, uint64_t name) noexcept nogil:
+    """Give a name's cell back."""
+    if kind != ID_NUMBER:
+        text_free(st, kind, name)
+
+cdef inline uint32_t order_new(State *st) noexcept nogil:
+    """A slot for an order; its fields are whatever was there."""
+    cdef uint32_t slot = st.orders_free
+    if slot != NONE:
+        st.orders_free = st.orders[slot].next
+        return slot
+    if st.orders_used == st.orders_capacity:
+        more_orders(st)
+    st.orders_used += 1
+    return st.orders_used - 1
+
+cdef inline void order_free(State *st, uint32_t slot) noexcept nogil:
+    """Give a slot back; what it holds elsewhere is the caller's matter."""
+    st.orders[slot].seq = 0
+    st.orders[slot].next = st.orders_free
+    st.orders_free = slot
+
+cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:
+    """The order's Extra, made now if it has none: nothing filled, updated at creation."""
+    cdef Extra *extra
+    cdef uint32_t i = order.extra
+    if i != NONE:
+        return &st.extras[i]
+    i = st.extras_free
+    if i != NONE:
+        st.extras_free = st.extras[i].next_free
+    else:
+        if st.extras_used == st.extras_capacity:
+            more_extras(st)
+        i = st.extras_used
+        st.extras_used += 1
+    extra = &st.extras[i]
+    extra.notional = 0
+    extra.filled = 0
+    extra.updated_us = order.created_us
+    extra.updated_seq = order.seq
+    order.extra = i
+    return extra
+
+cdef inline void extra_free(State *st, Order *order) noexcept nogil:
+    """Give the order's Extra back, if it has one."""
+    if order.extra != NONE:
+        st.extras[order.extra].next_free = st.extras_free
+        st.extras_free = order.extra
+
+cdef inline Closed *closed_at(State *st, uint32_t place) noexcept nogil:
+    """The closed order at a place of the ring (with or without CLOSED)."""
+    return st.closed + (place & (st.closed_capacity - 1))
+
+cdef inline Event *event_room(State *st, uint32_t order) noexcept nogil:
+    """Append an event about the order that stands there (or NONE), for the caller to write."""
+    cdef uint32_t count = st.events_count
+    if unlikely(count == st.events_capacity):
+        more_events(st)
+    st.event_orders[count] = order
+    st.events_count = count + 1
+    return st.events + count
+
+cdef inline Event *event_new(State *st, int kind, uint32_t order) noexcept nogil:
     """Append an event with its seq and kind set, the rest zero but side 255."""
-    cdef Event *event
-    if st.events_count == st.events_capacity:
-        event_room(st)
-    event = &st.events[st.events_count]
+    cdef Event *event = event_room(st, order)
     memset(event, 0, sizeof(Event))
     event.seq = st.seq
     event.kind = kind
     event.side = 255
-    st.event_slots[st.events_count] = slot
-    st.events_count += 1
     return event
 
-cdef inline uint64_t order_number(Order *order) noexcept nogil:
-    """The order's number in events: the caller's, or the seq that placed it."""
-    return order.id if order.id_kind == ID_NUMBER else order.seq
+cdef inline int64_t order_price(State *st, Order *order) noexcept nogil:
+    """Price in ticks of a resting order: its level's."""
+    return level_price(order.side, st.levels[order.level].key)
 
 cdef inline int64_t order_filled(State *st, Order *order) noexcept nogil:
     """Lots filled so far."""
     return 0 if order.extra == NONE else st.extras[order.extra].filled
 
+cdef inline uint32_t number_at(State *st, uint64_t number) noexcept nogil:
+    """Where the order of a small number (or NUMBERS_MAX, which none has) stands, or NONE."""
+    return ~st.numbers[number]
+
+cdef inline void number_put(State *st, uint64_t number, uint32_t order) noexcept nogil:
+    st.numbers[number] = ~order
+
 cdef inline int64_t level_price(int side, int64_t key) noexcept nogil:
     """Price in ticks of a level of this side."""
-    return key if side == 0 else -key
+    return key_of(side, key)

@@ -9,7 +9,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from novate.model.records cimport ID_UUID
+
 import os
+
+cdef size_t NUMBERS_SIZE = (NUMBERS_MAX + 1) * 4
 
 
 cdef State *state_new() noexcept:
@@ -18,14 +22,19 @@ cdef State *state_new() noexcept:
     cdef bytes seed = os.urandom(8)
     if st == NULL:
         return NULL
+    st.numbers = <uint32_t *>reserve_zeros(NUMBERS_SIZE)
+    if st.numbers == NULL:
+        free(st)
+        return NULL
     memcpy(&st.secret, <const char *>seed, 8)
     st.secret |= 1
     st.orders_free = NONE
     st.extras_free = NONE
-    st.closed_first = NONE
-    st.closed_last = NONE
+    st.levels_free = NONE
+    st.blocks_free = NONE
     st.current = NONE
     st.cells.used = 1
+    more_orders(st)  # there is always a slot that may be looked at
     return st
 
 
@@ -35,13 +44,15 @@ cdef void state_free(State *st) noexcept:
     if st == NULL:
         return
     for i in range(st.books_count):
-        free(st.books[i].sides[0].levels)
-        free(st.books[i].sides[1].levels)
+        free_side(&st.books[i].sides[0])
+        free_side(&st.books[i].sides[1])
         free(st.books[i].trades)
     free(st.books)
     lines_free(st.orders, <size_t>st.orders_capacity * sizeof(Order))
-    free(st.created)
-    free(st.numbers)
+    lines_free(st.closed, <size_t>st.closed_capacity * sizeof(Closed))
+    lines_free(st.levels, <size_t>st.levels_capacity * sizeof(Level))
+    free(st.blocks)
+    lines_free(st.numbers, NUMBERS_SIZE)
     free(st.extras)
     free(st.cells.bytes)
     for i in range(256):
@@ -51,8 +62,14 @@ cdef void state_free(State *st) noexcept:
     free(st.clients)
     free(st.keys)
     free(st.events)
-    free(st.event_slots)
+    free(st.event_orders)
     free(st)
+
+
+cdef void free_side(BookSide *side) noexcept:
+    free(side.lowest)
+    free(side.blocks)
+    free(side.cache)
 
 
 cdef void more_orders(State *st) noexcept nogil:
@@ -60,61 +77,36 @@ cdef void more_orders(State *st) noexcept nogil:
     cdef uint32_t capacity = max(1024, st.orders_capacity * 2)
     st.orders = <Order *>lines_grow(
         st.orders, <size_t>st.orders_capacity * sizeof(Order), <size_t>capacity * sizeof(Order))
-    st.created = <Created *>grow(st.created, <size_t>capacity * sizeof(Created))
     st.orders_capacity = capacity
 
 
-cdef uint32_t order_new(State *st) noexcept nogil:
-    """A slot for an order; its fields are whatever was there, but extra is NONE."""
-    cdef uint32_t slot = st.orders_free
-    if slot != NONE:
-        st.orders_free = st.orders[slot].next
-    else:
-        if st.orders_used == st.orders_capacity:
-            more_orders(st)
-        slot = st.orders_used
-        st.orders_used += 1
-    st.orders[slot].extra = NONE
-    return slot
+cdef void more_extras(State *st) noexcept nogil:
+    st.extras_capacity = max(1024, st.extras_capacity * 2)
+    st.extras = <Extra *>grow(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
 
 
-cdef void order_free(State *st, uint32_t slot) noexcept nogil:
-    """Give a slot back, with its Extra; the name is the caller's matter."""
-    cdef Order *order = &st.orders[slot]
-    if order.extra != NONE:
-        st.extras[order.extra].next_free = st.extras_free
-        st.extras_free = order.extra
-        order.extra = NONE
-    order.seq = 0
-    order.next = st.orders_free
-    st.orders_free = slot
+cdef void more_levels(State *st) noexcept nogil:
+    cdef uint32_t capacity = max(256, st.levels_capacity * 2)
+    st.levels = <Level *>lines_grow(
+        st.levels, <size_t>st.levels_capacity * sizeof(Level), <size_t>capacity * sizeof(Level))
+    st.levels_capacity = capacity
 
 
-cdef Extra *order_extra(State *st, Order *order) noexcept nogil:
-    """The order's Extra, made now if it has none: nothing filled, updated at creation."""
-    cdef Extra *extra
-    cdef uint32_t i
-    if order.extra != NONE:
-        return &st.extras[order.extra]
-    i = st.extras_free
-    if i != NONE:
-        st.extras_free = st.extras[i].next_free
-    else:
-        if st.extras_used == st.extras_capacity:
-            st.extras_capacity = max(1024, st.extras_capacity * 2)
-            st.extras = <Extra *>grow(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
-        i = st.extras_used
-        st.extras_used += 1
-    extra = &st.extras[i]
-    extra.notional = 0
-    extra.quote_units = 0
-    extra.filled = 0
-    extra.updated_us = order.created_us
-    extra.updated_seq = order.seq
-    extra.reason = 0
-    extra.next_free = NONE
-    order.extra = i
-    return extra
+cdef void more_blocks(State *st) noexcept nogil:
+    st.blocks_capacity = max(16, st.blocks_capacity * 2)
+    st.blocks = <Block *>grow(st.blocks, <size_t>st.blocks_capacity * sizeof(Block))
+
+
+cdef void more_closed(State *st) noexcept nogil:
+    """Double the ring: what stands in its second half by its place moves there."""
+    cdef uint32_t before = st.closed_capacity, capacity = max(1024, before * 2), i, place
+    st.closed = <Closed *>lines_grow(
+        st.closed, <size_t>before * sizeof(Closed), <size_t>capacity * sizeof(Closed))
+    st.closed_capacity = capacity
+    for i in range(st.closed_count):
+        place = st.closed_first + i
+        if place & (capacity - 1) >= before:
+            st.closed[place & (capacity - 1)] = st.closed[place & (before - 1)]
 
 
 cdef uint32_t cell_new(Cells *cells, uint32_t units) noexcept nogil:
@@ -151,34 +143,29 @@ cdef uint64_t name_new(State *st, int kind, const uint8_t *text, uint32_t length
     return (hashed & <uint64_t>0xFFFFFFFF00000000) | cell
 
 
-cdef uint64_t name_copy(State *st, int kind, uint64_t name) noexcept nogil:
-    """A second name with the same text, in a cell of its own; a number is its own copy."""
+cdef uint64_t text_copy(State *st, int kind, uint64_t name) noexcept nogil:
+    """A second name with the same text, in a cell of its own."""
     cdef uint32_t length
-    cdef const uint8_t *text
+    cdef const uint8_t *text = name_text(st, kind, name, &length)
     cdef uint8_t buffer[72]
-    if kind == ID_NUMBER:
-        return name
-    text = name_text(st, kind, name, &length)
     memcpy(buffer, text, length)
     return name_new(st, kind, buffer, length, name)
 
 
-cdef void name_free(State *st, int kind, uint64_t name) noexcept nogil:
+cdef void text_free(State *st, int kind, uint64_t name) noexcept nogil:
     """Give a name's cell back."""
     cdef uint32_t cell = <uint32_t>(name & 0xFFFFFFFFU)
-    if kind == ID_NUMBER:
-        return
     if kind == ID_UUID:
         cell_free(&st.cells, cell, 2)
     else:
         cell_free(&st.cells, cell, (st.cells.bytes[<size_t>cell * 8] + 8) // 8)
 
 
-cdef void event_room(State *st) noexcept nogil:
+cdef void more_events(State *st) noexcept nogil:
     """Make room for more events."""
     st.events_capacity = max(256, st.events_capacity * 2)
     st.events = <Event *>grow(st.events, <size_t>st.events_capacity * sizeof(Event))
-    st.event_slots = <uint32_t *>grow(st.event_slots, <size_t>st.events_capacity * 4)
+    st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>st.events_capacity * 4)
 
 
 cdef void forget_events(State *st) noexcept nogil:
@@ -186,9 +173,9 @@ cdef void forget_events(State *st) noexcept nogil:
     st.events_count = 0
     if st.events_capacity > 1 << 17:
         free(st.events)
-        free(st.event_slots)
+        free(st.event_orders)
         st.events = NULL
-        st.event_slots = NULL
+        st.event_orders = NULL
         st.events_capacity = 0
 
 
@@ -199,5 +186,7 @@ cdef uint32_t book_new(State *st) noexcept nogil:
         st.books_capacity = max(16, st.books_capacity * 2)
         st.books = <Book *>grow(st.books, <size_t>st.books_capacity * sizeof(Book))
     memset(&st.books[i], 0, sizeof(Book))
+    st.books[i].sides[0].best = NONE
+    st.books[i].sides[1].best = NONE
     st.books_count += 1
     return i

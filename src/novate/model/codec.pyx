@@ -11,7 +11,7 @@ from cpython.bytes cimport (
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from novate.engine.state cimport (
+from novate.model.records cimport (
     AMEND, BY_QUOTE, CANCEL, CONFIGURE, CREATE_INSTRUMENT, HAS_KEY, ID_TEXT, ID_UUID, MASS_CANCEL,
     PLACE, SET_PRICE, SET_QUANTITY, TAKE_SNAPSHOT, Command,
 )
@@ -319,7 +319,7 @@ def outcomes_body(list answers):
     out = PyBytes_FromStringAndSize(NULL, size - 1 if answers else size)
     at = put(PyBytes_AS_STRING(out), b'{"outcomes":[', 13)
     for answer in answers:
-        if at[-1] != c'[':
+        if (at - 1)[0] != c'[':
             at = put(at, b",", 1)
         body = answer[1]
         at = put_status(put(at, b'{"status":', 10), answer[0])

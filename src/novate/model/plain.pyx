@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
 
-from novate.engine.state cimport ID_TEXT, ID_UUID, PLACE, POST_ONLY, Command
+from novate.model.records cimport ID_TEXT, ID_UUID, PLACE, POST_ONLY, Command
 from novate.model.codec cimport (
     READ, Decimal, i128, is_id, joined, new_uuid, read_decimal, read_uuid, scale,
 )

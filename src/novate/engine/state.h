@@ -1,0 +1,337 @@
+/* The engine's state in C: orders, books, names and windows, and small inline functions. */
+#ifndef NOVATE_STATE_H
+#define NOVATE_STATE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "novate/model/records.h"
+
+typedef __int128 novate_i128;
+
+#define NOVATE_NONE 0xFFFFFFFFu
+#define NOVATE_BLOCK_SIZE 64u
+/* Where an order stands: a slot of the slab, or with this bit a place in the ring of closed ones;
+   places count on and on and keep their lower 30 bits. */
+#define NOVATE_CLOSED 0x80000000u
+#define NOVATE_PLACE_MASK 0x3FFFFFFFu
+
+#if defined(NOVATE_CHECKED) && NOVATE_CHECKED
+#define NOVATE_CHECK(c) do { if (!(c)) { \
+    fprintf(stderr, "novate: check failed: %s (%s:%d)\n", #c, __FILE__, __LINE__); \
+    abort(); } } while (0)
+#else
+#define NOVATE_CHECK(c) ((void)0)
+#endif
+
+/* What an order is and never changes stands first in Order, Closed and Taker alike, 32 bytes, so
+   that it is copied whole; side to time_in_force lie as in Command and Event. */
+#define NOVATE_IDENTITY \
+    uint64_t id;                       /* number; or cell (low 32 bits) and hash (high) */ \
+    uint64_t seq : 48, instrument : 16; \
+    int64_t created_us; \
+    uint8_t side, order_type, time_in_force; \
+    uint8_t post_only : 1, id_kind : 2, state : 2, by_quote : 1; \
+    uint32_t client;
+
+/* An order in the book, 64 bytes: one line of the cache. Its price is its level's. What few
+   resting orders need stands in its Extra. */
+typedef struct {
+    NOVATE_IDENTITY
+    int64_t remaining;                 /* lots not filled */
+    uint32_t next, prev;               /* FIFO of its level; next also: free list */
+    uint32_t open_next, open_prev;     /* its client's open orders, newest first */
+    uint32_t level;                    /* index of its level */
+    uint32_t extra;                    /* index of its Extra, or NOVATE_NONE */
+} Order;
+
+typedef struct {
+    novate_i128 notional;              /* sum of price * lots over its fills, ticks * lots */
+    int64_t filled;                    /* lots */
+    int64_t updated_us;
+    uint64_t updated_seq;
+    uint32_t next_free, pad;
+} Extra;
+
+/* An order that has ended, as the window of closed orders keeps it. An order by quote quantity
+   has neither price nor quantity: its quote units stand in their place. */
+typedef struct {
+    NOVATE_IDENTITY
+    union {
+        struct { int64_t price, remaining; };
+        novate_i128 quote_units;
+    };
+    novate_i128 notional;
+    int64_t filled;
+    int64_t updated_us;
+    uint64_t updated_seq : 48, reason : 16;
+    uint32_t before;                   /* place of its client's order that closed before it */
+    uint32_t pad;
+} Closed;
+
+/* The order that a command places or sends into the book anew, while it is matched. */
+typedef struct {
+    NOVATE_IDENTITY
+    novate_i128 notional, quote_units;
+    int64_t price, remaining, filled;
+} Taker;
+
+/* A price level with orders; neighbours are linked, so that a sweep never searches. */
+typedef struct {
+    int64_t key;                       /* price of a bid, minus price of an ask: best is highest */
+    int64_t total;                     /* lots */
+    uint32_t count, head, tail;
+    uint32_t better, worse;            /* the levels next to it, or NOVATE_NONE */
+    uint32_t pad;
+} Level;
+
+/* A piece of a side's ladder: up to 64 levels, ascending by key. */
+typedef struct {
+    int64_t keys[NOVATE_BLOCK_SIZE];
+    uint32_t levels[NOVATE_BLOCK_SIZE];
+    uint32_t count, next_free;
+} Block;
+
+/* One side of a book. Its ladder orders the levels: blocks, each with its lowest key beside it.
+   The cache finds a level by its key in one look, if nothing else took its place there. */
+typedef struct {
+    uint32_t best, count;              /* level, NOVATE_NONE where there is none; levels in all */
+    uint32_t blocks_count, blocks_capacity;
+    int64_t *lowest;
+    uint32_t *blocks;
+    uint32_t *cache;
+    uint32_t cache_shift, cache_size;
+} BookSide;
+
+typedef struct {
+    uint64_t seq;
+    int64_t price, quantity, time_us;
+    uint64_t maker_id, taker_id;       /* as Order.id; cells are the trade's own */
+    uint32_t index, maker_client, taker_client;
+    uint8_t taker_side, maker_id_kind, taker_id_kind, pad;
+} Trade;
+
+typedef struct {
+    novate_i128 entered, filled, open, ended;   /* lots, all orders, all time */
+    novate_i128 volume;                         /* lots traded */
+    BookSide sides[2];
+    Trade *trades;                              /* ring of the last trades */
+    uint32_t trades_capacity, trades_first, trades_count, pad;
+    uint64_t trades_total, orders_matched;
+    uint64_t last_seq;                          /* last command that changed this book */
+    int64_t last_us, last_price;
+    int64_t price_max, lots_min, lots_max;
+    int64_t quote_units;                        /* of one tick times one lot */
+} Book;
+
+typedef struct {
+    uint64_t name;                     /* cell (low) and hash (high); 0 for a bare number */
+    uint32_t newest_open;              /* head of its list of open orders */
+    uint32_t last_closed;              /* place of the order of it that closed last */
+    uint32_t keys, open_count;
+} Client;
+
+typedef struct {
+    uint8_t digest[16];
+    uint64_t command_digest, seq;
+    int64_t time_ns;
+    uint32_t client, pad;
+} Key;
+
+typedef struct {
+    uint8_t *bytes;
+    uint32_t used, capacity;           /* units of 8 bytes; unit 0 is never given out */
+    uint32_t free[10];                 /* free lists by size in units */
+} Cells;
+
+/* A shard of a hash table: numbers by open addressing, each with a tag of 4 bits of its hash and
+   4 of how far it stands from its place, so that a search rarely looks at what it does not find
+   and a removal at nothing else; tag 0: a free place. 256 shards make an index, so that growing
+   one never takes long. */
+typedef struct {
+    uint32_t *slots;
+    uint8_t *tags;
+    uint32_t size, count;
+} Table;
+
+typedef struct {
+    /* limits, set by command */
+    uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max;
+    uint32_t levels_max;
+    int64_t key_window_ns, key_window_ns_min;
+    /* open orders: a slab */
+    Order *orders;
+    uint32_t orders_capacity, orders_used, orders_free, open_count;
+    Extra *extras;
+    uint32_t extras_capacity, extras_used, extras_free;
+    /* closed orders: a ring, a power of two long; places count on and on, 30 bits of them */
+    Closed *closed;
+    uint32_t closed_capacity, closed_first, closed_count;
+    /* levels and blocks of all books */
+    Level *levels;
+    uint32_t levels_capacity, levels_used, levels_free;
+    Block *blocks;
+    uint32_t blocks_capacity, blocks_used, blocks_free;
+    Cells cells;
+    /* where an id's order stands: a slot, or CLOSED and a place in the ring */
+    Table order_index[256];
+    uint32_t *numbers;                 /* the same of orders named by a small number, inverted */
+    /* clients */
+    Client *clients;
+    uint32_t clients_capacity, clients_count;
+    Table client_index[256];
+    /* idempotency keys: a ring of keys_max, oldest first */
+    Key *keys;
+    uint32_t keys_first, keys_count;
+    Table key_index[256];
+    /* books */
+    Book *books;
+    uint32_t books_count, books_capacity;
+    /* the command at hand */
+    uint64_t seq;
+    int64_t time_ns, time_us;
+    Taker taker;
+    uint32_t trade_index;
+    uint32_t current;                  /* where the order it is about stands now, or NOVATE_NONE */
+    uint64_t repeat_seq;               /* of a repeated key: seq of the first */
+    int64_t price_before;              /* of an amended order: the price it had; else 0 */
+    int key_noted;                     /* whether the command's key is remembered */
+    int violation;                     /* 0, or the number of the invariant that fails */
+    /* what it wrote */
+    Event *events;
+    uint32_t *event_orders;            /* where each event's `order` stands, or NOVATE_NONE */
+    uint32_t events_count, events_capacity;
+    uint64_t secret;                   /* seeds the hash tables; never part of the state */
+} State;
+
+static inline uint64_t novate_mix(uint64_t a, uint64_t b) {
+    unsigned __int128 p = (unsigned __int128)a * b;
+    return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+static inline uint64_t novate_hash(const uint8_t *p, size_t n, uint64_t secret) {
+    uint64_t h = secret ^ (n * 0x9E3779B97F4A7C15ull), v;
+    while (n >= 8) {
+        memcpy(&v, p, 8);
+        h = novate_mix(h ^ v, 0xE7037ED1A0B428DBull ^ (secret << 1));
+        p += 8; n -= 8;
+    }
+    v = 0;
+    memcpy(&v, p, n);
+    h = novate_mix(h ^ v, 0x8EBC6AF09C88C6E3ull ^ secret);
+    return novate_mix(h ^ 0x589965CC75374CC3ull, secret | 1);
+}
+
+/* The new order of a PLACE: all of it but its name. */
+static inline void novate_taker_of(Taker *taker, const Command *command, uint64_t seq,
+        int64_t time_us, uint32_t client) {
+    uint64_t stamp = seq | (uint64_t)command->instrument << 48;
+    uint32_t shape;
+    memcpy(&shape, command, 4);
+    shape = shape >> 8 | (uint32_t)((command->flags & 1) | command->order_id_kind << 1
+                                    | (command->flags & 4) << 3) << 24;
+    memcpy(&taker->id + 1, &stamp, 8);
+    taker->created_us = time_us;
+    memcpy(&taker->side, &shape, 4);
+    taker->client = client;
+    taker->notional = 0;
+    taker->price = command->price_ticks;
+    taker->remaining = command->quantity_lots;
+    taker->filled = 0;
+}
+/* Whether a PLACE is a limit order of any time in force with a number for an id and no flags. */
+static inline int novate_plain_place(const Command *command) {
+    uint64_t head;
+    memcpy(&head, command, 8);         /* side: 0 or 1, time in force: 0 to 2; else as this */
+    return (head & ~UINT64_C(0x03000100)) == 1 && command->time_in_force < 3;
+}
+static inline void novate_copy_identity(void *target, const void *source) {
+    memcpy(target, source, 32);
+}
+/* What a closed order has beyond its identity; whole words, so that nothing of the old is read. */
+static inline void novate_closed_as(Closed *closed, unsigned state, uint64_t reason, uint64_t seq,
+        int64_t time_us, uint32_t before) {
+    uint64_t stamp = seq | reason << 48, link = before;
+    closed->state = state;
+    memcpy(&closed->updated_us + 1, &stamp, 8);
+    memcpy(&closed->before, &link, 8);
+    closed->updated_us = time_us;
+}
+/* An event about an order: `order` is its identity. */
+static inline void novate_event_of(Event *event, const Order *order, uint64_t seq, uint32_t kind,
+        uint32_t reason, int64_t price, int64_t quantity, int64_t remaining) {
+    uint32_t shape;
+    memcpy(&shape, &order->side, 4);
+    shape = shape << 8 | kind;
+    event->seq = seq;
+    memcpy(&event->kind, &shape, 4);
+    memcpy(&event->reason, &reason, 4);
+    event->instrument = order->instrument;
+    event->index = 0;
+    event->order = order->id_kind == 0 ? order->id : order->seq;
+    event->taker = 0;
+    event->client = order->client;
+    event->taker_client = 0;
+    event->price_ticks = price;
+    event->quantity_lots = quantity;
+    event->remaining_lots = remaining;
+}
+static inline void novate_trade_event(Event *event, const Order *maker, const Taker *taker,
+        uint64_t seq, uint32_t kind, uint32_t index, int64_t price, int64_t quantity,
+        int64_t remaining) {
+    uint32_t shape = kind | (uint32_t)taker->side << 8, none = 0;
+    event->seq = seq;
+    memcpy(&event->kind, &shape, 4);
+    memcpy(&event->reason, &none, 4);
+    event->instrument = maker->instrument;
+    event->index = index;
+    event->order = maker->id_kind == 0 ? maker->id : maker->seq;
+    event->taker = taker->id_kind == 0 ? taker->id : taker->seq;
+    event->client = maker->client;
+    event->taker_client = taker->client;
+    event->price_ticks = price;
+    event->quantity_lots = quantity;
+    event->remaining_lots = remaining;
+}
+
+/* Key of a level: the better the price, the higher; without a branch, for sides come by chance. */
+static inline int64_t novate_key_of(int side, int64_t price) {
+    return (price ^ -(int64_t)side) + side;
+}
+#define novate_prefetch(p) __builtin_prefetch((p), 1, 3)
+#define novate_likely(c) __builtin_expect(!!(c), 1)
+#define novate_unlikely(c) __builtin_expect(!!(c), 0)
+
+static inline void *novate_grow(void *p, size_t bytes) {
+    void *q = realloc(p, bytes);
+    if (!q) { fprintf(stderr, "novate: out of memory (%zu bytes)\n", bytes); abort(); }
+    return q;
+}
+/* Memory that starts on a page, and so on a line, and grows without being copied. */
+static inline void *novate_lines_grow(void *p, size_t before, size_t bytes) {
+    void *q = p ? mremap(p, before, bytes, MREMAP_MAYMOVE)
+                : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (q == MAP_FAILED) {
+        fprintf(stderr, "novate: out of memory (%zu bytes)\n", bytes); abort();
+    }
+    if (bytes >= (size_t)4 << 20) madvise(q, bytes, MADV_HUGEPAGE);
+    return q;
+}
+/* Address space for `bytes` of zeros that take memory only where they are written. */
+static inline void *novate_reserve(size_t bytes) {
+    void *q = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t small = (size_t)2 << 20;
+    if (q == MAP_FAILED) return NULL;
+    if (bytes > small) madvise((char *)q + small, bytes - small, MADV_HUGEPAGE);
+    return q;
+}
+static inline void novate_lines_free(void *p, size_t bytes) {
+    if (p) munmap(p, bytes);
+}
+
+#endif

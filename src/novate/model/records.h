@@ -1,0 +1,33 @@
+/* Commands and events as they travel: the layouts of novate.model.commands.COMMAND and
+   novate.model.events.EVENT in C. */
+#ifndef NOVATE_RECORDS_H
+#define NOVATE_RECORDS_H
+
+#include <stdint.h>
+
+typedef struct {
+    uint8_t kind, side, order_type, time_in_force;
+    uint8_t flags, order_id_kind, order_id_length, client_id_length;
+    uint32_t instrument, client;
+    uint64_t order_number;
+    int64_t price_ticks, quantity_lots;
+    uint64_t quote_units_low;
+    int64_t quote_units_high;
+    uint8_t key_digest[16];
+    uint64_t command_digest;
+    uint16_t text_length, pad16;
+    uint32_t pad32;
+} Command;
+
+typedef struct {
+    uint64_t seq;
+    uint8_t kind, side, order_type, time_in_force;
+    uint8_t reason, flags;
+    uint16_t pad;
+    uint32_t instrument, index;
+    uint64_t order, taker;
+    uint32_t client, taker_client;
+    int64_t price_ticks, quantity_lots, remaining_lots;
+} Event;
+
+#endif
