@@ -43,15 +43,11 @@ from novate.model import codec
 from novate.model.errors import NotAccepting, NovateError
 from novate.order_log import OrderLog
 from novate.outcomes import OutcomeStore
+from novate.process import tune_process
 from novate.recovery import Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.publisher import Publisher
 from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
-
-SWITCH_SECONDS: Final = 1e-4
-"""How long the loop may keep the interpreter from the writer thread, which wakes from an fsync and
-must report it. Python's 5 ms cost a third of the orders per second; shorter than this gains
-nothing."""
 
 YOUNG_OBJECTS_MAX: Final = 50_000
 """New objects after which Python looks for cycles among them. Orders leave none behind, and looking
@@ -555,15 +551,6 @@ def listen(settings: Settings, listener: socket.socket) -> None:
         listener.close()
         where = f"{settings.host}:{settings.port}"
         raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
-
-
-def tune_process() -> None:
-    """Let this process have the files it may have, and its threads their turn in time."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def announce(exchange: Exchange, listener: socket.socket) -> None:

@@ -22,7 +22,7 @@ import msgspec
 import uvloop
 
 from novate.loadtest import frames
-from novate.loadtest.sockets import raise_file_limit
+from novate.process import allow_files
 
 _HEAD_END = b"\r\n\r\n"
 _CONNECTING = 50
@@ -342,7 +342,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--instrument", default="BTC-USD")
     chosen = parser.parse_args()
-    raise_file_limit()
+    allow_files()
     uvloop.run(attend(chosen.host, chosen.port, chosen.count, chosen.instrument))
 
 

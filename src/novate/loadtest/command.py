@@ -10,7 +10,7 @@ import msgspec
 from novate.loadtest.ceiling import measure_ceiling
 from novate.loadtest.options import TRANSPORTS, Options
 from novate.loadtest.run import run
-from novate.loadtest.sockets import raise_file_limit
+from novate.process import allow_files
 
 EXIT_OK = 0
 EXIT_ERRORS = 1
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(options: Options, json_path: Path | None, with_ceiling: bool) -> int:
-    raise_file_limit()
+    allow_files()
     report = run(options)
     print("\n".join(report.lines()))
     document = report.document()

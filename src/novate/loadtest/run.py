@@ -18,6 +18,7 @@ from novate.loadtest.report import Report
 from novate.loadtest.subscribers import Subscribers
 from novate.loadtest.tally import Tally
 from novate.loadtest.ws import WsLoad
+from novate.process import keep_memory
 
 _SETTLE_NS = 50_000_000
 _POLL_S = 0.02
@@ -31,6 +32,7 @@ def run(options: Options) -> Report:
         OSError: the server cannot be reached.
     """
     options.check()
+    keep_memory()
     gc.collect()
     gc.disable()
     try:
