@@ -116,6 +116,7 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
     cdef Event *event = event_room(st, slot)
     cdef uint32_t at = st.events_count - 1
     CHECK(lots > 0 and lots <= maker.remaining)
+    prefetch(&st.orders[maker.next])
     trade_event_of(event, maker, taker, st.seq, TRADE, st.trade_index, price, lots,
                    maker.remaining - lots)
     if st.trades_max:
@@ -133,7 +134,6 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
             level_drop(st, other, other.best)
         else:
             st.orders[level.head].prev = NONE
-            prefetch(&st.orders[st.orders[level.head].next])
         st.event_orders[at] = order_closed(st, slot, price, lots, FILLED, 0)
     st.trade_index += 1
     taker.remaining -= lots

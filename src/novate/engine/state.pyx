@@ -73,8 +73,8 @@ cdef void free_side(BookSide *side) noexcept:
 
 
 cdef void more_orders(State *st) noexcept nogil:
-    """Double the slab."""
-    cdef uint32_t capacity = max(1024, st.orders_capacity * 2)
+    """Double the slab, which begins as 32 MiB of address space."""
+    cdef uint32_t capacity = max(1 << 19, st.orders_capacity * 2)
     st.orders = <Order *>lines_grow(
         st.orders, <size_t>st.orders_capacity * sizeof(Order), <size_t>capacity * sizeof(Order))
     st.orders_capacity = capacity
