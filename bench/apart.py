@@ -14,11 +14,16 @@ SECONDS_MAX = 300.0
 
 def measure(what: str, count: int) -> dict[str, Any]:
     """The figures of `python -m bench.alone what count`."""
-    command = [sys.executable, "-m", "bench.alone", what, str(count)]
+    return run("bench.alone", what, count)
+
+
+def run(module: str, *words: object) -> dict[str, Any]:
+    """The figures that a module prints as one line of JSON when it is run with these words."""
+    command = [sys.executable, "-m", module, *map(str, words)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
     )
     if done.returncode != 0:
-        raise RuntimeError(f"bench.alone {what}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{module} {words}: {done.stderr[-2000:]}")
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures

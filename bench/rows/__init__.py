@@ -3,6 +3,10 @@
 from bench.row import Row
 from bench.rows import (
     batches,
+    core_challenge,
+    core_dump,
+    core_growth,
+    core_liquibook,
     engine_alone,
     memory,
     open_loop,
@@ -23,4 +27,8 @@ ROWS: tuple[Row, ...] = (
     restart.ROW,
     subscribers.ROW,
     memory.ROW,
+    core_challenge.ROW,
+    core_liquibook.ROW,
+    core_growth.ROW,
+    core_dump.ROW,
 )

@@ -24,7 +24,7 @@ from novate.engine.dump cimport dump_state, load_state
 from novate.engine.registry cimport find_key, keys_resize
 from novate.engine.state cimport (
     NONE, Book, Key, Level, State,
-    book_new, event_new, forget_events, grow, level_price, state_free, state_new,
+    book_new, event_new, flush_events, forget_events, grow, level_price, state_free, state_new,
 )
 from novate.engine.windows cimport resize_trades
 from novate.model.records cimport (
@@ -187,6 +187,7 @@ cdef class Engine:
         elif self.spare_capacity != st.events_capacity:
             st.events_capacity = self.spare_capacity
             st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>st.events_capacity * 4)
+            st.events_limit = st.events_capacity
         return events
 
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns):
@@ -198,6 +199,9 @@ cdef class Engine:
         while at < size:
             command = <const Command *>(batch + at)
             if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
+                if st.sink != NULL:
+                    with nogil:  # who takes the events may need the lock
+                        flush_events(st)
                 self.apply_at(batch + at)
                 finish_command(st)
                 at += command_size(command)

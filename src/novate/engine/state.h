@@ -16,6 +16,7 @@ typedef __int128 novate_i128;
 
 #define NOVATE_NONE 0xFFFFFFFFu
 #define NOVATE_BLOCK_SIZE 64u
+#define NOVATE_SINK_EVENTS 1024u       /* events of a chunk at most */
 /* Where an order stands: a slot of the slab, or with this bit a place in the ring of closed ones;
    places count on and on and keep their lower 30 bits. */
 #define NOVATE_CLOSED 0x80000000u
@@ -159,6 +160,9 @@ typedef struct {
     uint32_t size, count;
 } Table;
 
+/* Takes events in chunks, where a caller does not want them gathered. */
+typedef void (*Sink)(void *context, const Event *events, uint32_t count);
+
 typedef struct {
     /* limits, set by command */
     uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max;
@@ -206,6 +210,9 @@ typedef struct {
     Event *events;
     uint32_t *event_orders;            /* where each event's `order` stands, or NOVATE_NONE */
     uint32_t events_count, events_capacity;
+    uint32_t events_limit;             /* at so many there is room to be made */
+    Sink sink;                         /* NULL: events are gathered */
+    void *sink_context;
     uint64_t secret;                   /* seeds the hash tables; never part of the state */
 } State;
 

@@ -16,6 +16,8 @@ cdef extern from "novate/engine/state.h":
     uint32_t CLOSED "NOVATE_CLOSED"
     uint32_t PLACE_MASK "NOVATE_PLACE_MASK"
     uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
+    uint32_t SINK_EVENTS "NOVATE_SINK_EVENTS"
+    ctypedef void (*Sink)(void *, const Event *, uint32_t) noexcept nogil
     void CHECK "NOVATE_CHECK"(bint condition) noexcept nogil
     bint likely "novate_likely"(bint condition) noexcept nogil
     bint unlikely "novate_unlikely"(bint condition) noexcept nogil
@@ -179,6 +181,9 @@ cdef extern from "novate/engine/state.h":
         Event *events
         uint32_t *event_orders
         uint32_t events_count, events_capacity
+        uint32_t events_limit
+        Sink sink
+        void *sink_context
         uint64_t secret
 
 # order numbers under this are looked up in an array, others by their hash
@@ -206,6 +211,9 @@ cdef uint64_t name_new(State *st, int kind, const uint8_t *text, uint32_t length
 cdef uint64_t text_copy(State *st, int kind, uint64_t name) noexcept nogil
 cdef void text_free(State *st, int kind, uint64_t name) noexcept nogil
 cdef void more_events(State *st) noexcept nogil
+cdef void events_into(State *st, Sink sink, void *context) noexcept nogil
+cdef void flush_events(State *st) noexcept nogil
+cdef void events_gathered(State *st) noexcept nogil
 cdef void forget_events(State *st) noexcept nogil
 cdef uint32_t book_new(State *st) noexcept nogil
 
@@ -292,8 +300,9 @@ cdef inline Closed *closed_at(State *st, uint32_t place) noexcept nogil:
 cdef inline Event *event_room(State *st, uint32_t order) noexcept nogil:
     """Append an event about the order that stands there (or NONE), for the caller to write."""
     cdef uint32_t count = st.events_count
-    if unlikely(count == st.events_capacity):
+    if unlikely(count >= st.events_limit):
         more_events(st)
+        count = st.events_count
     st.event_orders[count] = order
     st.events_count = count + 1
     return st.events + count

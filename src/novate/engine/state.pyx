@@ -162,10 +162,42 @@ cdef void text_free(State *st, int kind, uint64_t name) noexcept nogil:
 
 
 cdef void more_events(State *st) noexcept nogil:
-    """Make room for more events."""
-    st.events_capacity = max(256, st.events_capacity * 2)
-    st.events = <Event *>grow(st.events, <size_t>st.events_capacity * sizeof(Event))
-    st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>st.events_capacity * 4)
+    """Make room for more events: in memory, or by giving what there is to the sink."""
+    if st.sink != NULL:
+        flush_events(st)
+        return
+    grow_events(st, max(256, st.events_capacity * 2))
+    st.events_limit = st.events_capacity
+
+
+cdef void grow_events(State *st, uint32_t capacity) noexcept nogil:
+    st.events_capacity = capacity
+    st.events = <Event *>grow(st.events, <size_t>capacity * sizeof(Event))
+    st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>capacity * 4)
+
+
+cdef void events_into(State *st, Sink sink, void *context) noexcept nogil:
+    """From now on events go to the sink, in chunks of at most SINK_EVENTS."""
+    st.events_count = 0
+    if st.events_capacity < SINK_EVENTS:
+        grow_events(st, SINK_EVENTS)
+    st.events_limit = SINK_EVENTS
+    st.sink_context = context
+    st.sink = sink
+
+
+cdef void flush_events(State *st) noexcept nogil:
+    """Give the sink what was written since the last time."""
+    if st.events_count:
+        st.sink(st.sink_context, st.events, st.events_count)
+    st.events_count = 0
+
+
+cdef void events_gathered(State *st) noexcept nogil:
+    """Give the sink what is left; from now on events are gathered again."""
+    flush_events(st)
+    st.events_limit = st.events_capacity
+    st.sink = NULL
 
 
 cdef void forget_events(State *st) noexcept nogil:
@@ -177,6 +209,7 @@ cdef void forget_events(State *st) noexcept nogil:
         st.events = NULL
         st.event_orders = NULL
         st.events_capacity = 0
+        st.events_limit = 0
 
 
 cdef uint32_t book_new(State *st) noexcept nogil:
