@@ -1,6 +1,7 @@
 """One instrument's book, the obvious way: a dict of prices, each with its orders in time order.
 
-The rules of matching, each one a function: price-time priority, trades at the maker's price.
+Beside it the instrument's state: its rules, its phase, its last and its reference price, the stop
+orders that wait, and the market orders that an auction holds.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from novate.model.commands import OrderType, Side, TimeInForce
-from novate.model.instrument import Instrument
+from novate.model.commands import OrderType, Phase, SelfTrade, Side, TimeInForce
+from novate.model.instrument import Instrument, Rules
 from novate.model.rejects import Reason
 
 LEVEL_LOTS_MAX = 2**63 - 1
+RESTING_FORCES = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
+NOWHERE, LEVEL, PRICELESS, WAITING = "nowhere", "level", "priceless", "waiting"
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +24,8 @@ class Order:
 
     `remaining` is what the order still wants; `budget` (quote units) takes its place in an order by
     quote quantity. `ended` is the unfilled rest once the order is closed. `spent` is the value of
-    its fills in ticks times lots.
+    its fills in ticks times lots. `place` says where it stands, `shown` how many of its lots are
+    seen there, and `rank` is the seq that gave it its place in time.
     """
 
     number: int
@@ -48,67 +52,131 @@ class Order:
     created_ns: int = 0
     updated_ns: int = 0
     updated_seq: int = 0
+    stop_price: int = 0
+    display: int = 0
+    minimum: int = 0
+    expire_ns: int = 0
+    group: int = 0
+    session: int = 0
+    self_trade: SelfTrade = SelfTrade.NONE
+    partner: Order | None = None
+    rank: int = 0
+    shown: int = 0
+    triggered: bool = False
+    place: str = NOWHERE
 
     @property
     def by_quote(self) -> bool:
         """Whether money, and not a quantity, says how much it may take."""
         return self.quantity == 0
 
+    @property
+    def is_stop(self) -> bool:
+        """Whether it had, or has, to wait for its stop price."""
+        return self.type in (OrderType.STOP, OrderType.STOP_LIMIT)
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether it has a limit price."""
+        return self.type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether what is left of it may stay in the book."""
+        return self.has_limit and self.force in RESTING_FORCES
+
+    @property
+    def unfilled(self) -> bool:
+        """Whether it still wants something."""
+        return self.budget > 0 if self.by_quote else self.remaining > 0
+
     def accepts(self, price: int) -> bool:
         """Whether the order trades at this price."""
-        if self.type is OrderType.MARKET:
+        if not self.has_limit:
             return True
         return price <= self.price if self.side is Side.BUY else price >= self.price
 
+    def tip(self) -> int:
+        """The lots that it shows when it comes to stand somewhere."""
+        return min(self.display, self.remaining) if self.display else self.remaining
 
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """One trade of a taker: the maker, and the lots that changed hands at the maker's price."""
+    def reached_by(self, low: int, high: int) -> bool:
+        """Whether trades between these prices trigger it."""
+        return high >= self.stop_price if self.side is Side.BUY else low <= self.stop_price
 
-    maker: Order
-    quantity: int
-    maker_remaining: int
+    def owned_with(self, other: Order) -> bool:
+        """Whether a trade of the two would be one with oneself."""
+        return self.client == other.client or self.group == other.group != 0
 
 
 @dataclass(slots=True)
 class Book:
-    """The resting orders of one instrument: `sides[side][price]` are its orders, oldest first."""
+    """The open orders of one instrument: `sides[side][price]` are its orders, oldest first."""
 
     instrument: Instrument
     sides: dict[Side, dict[int, list[Order]]] = field(
         default_factory=lambda: {Side.BUY: {}, Side.SELL: {}}
     )
+    priceless: dict[Side, list[Order]] = field(
+        default_factory=lambda: {Side.BUY: [], Side.SELL: []}
+    )
+    stops: list[Order] = field(default_factory=list)
+    rules: Rules = field(default_factory=Rules)
+    schedule_done_ns: int = 0
+    phase: Phase = Phase.CONTINUOUS
+    until_ns: int = 0
+    held: bool = False
+    last_price: int = 0
+    reference_price: int = 0
+    traded: list[int] = field(default_factory=list)
 
     def prices(self, side: Side) -> list[int]:
         """The prices of a side, best first."""
         return sorted(self.sides[side], reverse=side is Side.BUY)
 
-    def makers(self, taker: Order) -> Iterator[Order]:
-        """The orders that the taker may trade with, in the order in which it must."""
-        opposite = Side(1 - taker.side)
-        for price in self.prices(opposite):
-            if not taker.accepts(price):
-                return
-            yield from self.sides[opposite][price]
+    def first(self, side: Side) -> Order | None:
+        """The order whose turn it is on a side; None: the side is empty."""
+        prices = self.prices(side)
+        return self.sides[side][prices[0]][0] if prices else None
 
     def crosses(self, order: Order) -> bool:
-        """Whether the order would trade at once."""
-        return next(self.makers(order), None) is not None
+        """Whether the best price of the other side is one that the order accepts."""
+        first = self.first(Side(1 - order.side))
+        return first is not None and order.accepts(first.price)
 
-    def available(self, order: Order) -> int:
-        """Lots that the order could get now."""
-        return sum(maker.remaining for maker in self.makers(order))
+    def put(self, order: Order) -> None:
+        """Put the order at the back of its price level, or of those without a price."""
+        order.shown = order.tip()
+        if order.has_limit:
+            order.place = LEVEL
+            self.sides[order.side].setdefault(order.price, []).append(order)
+        else:
+            order.place = PRICELESS
+            self.priceless[order.side].append(order)
 
-    def rest(self, order: Order) -> None:
-        """Put the order at the back of its price level."""
-        self.sides[order.side].setdefault(order.price, []).append(order)
+    def wait(self, order: Order) -> None:
+        """Let a stop order wait for its stop price."""
+        order.place = WAITING
+        self.stops.append(order)
 
     def remove(self, order: Order) -> None:
-        """Take a resting order out; a level without orders is gone."""
-        level = self.sides[order.side][order.price]
-        level.remove(order)
-        if not level:
-            del self.sides[order.side][order.price]
+        """Take an order out from where it stands; a level without orders is gone."""
+        if order.place == LEVEL:
+            level = self.sides[order.side][order.price]
+            level.remove(order)
+            if not level:
+                del self.sides[order.side][order.price]
+        elif order.place == PRICELESS:
+            self.priceless[order.side].remove(order)
+        elif order.place == WAITING:
+            self.stops.remove(order)
+        order.place, order.shown = NOWHERE, 0
+
+    def refresh(self, order: Order) -> None:
+        """Show a new tip where the last is used up, at the back of the level."""
+        if order.shown == 0 and order.remaining:
+            self.remove(order)
+            self.put(order)
 
     def room_for(
         self, order: Order, rest: int, levels_max: int, leaving: Order | None = None
@@ -118,89 +186,62 @@ class Book:
         `leaving` is the resting order whose place it takes in an amendment.
         """
         side = self.sides[order.side]
-        others = [other.remaining for other in side.get(order.price, []) if other is not leaving]
-        if others:
+        level = side.get(order.price, []) if order.has_limit else self.priceless[order.side]
+        others = [other.remaining for other in level if other is not leaving]
+        if others or not order.has_limit:
             return Reason.LEVEL_FULL if sum(others) + rest > LEVEL_LOTS_MAX else Reason.NONE
         makes_room = leaving is not None and len(side[leaving.price]) == 1
         too_many = len(side) >= levels_max and not makes_room
         return Reason.PRICE_LEVELS_LIMIT if too_many else Reason.NONE
 
-    def match(self, taker: Order) -> list[Fill]:
-        """Trade until the taker has what it wants or nobody is left whom it accepts."""
-        fills: list[Fill] = []
-        while (maker := next(self.makers(taker), None)) is not None:
-            quantity = self.affordable(taker, maker)
-            if quantity == 0:
-                break
-            maker.remaining -= quantity
-            maker.filled += quantity
-            taker.filled += quantity
-            maker.spent += quantity * maker.price
-            taker.spent += quantity * maker.price
-            self.pay(taker, maker.price, quantity)
-            if maker.remaining == 0:
-                self.remove(maker)
-                maker.open = False
-            fills.append(Fill(maker, quantity, maker.remaining))
-        return fills
-
-    def affordable(self, taker: Order, maker: Order) -> int:
-        """Lots that the taker takes of this maker."""
-        if taker.by_quote:
-            cost_of_lot = maker.price * self.instrument.quote_units
-            return min(maker.remaining, taker.budget // cost_of_lot)
-        return min(maker.remaining, taker.remaining)
-
-    def pay(self, taker: Order, price: int, quantity: int) -> None:
-        """Take what was traded off what the taker still wants."""
-        if taker.by_quote:
-            taker.budget -= quantity * price * self.instrument.quote_units
-        else:
-            taker.remaining -= quantity
-
-    def reason_to_end(self, taker: Order, fills: list[Fill]) -> Reason | None:
-        """Why a taker that does not rest ends with something unfilled; None: it is filled."""
-        if taker.by_quote:
-            return self.reason_to_end_by_quote(taker, fills)
-        if taker.remaining == 0:
-            return None
-        if taker.type is OrderType.MARKET:
-            return Reason.BOOK_EXHAUSTED
-        return Reason.IMMEDIATE_OR_CANCEL
-
-    def reason_to_end_by_quote(self, taker: Order, fills: list[Fill]) -> Reason | None:
-        """The same for an order by quote quantity: filled when what is left buys no lot."""
-        next_maker = next(self.makers(taker), None)
-        if next_maker is not None:
-            return None if fills else Reason.QUOTE_QUANTITY_TOO_SMALL
-        if fills and taker.budget < fills[-1].maker.price * self.instrument.quote_units:
-            return None
-        return Reason.BOOK_EXHAUSTED
-
     def levels(self, side: Side) -> list[tuple[int, int, int]]:
-        """Price, total and number of orders of every level of a side, best first."""
+        """Price, lots shown and number of orders of every level of a side, best first."""
         book = self.sides[side]
         return [
-            (price, sum(order.remaining for order in book[price]), len(book[price]))
+            (price, sum(order.shown for order in book[price]), len(book[price]))
             for price in self.prices(side)
         ]
 
+    def resting(self, side: Side) -> Iterator[Order]:
+        """The orders of a side in an auction's order: without a price, then best price first."""
+        yield from self.priceless[side]
+        for price in self.prices(side):
+            yield from self.sides[side][price]
+
     def orders(self) -> Iterator[Order]:
-        """Every resting order."""
-        for side in self.sides.values():
-            for level in side.values():
-                yield from level
+        """Every open order."""
+        yield from self.resting(Side.BUY)
+        yield from self.resting(Side.SELL)
+        yield from self.stops
 
     def check(self) -> None:
-        """The invariants of a book in continuous trading."""
+        """The invariants of a book."""
         bids, asks = self.prices(Side.BUY), self.prices(Side.SELL)
-        assert not (bids and asks) or bids[0] < asks[0], "the book is crossed"
+        if self.phase is Phase.CONTINUOUS:
+            assert not (bids and asks) or bids[0] < asks[0], "the book is crossed"
+            last = self.last_price
+            assert not last or not any(stop.reached_by(last, last) for stop in self.stops)
+        if self.phase is not Phase.AUCTION:
+            assert not any(self.priceless.values()), "a market order outlived its auction"
         for side, levels in self.sides.items():
             for price, level in levels.items():
                 assert level, "an empty level stays in the book"
                 assert sum(order.remaining for order in level) <= LEVEL_LOTS_MAX
                 for order in level:
-                    assert order.open
-                    assert order.remaining > 0
-                    assert (order.side, order.price) == (side, price)
-                    assert order.quantity == order.filled + order.remaining
+                    assert (order.side, order.price, order.place) == (side, price, LEVEL)
+        for order in self.orders():
+            self.check_order(order)
+
+    def check_order(self, order: Order) -> None:
+        """The invariants of an open order."""
+        assert order.open
+        assert order.remaining > 0
+        assert order.quantity == order.filled + order.remaining
+        if order.place == WAITING:
+            assert order.is_stop
+            assert not order.triggered
+        else:
+            assert 0 < order.shown <= min(order.remaining, order.display or order.remaining)
+        if order.partner is not None:
+            assert order.partner.open
+            assert order.partner.partner is order

@@ -1,7 +1,8 @@
 """The naive exchange: commands in, event tuples out, one function per rule.
 
-It is written from the rules of the exchange and not from the engine, so that two readings of the
-rules meet in the tests.
+It is written from the rulebook (`docs/matching.md`) and not from the engine, so that two readings
+of the rules meet in the tests. Each matter has its own file; this one holds what every command
+uses, the keys, and what clients do with orders.
 """
 
 from __future__ import annotations
@@ -12,27 +13,39 @@ from typing import TypeVar
 
 import msgspec
 
-from novate.model.commands import OrderType, TimeInForce
+from novate.model.commands import LinkUse, Phase, TimeInForce
 from novate.model.events import EventKind
-from novate.model.instrument import QUOTE_UNITS_MAX, Instrument, Limits
+from novate.model.instrument import DAY_S, Instrument, Limits, OrderLimits
 from novate.model.rejects import REASONS, Reason
-from tests.oracle.book import Book, Fill, Order
+from tests.oracle import due, form, limits, links, matching, phases, sessions, stops
+from tests.oracle.book import Book, Order
 from tests.oracle.registry import Key, Registry, ident_of
 from tests.oracle.words import (
+    Advance,
     Amend,
     Cancel,
+    CancelAfter,
     Command,
     Configure,
     Create,
     Event,
+    Kill,
     MassCancel,
+    Operation,
     Place,
+    SessionClose,
+    SessionOpen,
+    SessionsLost,
+    SetClientLimits,
+    SetPhase,
+    SetRules,
     Snapshot,
 )
 
 STATUSES_NOT_KEPT = frozenset({400, 429, 503})
 """Answers that a key does not keep: the client may try the same again."""
 
+NS = 10**9
 
 Asked = TypeVar("Asked", Place, Cancel, Amend, MassCancel)
 
@@ -42,6 +55,7 @@ class Exchange:
     """All books and the registry; `apply` is the whole of it.
 
     `made` has every order there ever was, by number: for the tests, and no rule looks at it.
+    `timed` has those that end by themselves.
     """
 
     registry: Registry
@@ -49,6 +63,15 @@ class Exchange:
     made: dict[int, Order] = field(default_factory=dict)
     seq: int = 0
     now_ns: int = 0
+    events: list[Event] = field(default_factory=list)
+    trade_index: int = 0
+    timed: list[Order] = field(default_factory=list)
+    triggering: Order | None = None
+    open_sessions: set[int] = field(default_factory=set)
+    timers: dict[int, tuple[int, int]] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
+    venue_killed: bool = False
+    client_limits: dict[tuple[int, int], OrderLimits] = field(default_factory=dict)
 
     @classmethod
     def with_limits(cls, limits: Limits) -> Exchange:
@@ -61,108 +84,117 @@ class Exchange:
         return self.registry.limits
 
     def apply(self, command: Command, timestamp_ns: int = 0) -> list[Event]:
-        """Carry out one command; its sequence is the next one."""
+        """Carry out what is due and then one command; its sequence is the next one."""
         self.seq += 1
         self.now_ns = max(self.now_ns, timestamp_ns)
+        self.events = []
+        self.trade_index = 0
+        due.carry_out(self)
+        if not isinstance(command, (Create, Configure)):
+            self.registry.expire_keys(self.now_ns)
         match command:
             case Place():
-                return self.keyed(command, self.place)
+                self.keyed(command, self.place)
             case Cancel():
-                return self.keyed(command, self.cancel)
+                self.keyed(command, self.cancel)
             case Amend():
-                return self.keyed(command, self.amend)
+                self.keyed(command, self.amend)
             case MassCancel():
-                return self.keyed(command, self.mass_cancel)
-            case Create():
-                return [self.create(command.spec)]
-            case Configure():
-                return [self.configure(command.limits)]
+                self.keyed(command, self.mass_cancel)
+            case _:
+                self.operate(command)
+        self.registry.trim_closed()
+        return self.events
+
+    def operate(self, command: Operation) -> None:
+        """A command that is nobody's order."""
+        match command:
+            case Create(spec):
+                self.create(spec)
+            case Configure(limits):
+                self.configure(limits)
             case Snapshot():
-                return [Event(self.seq, EventKind.SNAPSHOT_REQUESTED)]
+                self.say(EventKind.SNAPSHOT_REQUESTED)
+            case Advance():
+                self.say(EventKind.TIME_ADVANCED)
+            case SetRules():
+                phases.set_rules(self, command)
+            case SetPhase():
+                phases.ask_phase(self, command)
+            case SetClientLimits():
+                sessions.set_client_limits(self, command)
+            case SessionOpen() | SessionClose() | SessionsLost():
+                sessions.change(self, command)
+            case CancelAfter():
+                sessions.set_timer(self, command)
+            case Kill():
+                sessions.kill(self, command)
 
     # --- keys -------------------------------------------------------------------------------------
 
-    def keyed(self, command: Asked, carry_out: Callable[[Asked], list[Event]]) -> list[Event]:
+    def keyed(self, command: Asked, carry_out: Callable[[Asked], None]) -> None:
         """Let the idempotency key speak first; remember it if the answer is one to keep."""
-        self.registry.expire_keys(self.now_ns)
-        outside = self.refuses_bounds(command)
-        if outside is not None:
-            return [outside]
+        reason, order = form.fault(self, command)
+        if reason is not Reason.NONE:
+            self.refuse(reason, order)
+            return
         client = command.client
         if command.key is None or client is None:
-            return carry_out(command)
-        reason = self.registry.refuses_key((client, command.key), command.body)
+            carry_out(command)
+            return
+        reason = self.refuses_key(client, command.key, command.body)
         if reason is not Reason.NONE:
-            return [self.refused(reason)]
-        if not self.registry.has_room_for_key(self.registry.client_number(client), self.now_ns):
-            return [self.refused(Reason.IDEMPOTENCY_WINDOW_FULL)]
-        if not self.registry.has_room_for_client(client):
-            return [self.refused(Reason.CLIENTS_LIMIT)]
+            self.refuse(reason)
+            return
         number = self.registry.register_client(client)
-        events = carry_out(command)
-        if REASONS[events[0].reason].status not in STATUSES_NOT_KEPT:
-            self.registry.keep_key(
-                Key((client, command.key), number, self.seq, command.body, self.now_ns)
-            )
-        return events
+        before = len(self.events)
+        carry_out(command)
+        refusals = [e for e in self.events[before:] if e.kind is EventKind.COMMAND_REFUSED]
+        if not any(REASONS[e.reason].status in STATUSES_NOT_KEPT for e in refusals):
+            name = client, command.key
+            self.registry.keep_key(Key(name, number, self.seq, command.body, self.now_ns))
 
-    def refuses_bounds(self, command: Place | Cancel | Amend | MassCancel) -> Event | None:
-        """What is out of the instrument's bounds never gets as far as a key."""
-        match command:
-            case Place():
-                reason = self.refuses_place_bounds(command)
-                return None if reason is Reason.NONE else self.refused(reason)
-            case MassCancel() if command.instrument >= len(self.books):
-                return self.refused(Reason.UNKNOWN_INSTRUMENT)
-            case Amend():
-                order = self.registry.orders.get(ident_of(command.order))
-                if order is not None and order.open and not self.amends_inside(order, command):
-                    return self.refused(Reason.OUT_OF_BOUNDS, order)
-        return None
-
-    def amends_inside(self, order: Order, command: Amend) -> bool:
-        """Whether what an amendment asks for is within the instrument's bounds."""
-        spec = self.books[order.instrument].instrument
-        price, quantity = command.price or order.price, command.quantity or order.quantity
-        inside = spec.quantity_lots_min <= quantity <= spec.quantity_lots_max
-        return inside and 1 <= price <= spec.price_ticks_max
-
-    def refuses_place_bounds(self, command: Place) -> Reason:
-        """The bounds of a new order."""
-        if command.instrument >= len(self.books):
-            return Reason.UNKNOWN_INSTRUMENT
-        spec = self.books[command.instrument].instrument
-        if command.type is OrderType.LIMIT and not 1 <= command.price <= spec.price_ticks_max:
-            return Reason.OUT_OF_BOUNDS
-        if command.quote_units:
-            inside = 1 <= command.quote_units <= QUOTE_UNITS_MAX
-        else:
-            inside = spec.quantity_lots_min <= command.quantity <= spec.quantity_lots_max
-        return Reason.NONE if inside else Reason.OUT_OF_BOUNDS
+    def refuses_key(self, client: str | int, key: str, body: int) -> Reason:
+        """What the window of keys says to a key; NONE: there is room for it."""
+        reason = self.registry.refuses_key((client, key), body)
+        if reason is not Reason.NONE:
+            return reason
+        if not self.registry.has_room_for_key(self.registry.client_number(client), self.now_ns):
+            return Reason.IDEMPOTENCY_WINDOW_FULL
+        known = self.registry.has_room_for_client(client)
+        return Reason.NONE if known else Reason.CLIENTS_LIMIT
 
     # --- place ------------------------------------------------------------------------------------
 
-    def place(self, command: Place) -> list[Event]:
-        """A new order: refused by the registry, rejected by the book, or accepted and matched."""
+    def place(self, command: Place) -> None:
+        """A new order: refused by the registry, rejected by a rule, or accepted and matched."""
         if not self.registry.has_room_for_client(command.client):
-            return [self.refused(Reason.CLIENTS_LIMIT)]
+            self.refuse(Reason.CLIENTS_LIMIT)
+            return
         client = self.registry.register_client(command.client)
         ident = ident_of(command.order)
         if ident in self.registry.orders:
-            return [self.refused(Reason.DUPLICATE_ORDER_ID, self.registry.orders[ident])]
+            self.refuse(Reason.DUPLICATE_ORDER_ID, self.registry.orders[ident])
+            return
         order = self.new_order(command, client)
         self.made[order.number] = order
-        reason = self.rejects(order)
+        self.timed += [order] if order.expire_ns else []
+        linked = links.named(self, command, order)
+        reason = links.refusal(command, linked)
+        if reason is Reason.NONE and linked and command.link_use is LinkUse.REPLACES:
+            self.end(linked, Reason.REPLACED)
+        if linked and command.link_use is LinkUse.ONE_CANCELS_OTHER:
+            order.partner = linked
+        reason = reason or limits.refuses(self, order)
         self.registry.orders[ident] = order
         if reason is not Reason.NONE:
-            order.ended, order.remaining = order.remaining, 0
-            order.rejected, order.reason = True, reason
-            self.registry.close(order)
-            return [self.order_event(EventKind.ORDER_REJECTED, order, reason)]
-        accepted = self.order_event(
-            EventKind.ORDER_ACCEPTED, order, Reason.NONE, remaining=order.remaining
-        )
-        return [accepted, *self.trade_and_settle(order)]
+            order.partner = None
+            self.reject(order, reason)
+            return
+        if order.partner is not None:
+            order.partner.partner = order
+        self.tell(EventKind.ORDER_ACCEPTED, order, remaining=order.remaining)
+        self.enter(order)
 
     def new_order(self, command: Place, client: int) -> Order:
         """The order that a command asks for."""
@@ -186,192 +218,214 @@ class Exchange:
             created_ns=self.now_ns,
             updated_ns=self.now_ns,
             updated_seq=self.seq,
+            stop_price=command.stop_price,
+            display=command.display,
+            minimum=command.minimum,
+            expire_ns=self.expiry(command),
+            group=command.group,
+            session=command.session,
+            self_trade=command.self_trade,
+            rank=self.seq,
         )
 
-    def rejects(self, order: Order) -> Reason:
-        """The rule of the book that refuses a new order, or NONE."""
-        book = self.books[order.instrument]
-        if order.post_only and book.crosses(order):
-            return Reason.POST_ONLY_WOULD_CROSS
-        rest = order.quantity - book.available(order)
-        if not can_rest(order) or rest <= 0:
-            return Reason.NONE
-        if self.registry.open_count() >= self.limits.open_orders_max:
-            return Reason.OPEN_ORDERS_LIMIT
-        return book.room_for(order, rest, self.limits.price_levels_max)
+    def expiry(self, command: Place) -> int:
+        """When the order ends by itself; 0: never."""
+        if command.force is not TimeInForce.DAY:
+            return command.expire_ns
+        end_ns = self.books[command.instrument].rules.session_end_s * NS
+        days = (self.now_ns - end_ns) // (DAY_S * NS) + 1
+        return days * DAY_S * NS + end_ns
 
-    def trade_and_settle(self, order: Order) -> list[Event]:
-        """Match an accepted order, then let it rest, be filled, or end."""
+    def enter(self, order: Order) -> None:
+        """An accepted or amended order goes where it belongs, with all that it sets off."""
         book = self.books[order.instrument]
-        if kills(order, book):
-            return [self.end(order, Reason.FILL_OR_KILL)]
-        fills = book.match(order)
-        events = [self.trade(order, index, fill) for index, fill in enumerate(fills)]
-        for fill in fills:
-            self.touch(order)
-            self.touch(fill.maker)
-            if not fill.maker_remaining:
-                self.registry.close(fill.maker)
-        if can_rest(order) and order.remaining:
-            book.rest(order)
-            return events
-        reason = book.reason_to_end(order, fills)
-        if reason is not None:
-            return [*events, self.end(order, reason)]
-        self.registry.close(order)
-        return events
+        book.traded = []
+        if not order.is_stop or order.triggered:
+            self.step(order)
+        elif stops.triggers_at_once(book, order):
+            stops.trigger(self, order)
+        else:
+            book.wait(order)
+        stops.run(self, book)
+
+    def step(self, order: Order) -> None:
+        """Match one taker and settle what becomes of it; leaving a band may begin an auction."""
+        left = matching.settle(self, order)
+        book = self.books[order.instrument]
+        if left is not Reason.NONE and book.rules.band_action == "auction":
+            until_ns = self.now_ns + book.rules.volatility_auction_ns
+            phases.change(self, book, Phase.AUCTION, until_ns, left)
 
     # --- what clients do to open orders -----------------------------------------------------------
 
-    def cancel(self, command: Cancel) -> list[Event]:
-        """Take an open order out of the book."""
+    def cancel(self, command: Cancel) -> None:
+        """End an open order."""
         order = self.registry.orders.get(ident_of(command.order))
-        refusal = self.refuses_change(order)
-        if refusal is not None or order is None:
-            return [refusal or self.refused(Reason.UNKNOWN_ORDER)]
-        self.books[order.instrument].remove(order)
-        return [self.end(order, Reason.BY_CLIENT)]
+        if self.refuses_change(order) or order is None:
+            return
+        self.end(order, Reason.BY_CLIENT)
 
-    def amend(self, command: Amend) -> list[Event]:
-        """Change price and total quantity; only less at the same price keeps its place in time."""
+    def amend(self, command: Amend) -> None:
+        """Change an open order; only what takes nothing from others keeps its place in time."""
         order = self.registry.orders.get(ident_of(command.order))
-        refusal = self.refuses_change(order)
-        if refusal is not None or order is None:
-            return [refusal or self.refused(Reason.UNKNOWN_ORDER)]
-        price, quantity = command.price or order.price, command.quantity or order.quantity
-        reason = self.refuses_amendment(order, price, quantity)
+        if self.refuses_change(order) or order is None:
+            return
+        wanted = amended(order, command)
+        keeps = keeps_place(order, wanted)
+        reason = limits.refuses_amendment(self, order, command, wanted, keeps)
         if reason is not Reason.NONE:
-            return [self.refused(reason, order)]
+            self.refuse(reason, order)
+            return
         book = self.books[order.instrument]
-        keeps_priority = price == order.price and quantity <= order.quantity
-        if not keeps_priority:
+        if not keeps:
             book.remove(order)
-        order.price, order.quantity, order.remaining = price, quantity, quantity - order.filled
+            order.rank = self.seq
+        order.price, order.stop_price = wanted.price, wanted.stop_price
+        order.quantity, order.remaining = wanted.quantity, wanted.remaining
+        order.display, order.shown = wanted.display, min(order.shown, wanted.remaining)
+        order.expire_ns, order.self_trade = wanted.expire_ns, wanted.self_trade
         self.touch(order)
-        amended = self.order_event(
-            EventKind.ORDER_AMENDED, order, Reason.NONE, remaining=order.remaining
-        )
-        return [amended] if keeps_priority else [amended, *self.trade_and_settle(order)]
+        self.tell(EventKind.ORDER_AMENDED, order, remaining=order.remaining)
+        if not keeps:
+            self.enter(order)
 
-    def refuses_change(self, order: Order | None) -> Event | None:
+    def refuses_change(self, order: Order | None) -> bool:
         """An order that is unknown or closed can't be changed."""
         if order is None:
-            return self.refused(Reason.UNKNOWN_ORDER)
-        return None if order.open else self.refused(Reason.ALREADY_CLOSED, order)
+            self.refuse(Reason.UNKNOWN_ORDER)
+        elif not order.open:
+            self.refuse(Reason.ALREADY_CLOSED, order)
+        return order is None or not order.open
 
-    def refuses_amendment(self, order: Order, price: int, quantity: int) -> Reason:
-        """Why an open order may not become this; it then stays as it is."""
-        book = self.books[order.instrument]
-        if quantity <= order.filled:
-            return Reason.AMEND_QUANTITY_TOO_LOW
-        wanted = replace(order, price=price, quantity=quantity, remaining=quantity - order.filled)
-        if order.post_only and book.crosses(wanted):
-            return Reason.AMEND_WOULD_CROSS
-        rest = wanted.remaining - book.available(wanted)
-        if rest <= 0 or not book.room_for(wanted, rest, self.limits.price_levels_max, order):
-            return Reason.NONE
-        return Reason.AMEND_LEVEL_FULL
-
-    def mass_cancel(self, command: MassCancel) -> list[Event]:
+    def mass_cancel(self, command: MassCancel) -> None:
         """Cancel a client's orders, the newest first, and say how many they were."""
         client = self.registry.client_number(command.client)
-        orders = [
-            order
-            for book in self.books
-            for order in book.orders()
-            if order.client == client
-            and command.instrument in (-1, order.instrument)
-            and command.side in (-1, order.side)
-        ]
-        events = []
-        for order in sorted(orders, key=lambda order: order.created_seq, reverse=True):
-            self.books[order.instrument].remove(order)
-            events.append(self.end(order, Reason.MASS_CANCEL))
-        total = Event(self.seq, EventKind.MASS_CANCELLED, client=client or 0, quantity=len(orders))
-        return [*events, total]
+        ended = self.end_all(
+            [
+                order
+                for order in self.open_orders()
+                if order.client == client
+                and command.instrument in (-1, order.instrument)
+                and command.side in (-1, order.side)
+            ],
+            Reason.MASS_CANCEL,
+        )
+        self.say(EventKind.MASS_CANCELLED, client=client or 0, quantity=ended)
 
     # --- the operator's commands ------------------------------------------------------------------
 
-    def create(self, spec: Instrument) -> Event:
+    def create(self, spec: Instrument) -> None:
         """A new instrument gets the next number."""
         names = [book.instrument.name for book in self.books]
         if spec.name in names:
-            number = names.index(spec.name)
-            return self.refused(Reason.INSTRUMENT_EXISTS)._replace(instrument=number)
-        if len(self.books) >= self.limits.instruments_max:
-            return self.refused(Reason.INSTRUMENTS_LIMIT)
-        number = len(self.books)
-        self.books.append(Book(replace_index(spec, number)))
-        return Event(self.seq, EventKind.INSTRUMENT_CREATED, instrument=number)
+            event = Event(self.seq, EventKind.COMMAND_REFUSED, reason=Reason.INSTRUMENT_EXISTS)
+            self.events.append(event._replace(instrument=names.index(spec.name)))
+        elif len(self.books) >= self.limits.instruments_max:
+            self.refuse(Reason.INSTRUMENTS_LIMIT)
+        else:
+            number = len(self.books)
+            self.books.append(Book(msgspec.structs.replace(spec, index=number)))
+            self.say(EventKind.INSTRUMENT_CREATED, instrument=number)
 
-    def configure(self, limits: Limits) -> Event:
+    def configure(self, limits: Limits) -> None:
         """New limits; a shorter window forgets at once."""
         self.registry.limits = limits
-        self.registry.trim_closed()
         self.registry.trim_keys()
-        return Event(self.seq, EventKind.CONFIGURED)
+        self.say(EventKind.CONFIGURED)
 
-    # --- events -----------------------------------------------------------------------------------
+    # --- how orders end ---------------------------------------------------------------------------
 
-    def order_event(
-        self, kind: EventKind, order: Order, reason: Reason, remaining: int = 0
-    ) -> Event:
-        """An event about one order."""
-        new = kind in (EventKind.ORDER_ACCEPTED, EventKind.ORDER_REJECTED)
-        quantity = order.filled + order.remaining + order.ended
-        if kind is EventKind.ORDER_ENDED:
-            quantity = order.ended
-        return Event(
-            seq=self.seq,
-            kind=kind,
-            side=order.side,
-            order_type=order.type,
-            time_in_force=order.force,
-            reason=reason,
-            flags=order.flags if new else 0,
-            instrument=order.instrument,
-            order=order.number,
-            client=order.client,
-            price=order.price,
-            quantity=quantity,
-            remaining=remaining,
-        )
+    def open_orders(self) -> list[Order]:
+        """Every open order."""
+        return [order for book in self.books for order in book.orders()]
 
-    def trade(self, taker: Order, index: int, fill: Fill) -> Event:
-        """A trade, at the maker's price."""
-        maker = fill.maker
-        return Event(
-            seq=self.seq,
-            kind=EventKind.TRADE,
-            side=taker.side,
-            instrument=taker.instrument,
-            index=index,
-            order=maker.number,
-            taker=taker.number,
-            client=maker.client,
-            taker_client=taker.client,
-            price=maker.price,
-            quantity=fill.quantity,
-            remaining=fill.maker_remaining,
-        )
+    def end_all(self, orders: list[Order], reason: Reason) -> int:
+        """End orders, the newest first; how many ended, partners too."""
+        before = len(self.events)
+        for order in sorted(orders, key=lambda order: order.created_seq, reverse=True):
+            if order.open:
+                self.end(order, reason)
+        return len(self.events) - before
+
+    def end(self, order: Order, reason: Reason) -> None:
+        """An order ends with something unfilled, and its partner with it."""
+        self.books[order.instrument].remove(order)
+        order.ended, order.remaining, order.reason = order.remaining, 0, reason
+        self.touch(order)
+        self.tell(EventKind.ORDER_ENDED, order, reason)
+        self.close(order)
+        links.cancel_partner(self, order)
+
+    def reject(self, order: Order, reason: Reason) -> None:
+        """A rule refuses a new order, which so exists and is closed."""
+        order.ended, order.remaining = order.remaining, 0
+        order.rejected, order.reason = True, reason
+        self.tell(EventKind.ORDER_REJECTED, order, reason)
+        self.close(order)
+
+    def close(self, order: Order) -> None:
+        """The order is over."""
+        order.open = False
+        self.registry.closed.append(order)
 
     def touch(self, order: Order) -> None:
         """The order changed with this command."""
         order.updated_seq, order.updated_ns = self.seq, self.now_ns
 
-    def end(self, order: Order, reason: Reason) -> Event:
-        """An order ends with something unfilled."""
-        order.ended, order.remaining, order.reason = order.remaining, 0, reason
-        self.touch(order)
-        event = self.order_event(EventKind.ORDER_ENDED, order, reason)
-        self.registry.close(order)
-        return event
+    # --- events -----------------------------------------------------------------------------------
 
-    def refused(self, reason: Reason, order: Order | None = None) -> Event:
+    def say(self, kind: EventKind, **fields: int) -> None:
+        """An event that is about no order."""
+        self.events.append(Event(self.seq, kind, **fields))
+
+    def tell(
+        self, kind: EventKind, order: Order, reason: Reason = Reason.NONE, remaining: int = 0
+    ) -> None:
+        """An event about one order."""
+        new = kind in (EventKind.ORDER_ACCEPTED, EventKind.ORDER_REJECTED)
+        quantity = order.filled + order.remaining + order.ended
+        self.events.append(
+            Event(
+                seq=self.seq,
+                kind=kind,
+                side=order.side,
+                order_type=order.type,
+                time_in_force=order.force,
+                reason=reason,
+                flags=order.flags if new else 0,
+                instrument=order.instrument,
+                order=order.number,
+                client=order.client,
+                price=order.price,
+                quantity=order.ended if kind is EventKind.ORDER_ENDED else quantity,
+                remaining=remaining,
+            )
+        )
+
+    def refuse(self, reason: Reason, order: Order | None = None) -> None:
         """A command came to nothing; `order` is the existing order that it concerns."""
         if order is None:
-            return Event(self.seq, EventKind.COMMAND_REFUSED, reason=reason)
-        return self.order_event(EventKind.COMMAND_REFUSED, order, reason, order.remaining)
+            self.events.append(Event(self.seq, EventKind.COMMAND_REFUSED, reason=reason))
+        else:
+            self.tell(EventKind.COMMAND_REFUSED, order, reason, order.remaining)
+
+    def tell_trade(self, maker: Order, taker: Order, price: int, lots: int, flags: int = 0) -> None:
+        """A trade; `index` counts those of the command."""
+        self.say(
+            EventKind.TRADE,
+            side=taker.side,
+            flags=flags,
+            instrument=taker.instrument,
+            index=self.trade_index,
+            order=maker.number,
+            taker=taker.number,
+            client=maker.client,
+            taker_client=taker.client,
+            price=price,
+            quantity=lots,
+            remaining=maker.remaining,
+        )
+        self.trade_index += 1
 
     # --- reads ------------------------------------------------------------------------------------
 
@@ -386,27 +440,40 @@ class Exchange:
 
     def check(self) -> None:
         """Everything that must be true after any command."""
-        resting = 0
+        standing = 0
         for book in self.books:
             book.check()
-            resting += sum(1 for _ in book.orders())
-        assert resting == self.registry.open_count()
+            standing += sum(1 for _ in book.orders())
+        assert standing == self.registry.open_count()
+        assert all(order.session in {0} | self.open_sessions for order in self.open_orders())
+        assert not (self.venue_killed and standing)
         for order in self.registry.orders.values():
             if not order.by_quote and order.filled + order.ended:
                 rest = order.remaining if order.open else order.ended
                 assert order.quantity == order.filled + rest
+            assert order.open or order.partner is None
 
 
-def can_rest(order: Order) -> bool:
-    """Whether what is left of the order may stay in the book."""
-    return order.type is OrderType.LIMIT and order.force is TimeInForce.GTC
+def amended(order: Order, command: Amend) -> Order:
+    """The order that an amendment asks for."""
+    quantity = command.quantity or order.quantity
+    return replace(
+        order,
+        price=command.price or order.price,
+        quantity=quantity,
+        remaining=quantity - order.filled,
+        stop_price=command.stop_price or order.stop_price,
+        display=order.display if command.display is None else command.display,
+        expire_ns=command.expire_ns or order.expire_ns,
+        self_trade=order.self_trade if command.self_trade is None else command.self_trade,
+    )
 
 
-def kills(order: Order, book: Book) -> bool:
-    """Whether a fill-or-kill order can't be filled whole."""
-    return order.force is TimeInForce.FOK and book.available(order) < order.quantity
-
-
-def replace_index(spec: Instrument, number: int) -> Instrument:
-    """The instrument with its number."""
-    return msgspec.structs.replace(spec, index=number)
+def keeps_place(order: Order, wanted: Order) -> bool:
+    """Whether an amendment takes nothing from others."""
+    same = (order.price, order.stop_price, order.display) == (
+        wanted.price,
+        wanted.stop_price,
+        wanted.display,
+    )
+    return same and wanted.quantity <= order.quantity

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from novate.model.commands import OrderType, Side
+from novate.model.commands import Side
 from novate.model.events import EventKind
 from novate.model.instrument import Instrument
 from novate.model.rejects import Reason
@@ -18,7 +18,13 @@ from tests.oracle.book import Order
 from tests.oracle.exchange import Exchange
 from tests.oracle.words import Event
 
-LEFT_STANDING = (Reason.BOOK_EXHAUSTED, Reason.IMMEDIATE_OR_CANCEL)
+LEFT_STANDING = (
+    Reason.BOOK_EXHAUSTED,
+    Reason.IMMEDIATE_OR_CANCEL,
+    Reason.PRICE_PROTECTION,
+    Reason.OUTSIDE_PRICE_BAND,
+    Reason.AUCTION_OVER,
+)
 AVERAGE_DIGITS = 4
 
 
@@ -79,7 +85,7 @@ def order_view(exchange: Exchange, order: Order) -> dict[str, Any]:
         "side": order.side.name.lower(),
         "type": order.type.name.lower(),
         "time_in_force": order.force.name.lower(),
-        "price": price_of(spec, order.price) if order.type is OrderType.LIMIT else None,
+        "price": price_of(spec, order.price) if order.has_limit else None,
         "quantity": quantity_of(spec, total),
         "filled_quantity": quantity_of(spec, order.filled),
         "remaining_quantity": quantity_of(spec, total - order.filled),

@@ -64,12 +64,6 @@ class Registry:
         """Number of open orders."""
         return len(self.orders) - len(self.closed)
 
-    def close(self, order: Order) -> None:
-        """An order is over: it enters the window of closed orders, and the oldest may leave."""
-        order.open = False
-        self.closed.append(order)
-        self.trim_closed()
-
     def trim_closed(self) -> None:
         """Forget the oldest closed orders past the window; their ids are free again."""
         while len(self.closed) > self.limits.closed_orders_max:

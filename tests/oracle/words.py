@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from novate.model import codec
@@ -19,13 +20,19 @@ from novate.model.commands import (
     CommandKind,
     Flag,
     IdKind,
+    KillSwitch,
+    LinkUse,
     OrderType,
+    Phase,
+    SelfTrade,
+    Sets,
     Side,
     TimeInForce,
 )
 from novate.model.events import EventKind
-from novate.model.instrument import Instrument, Limits
+from novate.model.instrument import Instrument, Limits, OrderLimits, Rules
 from novate.model.rejects import Reason
+from tests.oracle.wire import extend
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,36 @@ class Place:
     quote_units: int = 0
     key: str | None = None
     body: int = 0
+    stop_price: int = 0
+    display: int = 0
+    minimum: int = 0
+    expire_ns: int = 0
+    group: int = 0
+    session: int = 0
+    self_trade: SelfTrade = SelfTrade.NONE
+    link: str | int | None = None
+    link_use: LinkUse = LinkUse.NONE
 
     @property
     def flags(self) -> int:
         """The flag bits that an accepted or rejected order's event bears."""
         by_quote = Flag.BY_QUOTE if self.quote_units else Flag(0)
-        return int(by_quote | (Flag.POST_ONLY if self.post_only else Flag(0)))
+        extended = Flag.EXTENDED if any(self.extension.values()) else Flag(0)
+        return int(by_quote | extended | (Flag.POST_ONLY if self.post_only else Flag(0)))
+
+    @property
+    def extension(self) -> dict[str, int]:
+        """The fields of the extension, but for the link's id."""
+        return {
+            "stop_price_ticks": self.stop_price,
+            "display_lots": self.display,
+            "minimum_lots": self.minimum,
+            "expire_ns": self.expire_ns,
+            "group": self.group,
+            "session": self.session,
+            "self_trade": self.self_trade,
+            "link_use": self.link_use,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +95,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Give an open order a new price, a new total quantity, or both; 0 leaves as it is."""
+    """Give an open order a new price, a new total quantity, and so on; 0 leaves as it is.
+
+    A display or a self-trade mode of 0 means something: there None leaves as it is.
+    """
 
     order: str | int
     price: int = 0
@@ -72,6 +106,32 @@ class Amend:
     client: str | None = None
     key: str | None = None
     body: int = 0
+    stop_price: int = 0
+    expire_ns: int = 0
+    display: int | None = None
+    self_trade: SelfTrade | None = None
+
+    @property
+    def sets(self) -> Sets:
+        """What is set beside price and quantity."""
+        chosen = {
+            Sets.STOP_PRICE: self.stop_price != 0,
+            Sets.DISPLAY: self.display is not None,
+            Sets.EXPIRY: self.expire_ns != 0,
+            Sets.SELF_TRADE: self.self_trade is not None,
+        }
+        return Sets(sum(bit for bit, on in chosen.items() if on))
+
+    @property
+    def extension(self) -> dict[str, int]:
+        """The fields of the extension."""
+        return {
+            "stop_price_ticks": self.stop_price,
+            "expire_ns": self.expire_ns,
+            "display_lots": self.display or 0,
+            "self_trade": self.self_trade or 0,
+            "sets": self.sets,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +164,89 @@ class Snapshot:
     """Ask for a snapshot."""
 
 
-Command = Place | Cancel | Amend | MassCancel | Create | Configure | Snapshot
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Time goes on; nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetRules:
+    """The rules of an instrument."""
+
+    rules: Rules
+    instrument: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetClientLimits:
+    """A client's own limits on an instrument."""
+
+    client: str | int
+    limits: OrderLimits
+    instrument: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetPhase:
+    """A phase of an instrument, or of all (-1); `until_ns` above 0: when it ends by itself."""
+
+    phase: Phase
+    instrument: int = 0
+    until_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpen:
+    """A session opens."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClose:
+    """A session closes, and its orders end."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsLost:
+    """All open sessions close."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAfter:
+    """A client's dead-man timer; a deadline of 0: none."""
+
+    client: str | int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The kill switch of a client, or of the venue (None)."""
+
+    client: str | int | None
+    on: bool = True
+
+
+Operation = (
+    Create
+    | Configure
+    | Snapshot
+    | Advance
+    | SetRules
+    | SetClientLimits
+    | SetPhase
+    | SessionOpen
+    | SessionClose
+    | SessionsLost
+    | CancelAfter
+    | Kill
+)
+"""What is nobody's order."""
+
+Command = Place | Cancel | Amend | MassCancel | Operation
 
 
 class Event(NamedTuple):
@@ -151,12 +293,12 @@ def key_arguments(command: Place | Cancel | Amend | MassCancel) -> tuple[bytes |
 def place_to_bytes(command: Place) -> bytes:
     """A place as bytes."""
     order_id, client_id = encoded(command.order), encoded(command.client)
-    return codec.pack_place(
+    record = codec.pack_place(
         command.instrument,
         command.side,
         command.type,
         command.force,
-        command.flags,
+        command.flags & ~Flag.EXTENDED,
         command.price,
         command.quantity,
         command.quote_units,
@@ -164,6 +306,8 @@ def place_to_bytes(command: Place) -> bytes:
         client_id,
         *key_arguments(command),
     )
+    extended = command.flags & Flag.EXTENDED
+    return extend(record, command.extension, command.link) if extended else record
 
 
 def to_bytes(command: Command) -> bytes:
@@ -175,7 +319,8 @@ def to_bytes(command: Command) -> bytes:
             return codec.pack_cancel(encoded(order), encoded(client), *key_arguments(command))
         case Amend(order, price, quantity, client):
             ids = encoded(order), price, quantity, encoded(client)
-            return codec.pack_amend(*ids, *key_arguments(command))
+            record = codec.pack_amend(*ids, *key_arguments(command))
+            return extend(record, command.extension) if command.sets else record
         case MassCancel(client, instrument, side):
             return codec.pack_mass_cancel(
                 encoded(client), instrument, side, *key_arguments(command)
@@ -186,10 +331,68 @@ def to_bytes(command: Command) -> bytes:
             return codec.pack_configure(limits)
         case Snapshot():
             return codec.pack_take_snapshot()
+        case _:
+            return operation_to_bytes(command)
+
+
+def operation_to_bytes(command: Operation) -> bytes:
+    """A command that is nobody's order as bytes."""
+    match command:
+        case Advance():
+            return plain(CommandKind.ADVANCE_TIME)
+        case SetRules(rules, instrument):
+            return plain(CommandKind.SET_RULES, instrument, text=msgspec.json.encode(rules))
+        case SetClientLimits(client, limits, instrument):
+            said = msgspec.json.encode(limits)
+            return plain(CommandKind.SET_CLIENT_LIMITS, instrument, client, said)
+        case SetPhase(phase, instrument, until_ns):
+            number = ANY_INSTRUMENT if instrument < 0 else instrument
+            return extend(
+                plain(CommandKind.SET_PHASE, number), {"phase": phase, "expire_ns": until_ns}
+            )
+        case SessionOpen(session):
+            return extend(plain(CommandKind.SESSION_OPEN), {"session": session})
+        case SessionClose(session):
+            return extend(plain(CommandKind.SESSION_CLOSE), {"session": session})
+        case SessionsLost():
+            return plain(CommandKind.SESSIONS_LOST)
+        case CancelAfter(client, deadline_ns):
+            record = plain(CommandKind.CANCEL_AFTER, client=client)
+            return extend(record, {"expire_ns": deadline_ns})
+        case Kill(client, on):
+            switch = (KillSwitch.ON if on else 0) | (KillSwitch.VENUE if client is None else 0)
+            return extend(plain(CommandKind.KILL, client=client), {"kill": switch})
+        case _:
+            raise AssertionError(command)
+
+
+def plain(
+    kind: CommandKind, instrument: int = 0, client: str | int | None = None, text: bytes = b""
+) -> bytes:
+    """A command of a header, a client's id or number, and a text."""
+    record = np.zeros(1, COMMAND)
+    record["kind"], record["instrument"] = kind, instrument
+    name = client.encode() if isinstance(client, str) else b""
+    if isinstance(client, int):
+        record["client"] = client
+    record["client_id_length"], record["text_length"] = len(name), len(name) + len(text)
+    return bytes(record.tobytes()) + name + text + bytes(-len(name + text) % 8)
+
+
+def to_numbered(command: Command) -> bytes:
+    """A command over numbers as bytes."""
+    if not isinstance(command, (Place, Cancel, Amend, MassCancel)):
+        return to_bytes(command)
+    record = bytes(to_record(command).tobytes())
+    if isinstance(command, Place) and command.flags & Flag.EXTENDED:
+        return extend(record, command.extension, command.link)
+    if isinstance(command, Amend) and command.sets:
+        return extend(record, command.extension)
+    return record
 
 
 def to_record(command: Place | Cancel | Amend | MassCancel) -> np.ndarray[Any, Any]:
-    """A command over numbers as an array of one `COMMAND` record."""
+    """A command over numbers as an array of one `COMMAND` record, without its extension."""
     record = np.zeros(1, COMMAND)
     match command:
         case Place():
@@ -214,7 +417,8 @@ def fill_place(record: np.ndarray[Any, Any], command: Place) -> None:
     """Write a place over numbers into its record."""
     record["kind"], record["side"] = CommandKind.PLACE, command.side
     record["order_type"], record["time_in_force"] = command.type, command.force
-    record["flags"], record["instrument"] = command.flags, command.instrument
+    record["flags"] = command.flags & ~Flag.EXTENDED
+    record["instrument"] = command.instrument
     record["client"], record["order_number"] = command.client, command.order
     record["price_ticks"], record["quantity_lots"] = command.price, command.quantity
     record["quote_units_low"] = command.quote_units & (2**64 - 1)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from novate.engine import Engine
-from novate.model.commands import COMMAND, CommandKind
+from novate.model.commands import COMMAND, EXTENSION, CommandKind, Flag
 from novate.model.events import EventKind
 from novate.model.rejects import Reason
 from tests.conftest import scaled
 from tests.oracle.duel import START_NS, spec
+from tests.oracle.exchange import Exchange
+from tests.oracle.market import Market, MarketWorkload
 from tests.oracle.words import Create, Place, to_bytes, to_record
 from tests.oracle.workload import TINY, Shape, Workload
 
@@ -53,15 +55,43 @@ def test_changed_bytes_never_break_the_engine(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_changed_bytes_of_the_whole_rulebook_never_break_the_engine(seed: int) -> None:
+    """The same with extensions: links, ends, sessions, phases, rules and limits are changed too."""
+    chance, engine = np.random.default_rng(seed), engine_with_books()
+    oracle = Exchange.with_limits(TINY)
+    for each in SPECS:
+        oracle.apply(Create(each))
+    workload = MarketWorkload(seed, oracle, Market(instruments=2))
+    for number, command in enumerate(workload.commands(scaled(40_000))):
+        record = bytearray(to_bytes(command))
+        oracle.apply(command, START_NS + number)
+        for _ in range(int(chance.integers(0, 3))):
+            place = int(chance.choice([*range(8), *range(16, len(record))]))
+            record[place] = int(chance.integers(0, 256))
+        try:
+            events = engine.apply(bytes(record), timestamp_ns=START_NS + number * 10**7)
+        except ValueError:
+            continue
+        assert len(events) > 0
+        if number % 50 == 0:
+            engine.check_invariants()
+            engine = Engine.load(engine.dump())
+    engine.check_invariants()
+
+
+@pytest.mark.slow
 def test_random_bytes_never_break_the_engine() -> None:
     chance, engine = np.random.default_rng(1), engine_with_books()
     for _ in range(scaled(20_000)):
         header = np.frombuffer(chance.bytes(COMMAND.itemsize), COMMAND).copy()
-        header["kind"] = chance.integers(0, 9)
+        header["kind"] = chance.integers(0, 18)
         header["client"] %= 8
         header["instrument"] %= 4
         header["text_length"] = length = int(chance.integers(0, 200))
         text = chance.bytes(length) + bytes(-length % 8)
+        if header["flags"] & Flag.EXTENDED:
+            text = chance.bytes(EXTENSION.itemsize) + text
         try:
             engine.apply(header.tobytes() + text)
         except ValueError:

@@ -1,16 +1,17 @@
 # cython: language_level=3
 """Walks the whole state and checks what must hold of it. Reads only."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.due cimport DUE_EXPIRY, DUE_PHASE
 from novate.engine.ladder cimport level_find
 from novate.engine.registry cimport closed_is, find_order, hash_id
 from novate.engine.state cimport (
-    BLOCK_SIZE, CLOSED, FILLED, NONE, PLACE_MASK, WORKING,
-    Block, Book, BookSide, Client, Closed, Level, Order, State, i128,
-    closed_at, name_text, order_filled,
+    AT_LEVEL, BLOCK_SIZE, CLOSED, FILLED, NONE, PLACE_MASK, PRICELESS, WAITING, WORKING,
+    Block, Book, BookSide, Client, Closed, Due, Level, Order, Special, State, i128,
+    closed_at, key_of, name_text, order_filled, order_special,
 )
-from novate.model.records cimport ID_NUMBER
+from novate.model.records cimport AUCTION_PHASE, ID_NUMBER
 
 from novate.model.errors import InvariantViolated
 
@@ -35,26 +36,27 @@ cdef int audit(State *st) except -1:
         fail(st, f"clients' lists hold {open_orders} open and {closed} closed orders, not "
                  f"{st.open_count} and {st.closed_count}")
     audit_keys(st)
+    audit_due(st)
+    audit_sessions(st)
+    audit_specials(st)
     return 0
 
 
 cdef int64_t audit_book(State *st, uint32_t index) except -1:
-    """Levels sorted and not crossed, totals and counts right, lots conserved; resting orders."""
+    """Levels sorted and not crossed, totals and counts right, lots conserved; open orders."""
     cdef Book *book = &st.books[index]
     cdef i128 open_lots = 0
-    cdef int64_t orders = 0
+    cdef int64_t orders = 0, waiting
     cdef int side
-    cdef uint32_t at
-    cdef BookSide *own
     for side in range(2):
-        own = &book.sides[side]
-        audit_ladder(st, index, side)
-        at = own.best
-        while at != NONE:
-            orders += audit_level(st, index, side, at)
-            open_lots += st.levels[at].total
-            at = st.levels[at].worse
-    if book.sides[0].best != NONE and book.sides[1].best != NONE:
+        orders += audit_side(st, index, side, &book.sides[side], AT_LEVEL, &open_lots)
+        orders += audit_priceless(st, index, side)
+        open_lots += book.priceless[side].total
+    waiting = audit_side(st, index, 0, &book.stops[0], WAITING, &open_lots)
+    waiting += audit_side(st, index, 1, &book.stops[1], WAITING, &open_lots)
+    if waiting != book.waiting:
+        fail(st, f"book {index}: {book.waiting} stop orders are said to wait, not {waiting}")
+    if book.phase == 0 and book.sides[0].best != NONE and book.sides[1].best != NONE:
         if st.levels[book.sides[0].best].key >= -st.levels[book.sides[1].best].key:
             fail(st, f"book {index} is crossed")
     if open_lots != book.open:
@@ -63,12 +65,47 @@ cdef int64_t audit_book(State *st, uint32_t index) except -1:
         fail(st, f"book {index}: entered lots are not filled + open + ended")
     if book.filled != 2 * book.volume:
         fail(st, f"book {index}: lots bought differ from lots sold")
+    return orders + waiting
+
+
+cdef int64_t audit_side(State *st, uint32_t index, int side, BookSide *own, int where,
+                        i128 *open_lots) except -1:
+    """The levels of a side's orders, or of its stop orders; how many orders."""
+    cdef uint32_t at = own.best
+    cdef int64_t orders = 0
+    audit_ladder(st, index, side, own)
+    while at != NONE:
+        orders += audit_level(st, index, side, at, where)
+        open_lots[0] += <i128>st.levels[at].total + st.levels[at].hidden
+        at = st.levels[at].worse
     return orders
 
 
-cdef int audit_ladder(State *st, uint32_t index, int side) except -1:
+cdef int64_t audit_priceless(State *st, uint32_t index, int side) except -1:
+    """The market orders of an auction; how many."""
+    cdef Level *queue = &st.books[index].priceless[side]
+    cdef uint32_t slot = queue.head, before = NONE
+    cdef int64_t total = 0, count = 0
+    cdef Order *order
+    while slot != NONE:
+        order = &st.orders[slot]
+        if not order.marked or order_special(st, order).where != PRICELESS or (
+                order.prev != before or order.side != side or order.instrument != index):
+            fail(st, f"order {order.seq} does not belong in the auction of book {index}")
+        audit_indexed(st, order.id_kind, order.id, slot)
+        total += order.remaining
+        count += 1
+        before = slot
+        slot = order.next
+    if total != queue.total or count != queue.count or before != queue.tail:
+        fail(st, f"book {index} side {side}: the auction's queue is counted wrong")
+    if count and st.books[index].phase != AUCTION_PHASE:
+        fail(st, f"book {index}: a market order outlived its auction")
+    return count
+
+
+cdef int audit_ladder(State *st, uint32_t index, int side, BookSide *own) except -1:
     """The ladder names every level once, in order, as the links between them do."""
-    cdef BookSide *own = &st.books[index].sides[side]
     cdef Block *block
     cdef Level *level
     cdef uint32_t i, j, count = 0, worse = NONE
@@ -91,18 +128,30 @@ cdef int audit_ladder(State *st, uint32_t index, int side) except -1:
     return 0
 
 
-cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number) except -1:
+cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number,
+                         int where) except -1:
     """Every order of a level belongs there; returns their number."""
     cdef Level *level = &st.levels[number]
     cdef uint32_t slot = level.head, before = NONE
-    cdef int64_t total = 0, count = 0
+    cdef int64_t total = 0, count = 0, hidden = 0
+    cdef uint64_t rank = 0
     cdef Order *order
+    cdef Special *special
     while slot != NONE:
         order = &st.orders[slot]
         if (order.state != WORKING or order.instrument != index or order.side != side
                 or order.level != number or order.prev != before
                 or order.remaining <= 0 or order_filled(st, order) < 0):
             fail(st, f"order {order.seq} does not belong at book {index} side {side}")
+        if order.marked:
+            special = order_special(st, order)
+            hidden += special.hidden
+            audit_marked(st, order, special, level, where)
+            if where == WAITING and special.rank <= rank:
+                fail(st, f"order {order.seq} waits out of its turn")
+            rank = special.rank
+        elif where == WAITING:
+            fail(st, f"order {order.seq} waits and has no stop price")
         audit_indexed(st, order.id_kind, order.id, slot)
         total += order.remaining
         count += 1
@@ -110,7 +159,22 @@ cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number) e
         slot = order.next
     if count == 0 or count != level.count or total != level.total or before != level.tail:
         fail(st, f"book {index} side {side}: a level's total, count or tail is wrong")
+    if hidden != level.hidden:
+        fail(st, f"book {index} side {side}: a level's hidden lots are wrong")
     return count
+
+
+cdef int audit_marked(State *st, Order *order, Special *special, Level *level,
+                      int where) except -1:
+    """An order with a Special stands where that says, and shows what it may."""
+    cdef int64_t price = special.stop_price if where == WAITING else special.price
+    cdef int64_t key = key_of(1 - order.side if where == WAITING else order.side, price)
+    if special.where != where or key != level.key:
+        fail(st, f"order {order.seq} does not stand where it says")
+    if special.hidden < 0 or (special.hidden and (
+            where == WAITING or order.remaining > special.display)):
+        fail(st, f"order {order.seq} hides lots that it may not")
+    return 0
 
 
 cdef int audit_indexed(State *st, int kind, uint64_t name, uint32_t order) except -1:
@@ -189,4 +253,76 @@ cdef int audit_keys(State *st) except -1:
     for i in range(st.clients_count):
         if counts[i] != st.clients[i].keys:
             fail(st, f"client {i} is said to hold {st.clients[i].keys} keys, not {counts[i]}")
+    return 0
+
+
+cdef int audit_due(State *st) except -1:
+    """The heap is one, and every owner knows its item's place."""
+    cdef uint32_t i, own
+    cdef Due *item
+    for i in range(st.due_count):
+        item = &st.due[i]
+        if i and st.due[(i - 1) // 2].time_ns > item.time_ns:
+            fail(st, "due items are out of order")
+        if item.kind == DUE_PHASE:
+            own = st.books[item.about].due_at
+        elif item.kind == DUE_EXPIRY:
+            own = st.specials[item.about].due_at
+        else:
+            own = st.clients[item.about].timer
+        if own != i:
+            fail(st, f"the due item at {i} is thought to be at {own}")
+    if st.next_due_ns != (st.due[0].time_ns if st.due_count else INT64_MAX):
+        fail(st, "the time of the next due item is wrong")
+    return 0
+
+
+cdef int audit_sessions(State *st) except -1:
+    """Every session's orders are linked, the newest first."""
+    cdef uint32_t i, slot, newer
+    cdef Special *special
+    for i in range(st.sessions_count):
+        if i and st.sessions[i].number <= st.sessions[i - 1].number:
+            fail(st, "sessions are out of order")
+        slot = st.sessions[i].newest
+        newer = NONE
+        while slot != NONE:
+            special = order_special(st, &st.orders[slot])
+            if special.session != st.sessions[i].number or special.session_prev != newer or (
+                    newer != NONE and st.orders[slot].seq >= st.orders[newer].seq):
+                fail(st, f"order {st.orders[slot].seq} is out of place in its session")
+            newer = slot
+            slot = special.session_next
+    return 0
+
+
+cdef int audit_specials(State *st) except -1:
+    """Specials are counted, pairs are mutual, and books count what they watch for."""
+    cdef uint32_t slot, count = 0, i, timed = 0
+    cdef Order *order
+    cdef Special *special
+    pairs, icebergs = [0] * st.books_count, [0] * st.books_count
+    for slot in range(st.orders_used):
+        order = &st.orders[slot]
+        if order.seq == 0 or not order.marked:
+            continue
+        count += 1
+        special = order_special(st, order)
+        if special.slot != slot or (special.due_at != NONE) != (special.expire_ns != 0):
+            fail(st, f"order {order.seq}: its Special is another's, or it ends at no time")
+        if special.session and not special.in_session:
+            fail(st, f"order {order.seq} is in no session")
+        if special.partner != NONE:
+            pairs[order.instrument] += 1
+            if order_special(st, &st.orders[special.partner]).partner != slot:
+                fail(st, f"order {order.seq} is in a pair alone")
+        if special.where == AT_LEVEL and special.display:
+            icebergs[order.instrument] += 1
+    for i in range(st.closed_count):
+        count += closed_at(st, st.closed_first + i).marked
+    if count != st.specials_count:
+        fail(st, f"{st.specials_count} Specials are in use, not {count}")
+    for i in range(st.books_count):
+        if pairs[i] != st.books[i].pairs or icebergs[i] != st.books[i].icebergs:
+            fail(st, f"book {i}: pairs or icebergs are counted wrong")
     return 0

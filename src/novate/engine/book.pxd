@@ -7,7 +7,7 @@ from novate.engine.ladder cimport level_drop, level_find, level_open
 from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
 from novate.engine.state cimport (
     CHECK, NONE, Book, BookSide, Closed, Extra, Level, Order, State, Taker, i128,
-    extra_free, key_of, order_free,
+    extra_free, key_of, order_free, unlikely,
 )
 from novate.model.records cimport LEVEL_FULL, PRICE_LEVELS_LIMIT
 
@@ -19,6 +19,9 @@ cdef bint can_fill(State *st, Book *book, int side, bint market, int64_t price,
 cdef void reduce(State *st, uint32_t slot, int64_t lots) noexcept nogil
 cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noexcept nogil
 cdef int match_quote(State *st, Book *book, Taker *taker) noexcept nogil
+cdef void special_left(State *st, uint32_t slot, uint32_t place) noexcept nogil
+cdef void keep_trade(State *st, Book *book, const Order *maker, const Order *taker, int64_t price,
+                     int64_t lots, bint auction) noexcept nogil
 cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
                            int reason) noexcept nogil
 
@@ -60,12 +63,12 @@ cdef inline void rest(State *st, BookSide *own, uint32_t slot, int64_t key,
     level.count += 1
     level.total += order.remaining
 
-cdef inline void unlink(State *st, Book *book, Order *order) noexcept nogil:
-    """Take the order out of its level, and the level out of the book if it was the last."""
+cdef inline void unlink_from(State *st, BookSide *side, Order *order) noexcept nogil:
+    """Take the order out of its level, and the level out of the side if it was the last."""
     cdef Level *level = &st.levels[order.level]
     level.count -= 1
     if level.count == 0:
-        level_drop(st, &book.sides[order.side], order.level)
+        level_drop(st, side, order.level)
         return
     level.total -= order.remaining
     if order.prev != NONE:
@@ -76,6 +79,10 @@ cdef inline void unlink(State *st, Book *book, Order *order) noexcept nogil:
         st.orders[order.next].prev = order.prev
     else:
         level.tail = order.prev
+
+cdef inline void unlink(State *st, Book *book, Order *order) noexcept nogil:
+    """Take the order out of its level, and the level out of the book if it was the last."""
+    unlink_from(st, &book.sides[order.side], order)
 
 cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64_t lots,
                                   int state, int reason) noexcept nogil:
@@ -96,6 +103,8 @@ cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64
         extra = &st.extras[order.extra]
         closed.filled += extra.filled
         closed.notional += extra.notional
+        if unlikely(order.marked):
+            special_left(st, slot, place)
         extra_free(st, order)
     client_order_left(st, order)
     reindex_order(st, order.id_kind, order.id, slot, place)

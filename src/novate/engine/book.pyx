@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.ladder cimport level_drop
 from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
+from novate.engine.special cimport special_closed
 from novate.engine.state cimport (
     CHECK, FILLED, NONE,
     Book, BookSide, Closed, Extra, Level, Order, State, Taker, Trade, i128,
@@ -87,7 +88,7 @@ cdef inline void remember_trade(State *st, Book *book, Order *maker, Taker *take
     trade.taker_side = taker.side
     trade.maker_id_kind = maker.id_kind
     trade.taker_id_kind = taker.id_kind
-    trade.pad = 0
+    trade.auction = 0
     trade.maker_id = name_copy(st, maker.id_kind, maker.id)
     trade.taker_id = name_copy(st, taker.id_kind, taker.id)
     book.trades_count += 1
@@ -125,7 +126,7 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
     if lots < maker.remaining:
         partly_filled(st, book, slot, price, lots)
     else:
-        if order_unfilled(st, maker):
+        if never_filled(st, maker):
             book.orders_matched += 1
         level.count -= 1
         level.head = maker.next
@@ -141,7 +142,7 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
     taker.notional += <i128>price * lots
 
 
-cdef inline bint order_unfilled(State *st, Order *order) noexcept nogil:
+cdef inline bint never_filled(State *st, Order *order) noexcept nogil:
     return order.extra == NONE or st.extras[order.extra].filled == 0
 
 
@@ -214,6 +215,24 @@ cdef int quote_trades(State *st, Book *book, Taker *taker) noexcept nogil:
     if st.trade_index > 0 and budget < <i128>price * book.quote_units:
         return 0
     return BOOK_EXHAUSTED
+
+
+cdef void keep_trade(State *st, Book *book, const Order *maker, const Order *taker, int64_t price,
+                     int64_t lots, bint auction) noexcept nogil:
+    """Keep a trade that the rulebook's rarer ways have made."""
+    if st.trades_max:
+        remember_trade(st, book, <Order *>maker, <Taker *>taker, price, lots)
+        at_last(book).auction = auction
+
+
+cdef inline Trade *at_last(Book *book) noexcept nogil:
+    cdef uint32_t at = book.trades_first + book.trades_count - 1
+    return book.trades + (at - book.trades_capacity if at >= book.trades_capacity else at)
+
+
+cdef void special_left(State *st, uint32_t slot, uint32_t place) noexcept nogil:
+    """An order closes that has a Special."""
+    special_closed(st, slot, place)
 
 
 # --- an order at hand that ends -------------------------------------------------------------

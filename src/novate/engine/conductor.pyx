@@ -12,17 +12,27 @@ from novate.engine.book cimport (
     can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal, taker_closed,
     touch, unlink, would_cross,
 )
+from novate.engine.form cimport (
+    amend_malformed, id_sound, place_fault_found, quote_budget,
+)
 from novate.engine.ladder cimport level_find
 from novate.engine.lookahead cimport Lookahead, look_begin, look_on
 from novate.engine.registry cimport (
     client_add, client_number, client_order_opened, expire_keys, find_key,
     find_order, hash_id, index_order, key_add, key_room,
 )
+from novate.engine.orders cimport amend_watched, place_watched
+from novate.engine.special cimport end, end_client
 from novate.engine.state cimport (
     CLOSED, ENDED, FILLED, NONE, NUMBERS_MAX, REJECTED,
     Book, BookSide, Closed, Extra, Key, Level, Order, State, Taker, i128,
-    closed_at, copy_identity, event_new, event_of, event_room, key_of, likely, name_new,
-    order_extra, order_filled, order_new, order_price, plain_place, taker_of, unlikely,
+    closed_at, copy_identity, event_new, event_of, event_room, key_of, level_price, likely,
+    name_new, order_extra, order_filled, order_free, order_new, order_price, order_unfilled,
+    plain_place, taker_of, unlikely,
+)
+from novate.engine.steps cimport carry_out
+from novate.engine.venue cimport (
+    advance_time, cancel_after, kill, session_close, session_open, sessions_lost, set_phase,
 )
 from novate.model.records cimport (
     ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, AMEND_WOULD_CROSS,
@@ -33,7 +43,8 @@ from novate.model.records cimport (
     MASS_CANCEL_REASON, OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED,
     ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT,
     SET_PRICE, SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER,
-    Command, Event, command_size,
+    EXTENDED, SETS_DISPLAY, SETS_STOP_PRICE, Command, Event, Extension, command_size,
+    extension_of, head_size,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
@@ -55,7 +66,7 @@ cdef Event *refuse(State *st, int reason, uint32_t about) noexcept nogil:
         return event
     order = &st.orders[about]
     event_of(event, order, st.seq, COMMAND_REFUSED, reason, order_price(st, order),
-             order.remaining + order_filled(st, order), order.remaining)
+             order_unfilled(st, order) + order_filled(st, order), order_unfilled(st, order))
     return event
 
 
@@ -115,7 +126,8 @@ cdef inline void book_check(State *st, Book *book) noexcept nogil:
         st.violation = 1  # the lower halves will do here: an audit compares the whole
     if book.sides[0].best != NONE and book.sides[1].best != NONE and unlikely(
             st.levels[book.sides[0].best].key >= -st.levels[book.sides[1].best].key):
-        st.violation = 2
+        if book.phase == 0:
+            st.violation = 2
 
 
 cdef inline void end_taker(State *st, Book *book, int reason) noexcept nogil:
@@ -137,21 +149,6 @@ cdef inline uint32_t named_hash(State *st, Command *command, const uint8_t *text
 
 # --- place ----------------------------------------------------------------------------------
 
-cdef i128 quote_budget(Command *command) noexcept nogil:
-    return (<i128>command.quote_units_high << 64) + <i128>command.quote_units_low
-
-
-cdef bint id_sound(Command *command) noexcept nogil:
-    """Whether the order id has the length its kind asks for, and the client id fits."""
-    if command.client_id_length > 64:
-        return False
-    if command.order_id_kind == ID_NUMBER:
-        return command.order_id_length == 0
-    if command.order_id_kind == ID_UUID:
-        return command.order_id_length == 16
-    return command.order_id_kind == ID_TEXT and 1 <= command.order_id_length <= 64
-
-
 cdef inline int place_fault(State *st, Command *command) noexcept nogil:
     """0, or why this record can't be an order: what a gateway refuses before it is journaled."""
     cdef Book *book
@@ -161,35 +158,6 @@ cdef inline int place_fault(State *st, Command *command) noexcept nogil:
                   and book.lots_min <= command.quantity_lots <= book.lots_max):
             return 0
     return place_fault_found(st, command)
-
-
-cdef int place_fault_found(State *st, Command *command) noexcept nogil:
-    cdef Book *book
-    if command.side > 1 or command.order_type > MARKET or command.time_in_force > FOK:
-        return MALFORMED_COMMAND
-    if command.instrument >= st.books_count:
-        return UNKNOWN_INSTRUMENT
-    if not id_sound(command):
-        return MALFORMED_COMMAND
-    book = &st.books[command.instrument]
-    if command.order_type == LIMIT:
-        if command.flags & BY_QUOTE:
-            return MALFORMED_COMMAND
-        if not 1 <= command.price_ticks <= book.price_max:
-            return OUT_OF_BOUNDS
-    elif command.price_ticks != 0 or command.flags & POST_ONLY:
-        return MALFORMED_COMMAND
-    if command.flags & POST_ONLY and command.time_in_force != GTC:
-        return MALFORMED_COMMAND
-    if command.flags & BY_QUOTE:
-        if command.quantity_lots != 0 or command.time_in_force == FOK:
-            return MALFORMED_COMMAND
-        if command.quote_units_high < 0 or quote_budget(command) == 0:
-            return OUT_OF_BOUNDS
-        return 0
-    if not book.lots_min <= command.quantity_lots <= book.lots_max:
-        return OUT_OF_BOUNDS
-    return 0
 
 
 cdef inline int book_refusal(State *st, Book *book, Command *command,
@@ -242,7 +210,11 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
     else:
         taker.id = name_new(st, command.order_id_kind, text, command.order_id_length,
                             <uint64_t>hashed << 32)
-    if command.flags & BY_QUOTE:
+    if unlikely(book.watch | st.rare | (command.flags & EXTENDED)
+                | (command.time_in_force > FOK)):
+        place_watched(st, command, text, client)
+        st.rare = st.kills != 0
+    elif command.flags & BY_QUOTE:
         trade_by_quote(st, book, command)
     elif command.order_type == LIMIT and command.time_in_force == GTC:
         level = level_find(st, &book.sides[command.side],
@@ -335,7 +307,8 @@ cdef inline uint32_t find_named(State *st, Command *command, const uint8_t *text
 cdef inline uint32_t named_order(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """Slot of the working order a command names; NONE if that was refused or not admitted."""
     cdef uint32_t order, client
-    if unlikely(not id_sound(command)):
+    if unlikely(command.order_id_kind | command.order_id_length | command.client_id_length) and (
+            not id_sound(command)):
         refuse(st, MALFORMED_COMMAND, NONE)
         return NONE
     if command.flags & HAS_KEY and not admit(st, command, text + command.order_id_length, &client):
@@ -354,7 +327,8 @@ cdef inline uint32_t take_out(State *st, uint32_t slot, int reason) noexcept nog
     """Take a resting order out of its book and end it; returns where it stands then."""
     cdef Order *order = &st.orders[slot]
     cdef Book *book = &st.books[order.instrument]
-    cdef int64_t lots = order.remaining, price = order_price(st, order)
+    cdef int64_t lots = order.remaining
+    cdef int64_t price = level_price(order.side, st.levels[order.level].key)
     cdef uint32_t place
     event_of(event_room(st, NONE), order, st.seq, ORDER_ENDED, reason, price, lots, 0)
     touch(st, book)
@@ -369,7 +343,12 @@ cdef inline uint32_t take_out(State *st, uint32_t slot, int reason) noexcept nog
 
 cdef void cancel(State *st, Command *command, const uint8_t *text) noexcept nogil:
     cdef uint32_t slot = named_order(st, command, text)
-    if slot != NONE:
+    if slot == NONE:
+        return
+    if unlikely(st.orders[slot].marked):
+        st.current = slot
+        st.current = end(st, slot, BY_CLIENT)
+    else:
         st.current = take_out(st, slot, BY_CLIENT)
 
 
@@ -400,9 +379,14 @@ cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64
 cdef bint amend_in_bounds(State *st, Command *command, uint32_t named) noexcept nogil:
     """Whether price and quantity are within the bounds of the order's instrument, if known."""
     cdef Book *book
+    cdef const Extension *more = extension_of(command)
     if named & CLOSED:  # or NONE
         return True
     book = &st.books[st.orders[named].instrument]
+    if more.sets & SETS_STOP_PRICE and not 1 <= more.stop_price_ticks <= book.price_max:
+        return False
+    if more.sets & SETS_DISPLAY and more.display_lots > book.lots_max:
+        return False
     if command.flags & SET_PRICE and not 1 <= command.price_ticks <= book.price_max:
         return False
     return not command.flags & SET_QUANTITY or (
@@ -417,7 +401,7 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
     cdef int64_t price, total, remaining
     cdef bint keeps_place
     cdef int reason
-    if not command.flags & (SET_PRICE | SET_QUANTITY) or not id_sound(command):
+    if amend_malformed(command):
         refuse(st, MALFORMED_COMMAND, NONE)
         return
     slot = find_named(st, command, text)
@@ -429,6 +413,12 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
         return
     order = &st.orders[slot]
     book = &st.books[order.instrument]
+    if unlikely(book.watch | st.rare | order.marked | (command.flags & EXTENDED)):
+        reason = amend_watched(st, command, slot)
+        if reason:
+            refuse(st, reason, slot)
+        book_check(st, book)
+        return
     st.price_before = order_price(st, order)
     price = command.price_ticks if command.flags & SET_PRICE else st.price_before
     total = order.remaining + order_filled(st, order)
@@ -492,26 +482,21 @@ cdef void reenter(State *st, Book *book, uint32_t slot, int64_t price, int64_t r
 
 cdef void mass_cancel(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """MASS_CANCEL: every open order of a client, the newest first, by instrument and side."""
-    cdef uint32_t client, slot, after
+    cdef uint32_t client
     cdef int64_t count = 0
-    cdef Order *order
     cdef Event *event
     cdef const uint8_t *client_id = text + command.order_id_length
     if (command.side > 1 and command.side != ANY_SIDE) or command.client_id_length > 64:
         refuse(st, MALFORMED_COMMAND, NONE)
         return
+    if command.instrument != ANY_INSTRUMENT and command.instrument >= st.books_count:
+        refuse(st, UNKNOWN_INSTRUMENT, NONE)
+        return
     if command.flags & HAS_KEY and not admit(st, command, client_id, &client):
         return
     client = client_number(st, client_id, command.client_id_length, command.client)
-    slot = NONE if client == NONE else st.clients[client].newest_open
-    while slot != NONE:
-        order = &st.orders[slot]
-        after = order.open_next
-        if (command.instrument == ANY_INSTRUMENT or order.instrument == command.instrument) and (
-                command.side == ANY_SIDE or order.side == command.side):
-            take_out(st, slot, MASS_CANCEL_REASON)
-            count += 1
-        slot = after
+    if client != NONE:
+        count = end_client(st, client, MASS_CANCEL_REASON, command.instrument, command.side)
     event = event_new(st, MASS_CANCELLED, NONE)
     event.client = 0 if client == NONE else client
     event.quantity_lots = count
@@ -530,27 +515,55 @@ cdef void malformed(State *st, Command *command, const uint8_t *text) noexcept n
 
 ctypedef void (*Handler)(State *, Command *, const uint8_t *) noexcept nogil
 
-cdef Handler HANDLERS[8]
-HANDLERS[:] = [malformed, place, cancel, amend, mass_cancel, malformed, malformed, take_snapshot]
+cdef Handler HANDLERS[17]
+HANDLERS[:] = [
+    malformed, place, cancel, amend, mass_cancel, malformed, malformed, take_snapshot,
+    advance_time, malformed, malformed, set_phase, session_open, session_close, sessions_lost,
+    cancel_after, kill,
+]
 
 
-cdef inline void handle(State *st, Command *command, const uint8_t *text) noexcept nogil:
+cdef void free_left(State *st) noexcept nogil:
+    """Give back the slots that were left by orders that ended."""
+    cdef uint32_t slot = st.left, after
+    while slot != NONE:
+        after = st.orders[slot].next
+        order_free(st, slot)
+        slot = after
+    st.left = NONE
+
+
+cdef void rarely(State *st) noexcept nogil:
+    """Say anew whether commands on any book are to look for what is rare."""
+    st.rare = st.trade_index != 0 or st.kills != 0
+
+
+cdef void begin_command(State *st) noexcept nogil:
+    """Forget the last command, and let happen what is due before the next."""
     st.trade_index = 0
     st.current = NONE
     st.repeat_seq = 0
     st.price_before = 0
     st.key_noted = 0
+    if unlikely(st.next_due_ns <= st.time_ns):
+        carry_out(st)
+        rarely(st)
+
+
+cdef inline void handle(State *st, Command *command) noexcept nogil:
+    begin_command(st)
     expire_keys(st)
-    HANDLERS[command.kind if command.kind < 8 else 0](st, command, text)
+    HANDLERS[command.kind if command.kind < 17 else 0](
+        st, command, <const uint8_t *>command + head_size(command))
 
 
-cdef void apply_command(State *st, Command *command, const uint8_t *text) noexcept nogil:
+cdef void apply_command(State *st, Command *command) noexcept nogil:
     """Apply one command of the hot kinds; its events are appended to `st.events`.
 
     `st.seq` and the times are set by the caller, who calls `finish_command` when it has looked at
     what the command did. CREATE_INSTRUMENT and CONFIGURE are the engine's own matter.
     """
-    handle(st, command, text)
+    handle(st, command)
 
 
 cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noexcept nogil:
@@ -565,10 +578,10 @@ cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noex
     look_begin(st, &ahead, batch, size)
     while at < end:
         command = <Command *>at
-        if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
+        if unlikely(needs_python(command)):
             break
         look_on(st, &ahead)
-        handle(st, command, at + sizeof(Command))
+        handle(st, command)
         finish_command(st)
         at += command_size(command)
         st.seq += 1

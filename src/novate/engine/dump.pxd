@@ -1,7 +1,17 @@
 # cython: language_level=3
 """The canonical serialisation of a state."""
 
-from novate.engine.state cimport State
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-cdef bytes dump_state(State *st)
-cdef int load_state(State *st, const unsigned char[::1] dump) except -1
+from novate.engine.packing cimport Reader, Writer
+from novate.engine.state cimport Order, State
+
+cdef struct Opened:
+    # an open order, by the seq that created it
+    uint64_t seq
+    uint32_t slot
+
+cdef bytes dump_state(State *st, bint more)
+cdef int load_state(State *st, const unsigned char[::1] dump, bint more) except -1
+cdef void put_order(State *st, Writer *out, const Order *order) noexcept nogil
+cdef uint32_t get_open(State *st, Reader *source, int side, int64_t *price) noexcept nogil

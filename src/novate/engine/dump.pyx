@@ -12,7 +12,11 @@ from libc.stdlib cimport free, qsort
 from libc.string cimport memcpy, memset
 
 from novate.engine.book cimport rest
+from novate.engine.dump_more cimport get_more_state, get_standing, put_more_state
 from novate.engine.ladder cimport level_find
+from novate.engine.packing cimport (
+    Reader, Writer, get, get_u8, get_u32, get_u64, put, put_u8, put_u32, put_u64,
+)
 from novate.engine.registry cimport (
     client_add, client_order_opened, closed_new, hash_id, index_order, key_add,
 )
@@ -25,64 +29,6 @@ from novate.engine.state cimport (
 from novate.model.records cimport ID_NUMBER, ID_TEXT, ID_UUID
 
 from novate.model.errors import SnapshotCorrupt
-
-
-cdef struct Writer:
-    uint8_t *bytes
-    size_t used, capacity
-
-
-cdef struct Reader:
-    const uint8_t *bytes
-    size_t at, size
-    bint short
-
-
-cdef inline void put(Writer *out, const void *source, size_t size) noexcept nogil:
-    if out.used + size > out.capacity:
-        out.capacity = max(out.capacity * 2, out.used + size + 65536)
-        out.bytes = <uint8_t *>grow(out.bytes, out.capacity)
-    memcpy(out.bytes + out.used, source, size)
-    out.used += size
-
-
-cdef inline void put_u64(Writer *out, uint64_t value) noexcept nogil:
-    put(out, &value, 8)
-
-
-cdef inline void put_u32(Writer *out, uint32_t value) noexcept nogil:
-    put(out, &value, 4)
-
-
-cdef inline void put_u8(Writer *out, uint8_t value) noexcept nogil:
-    put(out, &value, 1)
-
-
-cdef inline bint get(Reader *source, void *target, size_t size) noexcept nogil:
-    if source.at + size > source.size:
-        source.short = True
-        return False
-    memcpy(target, source.bytes + source.at, size)
-    source.at += size
-    return True
-
-
-cdef inline uint64_t get_u64(Reader *source) noexcept nogil:
-    cdef uint64_t value = 0
-    get(source, &value, 8)
-    return value
-
-
-cdef inline uint32_t get_u32(Reader *source) noexcept nogil:
-    cdef uint32_t value = 0
-    get(source, &value, 4)
-    return value
-
-
-cdef inline uint8_t get_u8(Reader *source) noexcept nogil:
-    cdef uint8_t value = 0
-    get(source, &value, 1)
-    return value
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -133,7 +79,7 @@ cdef void put_more(Writer *out, i128 notional, i128 quote_units, int64_t filled,
     put_u32(out, reason)
 
 
-cdef void put_order(State *st, Writer *out, Order *order) noexcept nogil:
+cdef void put_order(State *st, Writer *out, const Order *order) noexcept nogil:
     cdef Extra *extra
     put_identity(st, out, <Taker *>order, order_price(st, order), order.remaining,
                  order.extra != NONE)
@@ -186,7 +132,7 @@ cdef void put_trades(State *st, Writer *out, Book *book) noexcept nogil:
         put_u32(out, trade.index)
         put_u32(out, trade.maker_client)
         put_u32(out, trade.taker_client)
-        put_u8(out, trade.taker_side)
+        put_u8(out, trade.taker_side | trade.auction << 1)
         put_u8(out, trade.maker_id_kind)
         put_u8(out, trade.taker_id_kind)
         put_name(st, out, trade.maker_id_kind, trade.maker_id)
@@ -225,8 +171,11 @@ cdef void put_keys(State *st, Writer *out) noexcept nogil:
         put_u32(out, key.client)
 
 
-cdef bytes dump_state(State *st):
-    """All of the state but limits and instruments, which the engine puts before it."""
+cdef bytes dump_state(State *st, bint more):
+    """All of the state but limits, rules and instruments, which the engine puts before it.
+
+    `more`: with what only version 2 of a dump has.
+    """
     cdef Writer out
     cdef uint32_t i, length = 0
     cdef const uint8_t *text = NULL
@@ -250,6 +199,8 @@ cdef bytes dump_state(State *st):
         for i in range(st.closed_count):
             put_closed(st, &out, closed_at(st, st.closed_first + i))
         put_keys(st, &out)
+        if more:
+            put_more_state(st, &out)
     try:
         return PyBytes_FromStringAndSize(<char *>out.bytes, out.used)
     finally:
@@ -297,6 +248,7 @@ cdef bint get_image(State *st, Reader *source, Image *image) noexcept nogil:
     order.id_kind = shape[4]
     order.state = shape[5]
     order.by_quote = shape[6]
+    order.marked = 0
     image.more = shape[7]
     order.price = get_u64(source)
     order.remaining = get_u64(source)
@@ -326,6 +278,7 @@ cdef bint get_image(State *st, Reader *source, Image *image) noexcept nogil:
 cdef void get_trades(State *st, Reader *source, Book *book) noexcept nogil:
     cdef uint64_t i, count = get_u64(source)
     cdef Trade *trade
+    cdef uint8_t shape
     if source.short or count > st.trades_max:
         source.short = True
         return
@@ -341,10 +294,11 @@ cdef void get_trades(State *st, Reader *source, Book *book) noexcept nogil:
         trade.index = get_u32(source)
         trade.maker_client = get_u32(source)
         trade.taker_client = get_u32(source)
-        trade.taker_side = get_u8(source)
+        shape = get_u8(source)
+        trade.taker_side = shape & 1
+        trade.auction = shape >> 1
         trade.maker_id_kind = get_u8(source)
         trade.taker_id_kind = get_u8(source)
-        trade.pad = 0
         trade.maker_id = get_name(st, source, trade.maker_id_kind)
         trade.taker_id = get_name(st, source, trade.taker_id_kind)
         if source.short:
@@ -354,15 +308,25 @@ cdef void get_trades(State *st, Reader *source, Book *book) noexcept nogil:
 
 cdef void get_resting(State *st, Reader *source, Book *book, int side) noexcept nogil:
     """An order of the book, put to the back of its level."""
+    cdef uint32_t slot
+    cdef int64_t price = 0, key
+    slot = get_open(st, source, side, &price)
+    if slot != NONE:
+        key = key_of(side, price)
+        rest(st, &book.sides[side], slot, key, level_find(st, &book.sides[side], key))
+
+
+cdef uint32_t get_open(State *st, Reader *source, int side, int64_t *price) noexcept nogil:
+    """An open order that stands nowhere yet, and its price; NONE: that makes no sense."""
     cdef Image image
     cdef uint32_t slot
     cdef Order *order
     cdef Extra *extra
-    cdef int64_t key
     if not get_image(st, source, &image) or image.order.side != side or (
             image.order.state != WORKING):
         source.short = True
-        return
+        return NONE
+    price[0] = image.order.price
     slot = order_new(st)
     order = &st.orders[slot]
     copy_identity(order, &image.order)
@@ -374,9 +338,11 @@ cdef void get_resting(State *st, Reader *source, Book *book, int side) noexcept 
         extra.filled = image.order.filled
         extra.updated_us = image.updated_us
         extra.updated_seq = image.updated_seq
-    key = key_of(side, image.order.price)
-    rest(st, &book.sides[side], slot, key, level_find(st, &book.sides[side], key))
+    order.level = NONE
+    order.next = NONE
+    order.prev = NONE
     index_order(st, order.id_kind, order.id, slot)
+    return slot
 
 
 cdef void get_book(State *st, Reader *source, Book *book) noexcept nogil:
@@ -462,17 +428,12 @@ cdef void get_closed(State *st, Reader *source) noexcept nogil:
         i += 1
 
 
-cdef struct Opened:
-    uint64_t seq
-    uint32_t slot
-
-
 cdef int by_seq(const void *a, const void *b) noexcept nogil:
     cdef uint64_t one = (<Opened *>a).seq, other = (<Opened *>b).seq
     return (one > other) - (one < other)
 
 
-cdef void list_open(State *st) noexcept nogil:
+cdef Opened *list_open(State *st) noexcept nogil:
     """Make the clients' lists: every open order in the order in which it was created."""
     cdef uint32_t slot, count = st.orders_used
     cdef Opened *opened = <Opened *>grow(NULL, (<size_t>count + 1) * sizeof(Opened))
@@ -482,13 +443,14 @@ cdef void list_open(State *st) noexcept nogil:
     qsort(opened, count, sizeof(Opened), by_seq)
     for slot in range(count):
         client_order_opened(st, opened[slot].slot)
-    free(opened)
+    return opened
 
 
-cdef int load_state(State *st, const unsigned char[::1] dump) except -1:
+cdef int load_state(State *st, const unsigned char[::1] dump, bint more) except -1:
     """Fill a fresh state that has its limits and instruments; SnapshotCorrupt if it can't be."""
     cdef Reader source
     cdef uint32_t i
+    cdef Opened *opened = NULL
     source.bytes = &dump[0] if dump.shape[0] else NULL
     source.at = 0
     source.size = dump.shape[0]
@@ -505,8 +467,13 @@ cdef int load_state(State *st, const unsigned char[::1] dump) except -1:
             get_closed(st, &source)
         if not source.short:
             get_keys(st, &source)
+        if more and not source.short:
+            get_standing(st, &source)
         if not source.short:
-            list_open(st)
+            opened = list_open(st)
+        if more and not source.short:
+            get_more_state(st, &source, opened)
+        free(opened)
     if source.short or source.at != source.size:
         raise SnapshotCorrupt(f"the dump makes no sense near byte {source.at} of {source.size}")
     return 0

@@ -19,29 +19,40 @@ import msgspec
 import numpy as np
 
 from novate.engine.audit cimport audit
-from novate.engine.conductor cimport apply_command, apply_run, finish_command, refuse
+from novate.engine.auction cimport Uncross, clamped, indicative
+from novate.engine.conductor cimport (
+    apply_command, apply_run, begin_command, finish_command, needs_python, refuse,
+)
 from novate.engine.dump cimport dump_state, load_state
-from novate.engine.registry cimport find_key, keys_resize
+from novate.engine.dump_more cimport has_more
+from novate.engine.registry cimport expire_keys, find_key, keys_resize
+from novate.engine.rules cimport (
+    instrument_sound, limits_sound, own_limits_install, rules_install,
+)
 from novate.engine.state cimport (
     NONE, Book, Key, Level, State,
-    book_new, event_new, flush_events, forget_events, grow, level_price, state_free, state_new,
+    book_new, event_new, flush_events, forget_events, grow, level_price, order_now, state_free,
+    state_new,
 )
+from novate.engine.venue cimport client_known
 from novate.engine.windows cimport resize_trades
 from novate.model.records cimport (
     COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
-    INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT, MALFORMED_COMMAND, Command, Event, command_size,
+    CLIENT_LIMITS_LIMIT, CLIENT_LIMITS_SET, EXTENDED, INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT,
+    MALFORMED_COMMAND, RULES_SET, SET_CLIENT_LIMITS, SET_RULES, UNKNOWN_INSTRUMENT, Command, Event,
+    command_size, head_size,
 )
 
-from novate.model.commands import COMMAND
+from novate.model.commands import CLIENT_LIMITS_MAX, COMMAND, EXTENDED_COMMAND
 from novate.model.errors import InvariantViolated, SnapshotCorrupt
 from novate.model.events import EVENT, LEVEL
 from novate.model.instrument import (
-    PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, QUOTE_UNITS_PER_STEP_MAX, Instrument, Limits,
+    Instrument, Limits, OrderLimits, Rules, limits_fault,
 )
 
 np.import_array()
 
-DUMP_VERSION = 1
+DUMP_VERSION = 2
 _SEQ_MAX = 2**48 - 1
 _VIOLATIONS = {1: "lots entered = filled + open + ended", 2: "the best bid is under the best ask"}
 
@@ -96,6 +107,7 @@ cdef bint without_text(const uint8_t *batch, Py_ssize_t size) noexcept nogil:
     while at < size:
         command = <const Command *>(batch + at)
         lengths |= command.text_length | command.order_id_length | command.client_id_length
+        lengths |= command.flags & EXTENDED
         at += sizeof(Command)
     return lengths == 0
 
@@ -118,6 +130,8 @@ cdef class Engine:
         """An engine without instruments; `limits` (default `Limits()`) until a CONFIGURE comes."""
         self._instruments = []
         self._names = {}
+        self._rules = {}
+        self._own_limits = {}
         self.install_limits(limits if limits is not None else Limits())
 
     def __dealloc__(self):
@@ -130,7 +144,8 @@ cdef class Engine:
         """Apply a batch and return its events.
 
         Args:
-            commands: A batch as bytes (headers with text), or a contiguous array of `COMMAND`.
+            commands: A batch as bytes (headers with text), or a contiguous array of `COMMAND` or of
+                `EXTENDED_COMMAND`.
             first_seq: Sequence of the first command; `last_seq + 1`, which is also the default.
             timestamp_ns: Time of the whole batch, ns since 1970 UTC; never goes back: the
                 greatest so far counts.
@@ -145,7 +160,7 @@ cdef class Engine:
         """
         cdef Py_buffer view
         if isinstance(commands, np.ndarray):
-            if commands.dtype != COMMAND:
+            if commands.dtype != COMMAND and commands.dtype != EXTENDED_COMMAND:
                 raise ValueError(f"commands: expected an array of COMMAND, got {commands.dtype}")
             commands = np.ascontiguousarray(commands)
         PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
@@ -198,7 +213,7 @@ cdef class Engine:
         self.begin(seq, timestamp_ns)
         while at < size:
             command = <const Command *>(batch + at)
-            if command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE:
+            if needs_python(command):
                 if st.sink != NULL:
                     with nogil:  # who takes the events may need the lock
                         flush_events(st)
@@ -232,27 +247,28 @@ cdef class Engine:
     cdef int apply_at(self, const uint8_t *record) except -1:
         """Apply the one command that stands here, of any kind; the caller finishes it."""
         cdef Command *command = <Command *>record
-        cdef const uint8_t *text = record + sizeof(Command)
+        cdef const uint8_t *text = record + head_size(command)
+        cdef uint32_t first = self.st.events_count, i
         if command.kind == CREATE_INSTRUMENT:
             self.create_instrument(text[:command.text_length])
         elif command.kind == CONFIGURE:
             self.configure(text[:command.text_length])
+        elif command.kind == SET_RULES:
+            self.set_rules(command, text[:command.text_length])
+        elif command.kind == SET_CLIENT_LIMITS:
+            self.set_client_limits(command, text[:command.text_length])
         else:
-            apply_command(self.st, command, text)
+            apply_command(self.st, command)
             if self.st.violation:
                 raise InvariantViolated(_VIOLATIONS[self.st.violation], self.st.seq)
+        if self.st.left != NONE:
+            for i in range(first, self.st.events_count):
+                self.st.event_orders[i] = order_now(self.st, self.st.event_orders[i])
         return 0
-
-    cdef void forget_last(self) noexcept:
-        self.st.current = NONE
-        self.st.trade_index = 0
-        self.st.repeat_seq = 0
-        self.st.price_before = 0
-        self.st.key_noted = 0
 
     cdef create_instrument(self, bytes text):
         cdef Event *event
-        self.forget_last()
+        begin_command(self.st)
         try:
             instrument = msgspec.json.decode(text, type=Instrument)
         except msgspec.ValidationError:
@@ -265,7 +281,7 @@ cdef class Engine:
             refuse(self.st, INSTRUMENT_EXISTS, NONE).instrument = self._names[instrument.name]
         elif self.st.books_count >= self.st.instruments_max:
             refuse(self.st, INSTRUMENTS_LIMIT, NONE)
-        elif not _instrument_sound(instrument):
+        elif not instrument_sound(instrument):
             refuse(self.st, MALFORMED_COMMAND, NONE)
         else:
             index = self.install_instrument(instrument)
@@ -273,17 +289,71 @@ cdef class Engine:
             event.instrument = index
 
     cdef configure(self, bytes text):
-        self.forget_last()
+        begin_command(self.st)
         try:
             limits = msgspec.json.decode(text, type=Limits)
         except (msgspec.DecodeError, UnicodeDecodeError):
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
-        if not _limits_sound(limits):
+        if not limits_sound(limits):
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
         self.install_limits(limits)
         event_new(self.st, CONFIGURED, NONE)
+
+    cdef set_rules(self, Command *command, bytes text):
+        """SET_RULES: all rules of an instrument anew; what is open stays as it is."""
+        cdef State *st = self.st
+        cdef Book *book
+        begin_command(st)
+        expire_keys(st)
+        rules = _decoded(text, Rules)
+        if rules is None or rules.fault() is not None:
+            refuse(st, MALFORMED_COMMAND, NONE)
+        elif command.instrument >= st.books_count:
+            refuse(st, UNKNOWN_INSTRUMENT, NONE)
+        else:
+            book = &st.books[command.instrument]
+            book.schedule_done_ns = st.time_ns
+            if rules.reference_price_ticks:
+                book.reference_price = rules.reference_price_ticks
+            rules_install(st, command.instrument, rules)
+            self._rules.pop(int(command.instrument), None)
+            if rules != _NO_RULES:
+                self._rules[int(command.instrument)] = rules
+            event_new(st, RULES_SET, NONE).instrument = command.instrument
+
+    cdef set_client_limits(self, Command *command, bytes text):
+        """SET_CLIENT_LIMITS: a client's own limits on an instrument; all 0 takes them back."""
+        cdef State *st = self.st
+        cdef uint32_t client
+        cdef Event *event
+        begin_command(st)
+        expire_keys(st)
+        ids = command.order_id_length + command.client_id_length
+        limits = _decoded(text[ids:], OrderLimits)
+        if limits is None or limits_fault(limits) or command.client_id_length > 64:
+            refuse(st, MALFORMED_COMMAND, NONE)
+            return
+        if command.instrument >= st.books_count:
+            refuse(st, UNKNOWN_INSTRUMENT, NONE)
+            return
+        client = client_known(st, command, <const uint8_t *>PyBytes_AS_STRING(text))
+        if client == NONE:
+            return
+        place = int(client), int(command.instrument)
+        full = len(self._own_limits) >= CLIENT_LIMITS_MAX
+        if limits == OrderLimits():
+            self._own_limits.pop(place, None)
+        elif full and place not in self._own_limits:
+            refuse(st, CLIENT_LIMITS_LIMIT, NONE)
+            return
+        else:
+            self._own_limits[place] = limits
+        own_limits_install(st, client, command.instrument, limits)
+        event = event_new(st, CLIENT_LIMITS_SET, NONE)
+        event.instrument = command.instrument
+        event.client = client
 
     cdef int install_instrument(self, object instrument) except -1:
         cdef uint32_t index = book_new(self.st)
@@ -296,6 +366,21 @@ cdef class Engine:
         self._instruments.append(placed)
         self._names[placed.name] = int(index)
         return index
+
+    cdef int install_rules(self, object header) except -1:
+        """Lay down the rules and clients' limits that a dump's header names."""
+        for instrument, rules in header.rules:
+            if not 0 <= instrument < self.st.books_count or rules.fault() is not None:
+                raise SnapshotCorrupt("the dump's header has rules that can't be")
+            self._rules[instrument] = rules
+            rules_install(self.st, instrument, rules)
+        for (client, instrument), limits in header.own_limits:
+            if not (0 <= instrument < self.st.books_count
+                    and 0 <= client < self.st.clients_count and not limits_fault(limits)):
+                raise SnapshotCorrupt("the dump's header has clients' limits that can't be")
+            self._own_limits[client, instrument] = limits
+            own_limits_install(self.st, client, instrument, limits)
+        return 0
 
     cdef int install_limits(self, object limits) except -1:
         cdef State *st = self.st
@@ -336,11 +421,15 @@ cdef class Engine:
 
     def dump(self):
         """The whole state as bytes: canonical (equal states give equal bytes) and versioned."""
-        header = msgspec.json.encode(
-            {"version": DUMP_VERSION, "limits": self._limits, "instruments": self._instruments}
-        )
+        header = {"version": 1, "limits": self._limits, "instruments": self._instruments}
+        more = has_more(self.st)
+        if more:
+            header["version"] = DUMP_VERSION
+            header["rules"] = sorted(self._rules.items())
+            header["own_limits"] = sorted(self._own_limits.items())
+        text = msgspec.json.encode(header)
         return b"".join([
-            b"NOVATE\0D", len(header).to_bytes(8, "little"), header, dump_state(self.st),
+            b"NOVATE\0D", len(text).to_bytes(8, "little"), text, dump_state(self.st, more),
         ])
 
     @classmethod
@@ -359,14 +448,17 @@ cdef class Engine:
             header = msgspec.json.decode(view[16:16 + size], type=_DumpHeader)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SnapshotCorrupt(f"the dump's header can't be read: {error}") from error
-        if header.version != DUMP_VERSION:
-            raise SnapshotCorrupt(f"dump version {DUMP_VERSION} expected, {header.version} found")
-        if not (_limits_sound(header.limits) and all(map(_instrument_sound, header.instruments))):
+        if not 1 <= header.version <= DUMP_VERSION:
+            raise SnapshotCorrupt(
+                f"dump version 1 to {DUMP_VERSION} expected, {header.version} found")
+        if not limits_sound(header.limits) or not all(
+                [instrument_sound(each) for each in header.instruments]):
             raise SnapshotCorrupt("the dump's header has limits or instruments that can't be")
         engine = cls(header.limits)
         for instrument in header.instruments:
             engine.install_instrument(instrument)
-        load_state(engine.st, view[16 + size:])
+        load_state(engine.st, view[16 + size:], header.version > 1)
+        engine.install_rules(header)
         return engine
 
     def check_invariants(self):
@@ -395,6 +487,39 @@ cdef class Engine:
         if not 0 <= instrument < self.st.books_count:
             raise IndexError(f"instrument: expected 0-{self.st.books_count - 1}, got {instrument}")
         return &self.st.books[instrument]
+
+    def next_due_ns(self):
+        """Time of the next due item, ns since 1970 UTC; 0: none."""
+        return self.st.next_due_ns if self.st.due_count else 0
+
+    def phase(self, instrument):
+        """The instrument's `Phase`, as its number."""
+        return int(self.book(instrument).phase)
+
+    def rules(self, instrument):
+        """The instrument's `Rules`."""
+        self.book(instrument)
+        return self._rules.get(instrument, _NO_RULES)
+
+    def indicative(self, instrument):
+        """(price, volume, surplus) of the uncross that would be now, ticks and lots; zeros: none.
+
+        Volume and surplus end at +-(2^63-1).
+        """
+        cdef Uncross found
+        indicative(self.st, self.book(instrument), &found)
+        return found.price, clamped(found.volume), clamped(found.surplus)
+
+    def trading_state(self, instrument):
+        """(phase, its own end in ns or 0, whether an operator holds it, last price, reference
+        price, and `indicative`) of an instrument."""
+        cdef Book *book = self.book(instrument)
+        return (int(book.phase), book.until_ns, int(book.held), book.last_price,
+                book.reference_price, *self.indicative(instrument))
+
+    def sessions(self):
+        """The numbers of the open sessions, ascending."""
+        return [self.st.sessions[i].number for i in range(self.st.sessions_count)]
 
     def depth(self, instrument, levels):
         """The best levels of both sides, each best first, as two arrays of `LEVEL`."""
@@ -436,40 +561,23 @@ cdef class Engine:
         }
 
 
+_NO_RULES = Rules()
+
+
+def _decoded(text, kind):
+    """A command's text as a struct, or None where it does not read."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 class _DumpHeader(msgspec.Struct):
     version: int
     limits: Limits
     instruments: list[Instrument]
-
-
-def _instrument_sound(instrument):
-    """Whether an instrument's numbers make sense together."""
-    return (
-        1 <= len(instrument.name) <= 32
-        and 1 <= instrument.tick_coefficient <= 10**9
-        and 1 <= instrument.lot_coefficient <= 10**9
-        and 0 <= instrument.tick_exponent <= 18
-        and 0 <= instrument.lot_exponent <= 18
-        and 0 <= instrument.quote_scale <= 24
-        and 1 <= instrument.quote_units <= QUOTE_UNITS_PER_STEP_MAX
-        and 1 <= instrument.price_ticks_max <= PRICE_TICKS_MAX
-        and 1 <= instrument.quantity_lots_min <= instrument.quantity_lots_max <= QUANTITY_LOTS_MAX
-    )
-
-
-def _limits_sound(limits):
-    """Whether limits are within what the state's fields hold."""
-    return (
-        0 <= limits.open_orders_max <= 10**9
-        and 0 <= limits.closed_orders_max <= 10**9
-        and 0 <= limits.trades_per_instrument_max <= 10**8
-        and 0 <= limits.idempotency_keys_max <= 10**9
-        and 0 <= limits.idempotency_window_ns <= 10**18
-        and 0 <= limits.idempotency_window_ns_min <= limits.idempotency_window_ns
-        and 1 <= limits.clients_max <= 10**9
-        and 1 <= limits.instruments_max <= 65_535
-        and 1 <= limits.price_levels_max <= 10**8
-    )
+    rules: list[tuple[int, Rules]] = []
+    own_limits: list[tuple[tuple[int, int], OrderLimits]] = []
 
 
 cdef np.ndarray side_levels(State *st, Book *book, int side, Py_ssize_t most):

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, strlen
 
 from novate.engine.state cimport (
     CLOSED, FILLED, NONE, REJECTED, WORKING, Closed, Extra, Order, State, Taker, closed_at, grow,
-    i128, name_text, order_price,
+    i128, name_text, order_price, order_unfilled,
 )
 from novate.model.codec cimport write_decimal, write_integer, write_time, write_uuid
 from novate.model.records cimport (
@@ -137,7 +137,7 @@ cdef void order_image(State *st, uint32_t at, OrderImage *image) noexcept nogil:
     order = &st.orders[at]
     image_identity(st, <Taker *>order, image)
     image.price = order_price(st, order)
-    image.remaining = order.remaining
+    image.remaining = order_unfilled(st, order)
     image.quote_units = 0
     image.reason = 0
     if order.extra == NONE:

@@ -201,6 +201,7 @@ cdef uint32_t level_open(State *st, BookSide *side, int64_t key) noexcept nogil:
             better = second_lowest(st, side)
     level.key = key
     level.total = 0
+    level.hidden = 0
     level.count = 0
     level.head = NONE
     level.tail = NONE

@@ -7,13 +7,13 @@ from novate.engine.registry cimport hash_id
 from novate.engine.state cimport (
     NONE, NUMBERS_MAX, State, Table, number_at, place_after, place_of, prefetch, tag_of,
 )
-from novate.model.records cimport Command
+from novate.model.records cimport Command, head_size
 
 
 cdef void ask_hash(State *st, Lookahead *ahead, uint32_t now,
                    const Command *command) noexcept nogil:
     """Ask for the lines of the table where the command's order id belongs."""
-    cdef const uint8_t *text = <const uint8_t *>command + sizeof(Command)
+    cdef const uint8_t *text = <const uint8_t *>command + head_size(command)
     cdef uint32_t hashed = hash_id(st, command.order_id_kind, text, command.order_id_length,
                                    command.order_number)
     cdef Table *table = &st.order_index[hashed >> 24]

@@ -12,10 +12,10 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from novate.engine.conductor cimport apply_command, finish_command
+from novate.engine.conductor cimport apply_command, finish_command, needs_python
 from novate.engine.engine cimport Engine
 from novate.engine.state cimport Sink, State, events_gathered, events_into, grow
-from novate.model.records cimport CONFIGURE, CREATE_INSTRUMENT, TRADE, Command, Event, command_size
+from novate.model.records cimport TRADE, Command, Event, command_size
 
 from novate.model.commands import COMMAND
 from novate.model.events import EVENT
@@ -56,11 +56,11 @@ cdef int apply_one(State *st, const Command *command, Py_ssize_t size, Sink sink
     """
     if size < <Py_ssize_t>sizeof(Command) or size < command_size(command) or (
             command.order_id_length + command.client_id_length > command.text_length
-            or command.kind == CREATE_INSTRUMENT or command.kind == CONFIGURE):
+            or needs_python(command)):
         return -1
     st.seq += 1
     events_into(st, sink, context)
-    apply_command(st, <Command *>command, <const uint8_t *>command + sizeof(Command))
+    apply_command(st, <Command *>command)
     finish_command(st)
     events_gathered(st)
     return st.violation

@@ -14,7 +14,7 @@ from novate.engine.state cimport (
     CHECK, CLOSED, NONE, NUMBERS_MAX, PLACE_MASK,
     Client, Closed, Key, State, Table,
     closed_at, grow, hash_bytes, mix, number_put, name_free, name_new, name_text,
-    place_after, place_of, prefetch, tag_of,
+    place_after, place_of, prefetch, special_free, tag_of, unlikely,
 )
 from novate.model.records cimport ID_NUMBER, ID_TEXT
 
@@ -232,6 +232,7 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
     memset(client, 0, sizeof(Client))
     client.newest_open = NONE
     client.last_closed = NONE
+    client.timer = NONE
     st.clients_count += 1
     if length:
         hashed = hash_bytes(text, length, st.secret)
@@ -249,6 +250,8 @@ cdef void evict_closed(State *st) noexcept nogil:
         closed = closed_at(st, st.closed_first)
         unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
         name_free(st, closed.id_kind, closed.id)
+        if unlikely(closed.marked):
+            special_free(st, closed.special)
         st.closed_first += 1
         st.closed_count -= 1
         prefetch(closed_at(st, st.closed_first + 24))

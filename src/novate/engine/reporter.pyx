@@ -28,7 +28,7 @@ from novate.model.records cimport (
     ALREADY_CLOSED, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, COMMAND_REFUSED, CONFIGURED,
     IDEMPOTENCY_KEY_REPEATED, INSTRUMENT_CREATED, MASS_CANCEL, MASS_CANCELLED, ORDER_ACCEPTED,
     ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, SNAPSHOT_REQUESTED, TRADE,
-    Command, Event, command_size,
+    Command, Event, command_size, head_size,
 )
 
 from http import HTTPStatus
@@ -270,7 +270,7 @@ cdef class Reporter(Reader):
         cdef Name order_id
         self.out.used = 0
         put_text(&self.out, b'{"client_id":"')
-        put_bytes(&self.out, <const char *>command + sizeof(Command) + command.order_id_length,
+        put_bytes(&self.out, <const char *>command + head_size(command) + command.order_id_length,
                   command.client_id_length)
         put_text(&self.out, b'","cancelled_count":')
         put_number(&self.out, st.events[last].quantity_lots)

@@ -37,7 +37,7 @@ typedef __int128 novate_i128;
     uint64_t seq : 48, instrument : 16; \
     int64_t created_us; \
     uint8_t side, order_type, time_in_force; \
-    uint8_t post_only : 1, id_kind : 2, state : 2, by_quote : 1; \
+    uint8_t post_only : 1, id_kind : 2, state : 2, by_quote : 1, marked : 1; /* has a Special */ \
     uint32_t client;
 
 /* An order in the book, 64 bytes: one line of the cache. Its price is its level's. What few
@@ -56,8 +56,30 @@ typedef struct {
     int64_t filled;                    /* lots */
     int64_t updated_us;
     uint64_t updated_seq;
-    uint32_t next_free, pad;
+    uint32_t next_free, special;       /* index of its Special, or NOVATE_NONE */
 } Extra;
+
+/* What few orders have: where it stands if that is no level of its side, what it waits for, whom
+   it is bound to. An order with one is `marked` and has an Extra. */
+typedef struct {
+    int64_t price;                     /* limit, ticks; 0: none */
+    int64_t stop_price;                /* ticks; 0: none */
+    int64_t display;                   /* lots of a tip; 0: all is shown */
+    int64_t hidden;                    /* lots behind the tip while it rests */
+    int64_t minimum;                   /* lots, as asked */
+    int64_t expire_ns;                 /* GTD as asked, DAY as computed; 0: none */
+    uint64_t rank;                     /* seq that gave it its place in time */
+    uint64_t met;                      /* the walk of obtainable lots that met it last */
+    uint32_t group, session;
+    uint32_t partner;                  /* slot of the open order it is paired with, or NONE */
+    uint32_t session_next, session_prev;
+    uint32_t due_at;                   /* its place in the heap of due items, or NONE */
+    uint32_t queue_at;                 /* its place among the triggered, where it stands there */
+    uint32_t slot;                     /* its order's */
+    uint8_t self_trade, triggered, where, minimum_met;
+    uint8_t in_session, pad[3];
+    uint32_t next_free, pad32;
+} Special;
 
 /* An order that has ended, as the window of closed orders keeps it. An order by quote quantity
    has neither price nor quantity: its quote units stand in their place. */
@@ -72,7 +94,7 @@ typedef struct {
     int64_t updated_us;
     uint64_t updated_seq : 48, reason : 16;
     uint32_t before;                   /* place of its client's order that closed before it */
-    uint32_t pad;
+    uint32_t special;                  /* index of its Special, or NOVATE_NONE */
 } Closed;
 
 /* The order that a command places or sends into the book anew, while it is matched. */
@@ -85,10 +107,11 @@ typedef struct {
 /* A price level with orders; neighbours are linked, so that a sweep never searches. */
 typedef struct {
     int64_t key;                       /* price of a bid, minus price of an ask: best is highest */
-    int64_t total;                     /* lots */
+    int64_t total;                     /* lots shown */
     uint32_t count, head, tail;
     uint32_t better, worse;            /* the levels next to it, or NOVATE_NONE */
     uint32_t pad;
+    int64_t hidden;                    /* lots behind the tips of icebergs */
 } Level;
 
 /* A piece of a side's ladder: up to 64 levels, ascending by key. */
@@ -114,20 +137,67 @@ typedef struct {
     int64_t price, quantity, time_us;
     uint64_t maker_id, taker_id;       /* as Order.id; cells are the trade's own */
     uint32_t index, maker_client, taker_client;
-    uint8_t taker_side, maker_id_kind, taker_id_kind, pad;
+    uint8_t taker_side, maker_id_kind, taker_id_kind, auction;
 } Trade;
+
+typedef struct {
+    int64_t ticks, permille;           /* 0: not used */
+} Distance;
+
+typedef struct {
+    novate_i128 notional_min, notional_max;
+    int64_t lots_min, lots_max;
+    Distance distance;
+    uint32_t open_max, pad[3];
+} OrderLimits;
+
+/* Limits of one client on one instrument, by client << 32 | instrument. */
+typedef struct {
+    OrderLimits limits;
+    uint64_t place, pad;
+} OwnLimits;
+
+typedef struct {
+    OrderLimits limits;
+    Distance protection, static_band, dynamic_band;
+    int64_t volatility_auction_ns, session_end_ns, iceberg_parts_max;
+    int64_t at_ns[32];                 /* the daily schedule, after 00:00 UTC */
+    uint8_t phases[32];
+    uint32_t schedule_count, band_auction;
+} Rules;
+
+typedef struct {
+    uint32_t number, newest;           /* and slot of its newest open order, or NONE */
+} Session;
+
+/* Something that happens at a time: a phase of an instrument, an order's end (by its Special), a
+   client's timer; in the order of time, kind and number. */
+typedef struct {
+    int64_t time_ns;
+    uint64_t number;
+    uint32_t kind, about;
+} Due;
 
 typedef struct {
     novate_i128 entered, filled, open, ended;   /* lots, all orders, all time */
     novate_i128 volume;                         /* lots traded */
     BookSide sides[2];
     Trade *trades;                              /* ring of the last trades */
-    uint32_t trades_capacity, trades_first, trades_count, pad;
+    uint32_t trades_capacity, trades_first, trades_count;
+    uint32_t watch;                             /* 0: nothing but plain orders and no rules */
     uint64_t trades_total, orders_matched;
     uint64_t last_seq;                          /* last command that changed this book */
     int64_t last_us, last_price;
     int64_t price_max, lots_min, lots_max;
     int64_t quote_units;                        /* of one tick times one lot */
+    BookSide stops[2];                          /* stop orders, the first to trigger best */
+    Level priceless[2];                         /* market orders of an auction, as two queues */
+    Rules *rules;                               /* NULL: none */
+    int64_t until_ns, schedule_done_ns, reference_price;
+    uint32_t due_at;                            /* of its phases in the heap, or NOVATE_NONE */
+    uint32_t waiting, pairs, icebergs;          /* stop orders; orders in pairs; with a display */
+    uint32_t own_limits;                        /* clients with limits of their own */
+    uint8_t phase, held;
 } Book;
 
 typedef struct {
@@ -135,6 +205,8 @@ typedef struct {
     uint32_t newest_open;              /* head of its list of open orders */
     uint32_t last_closed;              /* place of the order of it that closed last */
     uint32_t keys, open_count;
+    uint32_t timer;                    /* its dead-man timer in the heap, or NOVATE_NONE */
+    uint32_t killed;
 } Client;
 
 typedef struct {
@@ -196,7 +268,29 @@ typedef struct {
     /* books */
     Book *books;
     uint32_t books_count, books_capacity;
+    /* what few orders, instruments and clients have */
+    Special *specials;
+    uint32_t specials_capacity, specials_used, specials_free, specials_count;
+    Session *sessions;                 /* by number */
+    uint32_t sessions_count, sessions_capacity;
+    Due *due;                          /* a heap */
+    uint32_t due_count, due_capacity;
+    int64_t next_due_ns;               /* INT64_MAX: nothing is */
+    OwnLimits *own_limits;             /* by place */
+    uint32_t own_limits_count, own_limits_capacity;
+    uint32_t kills;                    /* kill switches that are on */
+    uint32_t rare;                     /* whether commands on any book look for what is rare */
+    uint32_t venue_killed;
+    Rules no_rules;
+    uint32_t *queue;                   /* slots of stop orders that were reached, or NONE */
+    uint32_t queue_first, queue_count, queue_capacity;
     /* the command at hand */
+    uint32_t left;                     /* slots to be free again after it, as a list */
+    uint32_t taking, triggering;       /* slots of the order being matched, and triggered */
+    uint32_t traded;                   /* whether the step traded, from which price to which */
+    int64_t traded_low, traded_high;
+    novate_i128 budget, asked_units;   /* of an order by quote quantity being matched */
+    uint64_t walk;
     uint64_t seq;
     int64_t time_ns, time_us;
     Taker taker;
@@ -262,7 +356,7 @@ static inline void novate_copy_identity(void *target, const void *source) {
 /* What a closed order has beyond its identity; whole words, so that nothing of the old is read. */
 static inline void novate_closed_as(Closed *closed, unsigned state, uint64_t reason, uint64_t seq,
         int64_t time_us, uint32_t before) {
-    uint64_t stamp = seq | reason << 48, link = before;
+    uint64_t stamp = seq | reason << 48, link = before | (uint64_t)NOVATE_NONE << 32;
     closed->state = state;
     memcpy(&closed->updated_us + 1, &stamp, 8);
     memcpy(&closed->before, &link, 8);

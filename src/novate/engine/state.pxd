@@ -47,7 +47,7 @@ cdef extern from "novate/engine/state.h":
     ctypedef struct Order:
         uint64_t id, seq, instrument
         int64_t created_us
-        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
+        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote, marked
         uint32_t client
         int64_t remaining
         uint32_t next, prev
@@ -60,12 +60,20 @@ cdef extern from "novate/engine/state.h":
         int64_t filled
         int64_t updated_us
         uint64_t updated_seq
-        uint32_t next_free, pad
+        uint32_t next_free, special
+
+    ctypedef struct Special:
+        int64_t price, stop_price, display, hidden, minimum, expire_ns
+        uint64_t rank, met
+        uint32_t group, session, partner, session_next, session_prev
+        uint32_t due_at, queue_at, slot
+        uint8_t self_trade, triggered, where, minimum_met, in_session
+        uint32_t next_free
 
     ctypedef struct Closed:
         uint64_t id, seq, instrument
         int64_t created_us
-        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
+        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote, marked
         uint32_t client
         int64_t price, remaining
         i128 quote_units
@@ -74,12 +82,12 @@ cdef extern from "novate/engine/state.h":
         int64_t updated_us
         uint64_t updated_seq, reason
         uint32_t before
-        uint32_t pad
+        uint32_t special
 
     ctypedef struct Taker:
         uint64_t id, seq, instrument
         int64_t created_us
-        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote
+        uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote, marked
         uint32_t client
         i128 notional, quote_units
         int64_t price, remaining, filled
@@ -89,7 +97,7 @@ cdef extern from "novate/engine/state.h":
         int64_t total
         uint32_t count, head, tail
         uint32_t better, worse
-        uint32_t pad
+        int64_t hidden
 
     ctypedef struct Block:
         int64_t keys[64]
@@ -109,7 +117,36 @@ cdef extern from "novate/engine/state.h":
         int64_t price, quantity, time_us
         uint64_t maker_id, taker_id
         uint32_t index, maker_client, taker_client
-        uint8_t taker_side, maker_id_kind, taker_id_kind, pad
+        uint8_t taker_side, maker_id_kind, taker_id_kind, auction
+
+    ctypedef struct Distance:
+        int64_t ticks, permille
+
+    ctypedef struct OrderLimits:
+        i128 notional_min, notional_max
+        int64_t lots_min, lots_max
+        Distance distance
+        uint32_t open_max
+
+    ctypedef struct OwnLimits:
+        OrderLimits limits
+        uint64_t place
+
+    ctypedef struct Rules:
+        OrderLimits limits
+        Distance protection, static_band, dynamic_band
+        int64_t volatility_auction_ns, session_end_ns, iceberg_parts_max
+        int64_t at_ns[32]
+        uint8_t phases[32]
+        uint32_t schedule_count, band_auction
+
+    ctypedef struct Session:
+        uint32_t number, newest
+
+    ctypedef struct Due:
+        int64_t time_ns
+        uint64_t number
+        uint32_t kind, about
 
     ctypedef struct Book:
         i128 entered, filled, open, ended
@@ -117,16 +154,24 @@ cdef extern from "novate/engine/state.h":
         BookSide sides[2]
         Trade *trades
         uint32_t trades_capacity, trades_first, trades_count
+        uint32_t watch
         uint64_t trades_total, orders_matched
         uint64_t last_seq
         int64_t last_us, last_price
         int64_t price_max, lots_min, lots_max
         int64_t quote_units
+        BookSide stops[2]
+        Level priceless[2]
+        Rules *rules
+        int64_t until_ns, schedule_done_ns, reference_price
+        uint32_t due_at, waiting, pairs, icebergs, own_limits
+        uint8_t phase, held
 
     ctypedef struct Client:
         uint64_t name
         uint32_t newest_open, last_closed
         uint32_t keys, open_count
+        uint32_t timer, killed
 
     ctypedef struct Key:
         uint8_t digest[16]
@@ -169,6 +214,23 @@ cdef extern from "novate/engine/state.h":
         Table key_index[256]
         Book *books
         uint32_t books_count, books_capacity
+        Special *specials
+        uint32_t specials_capacity, specials_used, specials_free, specials_count
+        Session *sessions
+        uint32_t sessions_count, sessions_capacity
+        Due *due
+        uint32_t due_count, due_capacity
+        int64_t next_due_ns
+        OwnLimits *own_limits
+        uint32_t own_limits_count, own_limits_capacity
+        uint32_t kills, rare, venue_killed
+        Rules no_rules
+        uint32_t *queue
+        uint32_t queue_first, queue_count, queue_capacity
+        uint32_t left, taking, triggering, traded
+        int64_t traded_low, traded_high
+        i128 budget, asked_units
+        uint64_t walk
         uint64_t seq
         int64_t time_ns, time_us
         Taker taker
@@ -186,6 +248,14 @@ cdef extern from "novate/engine/state.h":
         void *sink_context
         uint64_t secret
 
+# where an order with a Special stands; others stand at a level
+cdef enum:
+    NOWHERE = 0
+    AT_LEVEL = 1
+    PRICELESS = 2
+    WAITING = 3
+    QUEUED = 4
+
 # order numbers under this are looked up in an array, others by their hash
 cdef enum:
     NUMBERS_MAX = 16777216
@@ -201,6 +271,7 @@ cdef State *state_new() noexcept
 cdef void state_free(State *st) noexcept
 cdef void more_orders(State *st) noexcept nogil
 cdef void more_extras(State *st) noexcept nogil
+cdef void more_specials(State *st) noexcept nogil
 cdef void more_closed(State *st) noexcept nogil
 cdef void more_levels(State *st) noexcept nogil
 cdef void more_blocks(State *st) noexcept nogil
@@ -284,6 +355,7 @@ cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:
     extra.filled = 0
     extra.updated_us = order.created_us
     extra.updated_seq = order.seq
+    extra.special = NONE
     order.extra = i
     return extra
 
@@ -292,6 +364,12 @@ cdef inline void extra_free(State *st, Order *order) noexcept nogil:
     if order.extra != NONE:
         st.extras[order.extra].next_free = st.extras_free
         st.extras_free = order.extra
+
+cdef inline void special_free(State *st, uint32_t special) noexcept nogil:
+    """Give a Special back."""
+    st.specials[special].next_free = st.specials_free
+    st.specials_free = special
+    st.specials_count -= 1
 
 cdef inline Closed *closed_at(State *st, uint32_t place) noexcept nogil:
     """The closed order at a place of the ring (with or without CLOSED)."""
@@ -316,11 +394,33 @@ cdef inline Event *event_new(State *st, int kind, uint32_t order) noexcept nogil
     event.side = 255
     return event
 
-cdef inline int64_t order_price(State *st, Order *order) noexcept nogil:
-    """Price in ticks of a resting order: its level's."""
+cdef inline Special *order_special(State *st, const Order *order) noexcept nogil:
+    """The Special of an open order that is marked."""
+    return &st.specials[st.extras[order.extra].special]
+
+cdef inline int64_t order_unfilled(State *st, const Order *order) noexcept nogil:
+    """Lots of an open order that are not filled, hidden ones too."""
+    if unlikely(order.marked):
+        return order.remaining + order_special(st, order).hidden
+    return order.remaining
+
+cdef inline uint32_t order_now(State *st, uint32_t order) noexcept nogil:
+    """Where an order stands that stood in this slot when an event of the command was written."""
+    if order & CLOSED or st.orders[order].seq != 0:  # or NONE
+        return order
+    return st.orders[order].level
+
+cdef inline Rules *rules_of(State *st, Book *book) noexcept nogil:
+    """The instrument's rules, or those that mean none."""
+    return book.rules if book.rules != NULL else &st.no_rules
+
+cdef inline int64_t order_price(State *st, const Order *order) noexcept nogil:
+    """Price in ticks of an open order: its level's, if it has no Special; 0: none."""
+    if unlikely(order.marked):
+        return order_special(st, order).price
     return level_price(order.side, st.levels[order.level].key)
 
-cdef inline int64_t order_filled(State *st, Order *order) noexcept nogil:
+cdef inline int64_t order_filled(State *st, const Order *order) noexcept nogil:
     """Lots filled so far."""
     return 0 if order.extra == NONE else st.extras[order.extra].filled
 

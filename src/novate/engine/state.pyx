@@ -5,7 +5,7 @@ Everything grows by doubling and never past the engine's limits; what is given b
 so a steady state allocates nothing. Out of memory ends the process: the journal has it all.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -33,6 +33,13 @@ cdef State *state_new() noexcept:
     st.levels_free = NONE
     st.blocks_free = NONE
     st.current = NONE
+    st.specials_free = NONE
+    st.left = NONE
+    st.taking = NONE
+    st.triggering = NONE
+    st.next_due_ns = INT64_MAX
+    st.no_rules.iceberg_parts_max = 100
+    st.no_rules.volatility_auction_ns = <int64_t>300 * 1000000000
     st.cells.used = 1
     more_orders(st)  # there is always a slot that may be looked at
     return st
@@ -46,6 +53,9 @@ cdef void state_free(State *st) noexcept:
     for i in range(st.books_count):
         free_side(&st.books[i].sides[0])
         free_side(&st.books[i].sides[1])
+        free_side(&st.books[i].stops[0])
+        free_side(&st.books[i].stops[1])
+        free(st.books[i].rules)
         free(st.books[i].trades)
     free(st.books)
     lines_free(st.orders, <size_t>st.orders_capacity * sizeof(Order))
@@ -54,6 +64,11 @@ cdef void state_free(State *st) noexcept:
     free(st.blocks)
     lines_free(st.numbers, NUMBERS_SIZE)
     free(st.extras)
+    free(st.specials)
+    free(st.sessions)
+    free(st.due)
+    free(st.own_limits)
+    free(st.queue)
     free(st.cells.bytes)
     for i in range(256):
         free(st.order_index[i].slots)
@@ -83,6 +98,11 @@ cdef void more_orders(State *st) noexcept nogil:
 cdef void more_extras(State *st) noexcept nogil:
     st.extras_capacity = max(1024, st.extras_capacity * 2)
     st.extras = <Extra *>grow(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+
+
+cdef void more_specials(State *st) noexcept nogil:
+    st.specials_capacity = max(1024, st.specials_capacity * 2)
+    st.specials = <Special *>grow(st.specials, <size_t>st.specials_capacity * sizeof(Special))
 
 
 cdef void more_levels(State *st) noexcept nogil:
@@ -215,11 +235,18 @@ cdef void forget_events(State *st) noexcept nogil:
 cdef uint32_t book_new(State *st) noexcept nogil:
     """An empty book; its number."""
     cdef uint32_t i = st.books_count
+    cdef Book *book
+    cdef int side
     if st.books_count == st.books_capacity:
         st.books_capacity = max(16, st.books_capacity * 2)
         st.books = <Book *>grow(st.books, <size_t>st.books_capacity * sizeof(Book))
-    memset(&st.books[i], 0, sizeof(Book))
-    st.books[i].sides[0].best = NONE
-    st.books[i].sides[1].best = NONE
+    book = &st.books[i]
+    memset(book, 0, sizeof(Book))
+    book.due_at = NONE
+    for side in range(2):
+        book.sides[side].best = NONE
+        book.stops[side].best = NONE
+        book.priceless[side].head = NONE
+        book.priceless[side].tail = NONE
     st.books_count += 1
     return i

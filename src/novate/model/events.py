@@ -11,6 +11,12 @@ For each command the engine writes its events in this order:
   `MASS_CANCELLED` with their number.
 - CREATE_INSTRUMENT, CONFIGURE, TAKE_SNAPSHOT: `INSTRUMENT_CREATED`, `CONFIGURED`,
   `SNAPSHOT_REQUESTED`, or `COMMAND_REFUSED`.
+- ADVANCE_TIME, SET_RULES, SET_CLIENT_LIMITS, SESSION_OPEN: `TIME_ADVANCED`, `RULES_SET`,
+  `CLIENT_LIMITS_SET`, `SESSION_OPENED`, or `COMMAND_REFUSED`.
+- SET_PHASE, CANCEL_AFTER, KILL, SESSION_CLOSE, SESSIONS_LOST: `docs/matching.md`.
+
+Before all of these stand the events of what was due at the command's time; behind the trades of a
+step stand those of the stop orders that it triggered. `docs/matching.md` has every order of events.
 
 An order's `order` is its number: the caller's `order_number`, or, where it is named by text, the
 seq of the command that placed it.
@@ -37,6 +43,18 @@ class EventKind(IntEnum):
     INSTRUMENT_CREATED = 8
     CONFIGURED = 9
     SNAPSHOT_REQUESTED = 10
+    ORDER_TRIGGERED = 11
+    PHASE_CHANGED = 12
+    AUCTION_UNCROSSED = 13
+    RULES_SET = 14
+    CLIENT_LIMITS_SET = 15
+    SESSION_OPENED = 16
+    SESSION_CLOSED = 17
+    SESSIONS_LOST = 18
+    TIMER_SET = 19
+    TIMER_EXPIRED = 20
+    KILL_SWITCHED = 21
+    TIME_ADVANCED = 22
 
 
 EVENT: Final = np.dtype(
@@ -44,11 +62,13 @@ EVENT: Final = np.dtype(
         "names": [
             "seq",  # sequence of the command that caused it
             "kind",  # EventKind
-            "side",  # side of `order`; of a TRADE: the taker's side; 255 where none
+            "side",  # side of `order`; of a TRADE: the taker's side; 255 where none (below: of a
+            # TRADE of an auction BUY, and `taker` is the buyer, `order` the seller)
             "order_type",  # OrderType of `order`; of a TRADE 0
             "time_in_force",  # TimeInForce of `order`; of a TRADE 0
             "reason",  # Reason
-            "flags",  # Flag bits POST_ONLY and BY_QUOTE of an ORDER_ACCEPTED or _REJECTED, else 0
+            "flags",  # Flag bits POST_ONLY, BY_QUOTE and EXTENDED of an ORDER_ACCEPTED or
+            # _REJECTED; AUCTION_TRADE of a TRADE in an auction; else 0
             "instrument",  # dense number
             "index",  # of a TRADE: its place among the command's trades, from 0; else 0
             "order",  # the order's number; of a TRADE: the maker's
@@ -76,9 +96,32 @@ trades. `ORDER_ENDED` bears `remaining_lots` 0 and the unfilled rest (0 for a qu
 `COMMAND_REFUSED` bears the reason and, where an existing order is concerned, what an event of that
 order bears: its shape, price, total and remaining (0 once closed); else zeros and side 255. With
 INSTRUMENT_EXISTS it bears the existing `instrument`.
+
+Beyond orders and trades:
+
+| kind | bears |
+|---|---|
+| ORDER_TRIGGERED | what an ORDER_AMENDED of the stop order would |
+| ORDER_AMENDED with reason SELF_TRADE_PREVENTED | the total and remaining after a decrement |
+| PHASE_CHANGED | `instrument`; `index`: the new Phase; `taker_client`: the Phase before; `order`: |
+| | when it ends by itself (ns, 0: when told); `reason`: why (128-159; NONE: by the operator) |
+| AUCTION_UNCROSSED | `instrument`, `price_ticks`, `quantity_lots`: volume; `remaining_lots`: |
+| | surplus, over 0 of buyers; volume and surplus end at +-(2^63-1) |
+| RULES_SET | `instrument` |
+| CLIENT_LIMITS_SET | `instrument`, `client` |
+| SESSION_OPENED | `order`: the session |
+| SESSION_CLOSED | `order`: the session; `quantity_lots`: orders that ended with it; `reason` |
+| SESSIONS_LOST | `quantity_lots`: sessions that were open |
+| TIMER_SET | `client`; `order`: the deadline in ns, 0: none |
+| TIMER_EXPIRED | `client`; `quantity_lots`: orders that ended with it |
+| KILL_SWITCHED | `client` (0: venue); `index`: KillSwitch bits; `quantity_lots`: orders ended |
+| TIME_ADVANCED | nothing |
 """
+
+AUCTION_TRADE: Final = 64
+"""Bit of a TRADE's `flags`: an auction made it, so that nobody is maker or taker."""
 
 LEVEL: Final = np.dtype(
     [("price_ticks", "<i8"), ("quantity_lots", "<i8"), ("orders", "<u4"), ("reserved", "<u4")]
 )
-"""A price level: price, total open quantity, number of orders; 24 bytes."""
+"""A price level: price, total displayed quantity, number of orders; 24 bytes."""

@@ -19,6 +19,21 @@ typedef struct {
     uint32_t pad32;
 } Command;
 
+/* What stands between a command's header and its text where its flags have EXTENDED. */
+typedef struct {
+    int64_t stop_price_ticks, display_lots, minimum_lots, expire_ns;
+    uint64_t link_number;
+    uint32_t group, session;
+    uint8_t sets, self_trade, link_use, link_kind, link_length, phase, kill, pad[9];
+} Extension;
+
+static const Extension novate_no_extension = {0};
+
+/* A command's extension; one of zeros where it has none. */
+static inline const Extension *novate_extension(const Command *command) {
+    return command->flags & 32 ? (const Extension *)(command + 1) : &novate_no_extension;
+}
+
 typedef struct {
     uint64_t seq;
     uint8_t kind, side, order_type, time_in_force;

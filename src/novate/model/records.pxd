@@ -17,6 +17,14 @@ cdef extern from "novate/model/records.h":
         uint16_t text_length, pad16
         uint32_t pad32
 
+    ctypedef struct Extension:
+        int64_t stop_price_ticks, display_lots, minimum_lots, expire_ns
+        uint64_t link_number
+        uint32_t group, session
+        uint8_t sets, self_trade, link_use, link_kind, link_length, phase, kill
+
+    const Extension *extension_of "novate_extension"(const Command *command) noexcept nogil
+
     ctypedef struct Event:
         uint64_t seq
         uint8_t kind, side, order_type, time_in_force
@@ -27,9 +35,13 @@ cdef extern from "novate/model/records.h":
         uint32_t client, taker_client
         int64_t price_ticks, quantity_lots, remaining_lots
 
+cdef inline Py_ssize_t head_size(const Command *command) noexcept nogil:
+    """Bytes that stand before a command's text: the header, and the extension where it has one."""
+    return sizeof(Command) + ((command.flags & EXTENDED) << 1)
+
 cdef inline Py_ssize_t command_size(const Command *command) noexcept nogil:
-    """Bytes a command takes in a batch: header and text, padded to a multiple of 8."""
-    return sizeof(Command) + ((command.text_length + 7) & ~<Py_ssize_t>7)
+    """Bytes a command takes in a batch: its head, and its text padded to a multiple of 8."""
+    return head_size(command) + ((command.text_length + 7) & ~<Py_ssize_t>7)
 
 # command kinds, id kinds, flags, event kinds: as in novate.model
 cdef enum:
@@ -40,6 +52,15 @@ cdef enum:
     CREATE_INSTRUMENT = 5
     CONFIGURE = 6
     TAKE_SNAPSHOT = 7
+    ADVANCE_TIME = 8
+    SET_RULES = 9
+    SET_CLIENT_LIMITS = 10
+    SET_PHASE = 11
+    SESSION_OPEN = 12
+    SESSION_CLOSE = 13
+    SESSIONS_LOST_COMMAND = 14
+    CANCEL_AFTER_COMMAND = 15
+    KILL = 16
 
 cdef enum:
     ID_NUMBER = 0
@@ -52,6 +73,18 @@ cdef enum:
     BY_QUOTE = 4
     SET_PRICE = 8
     SET_QUANTITY = 16
+    EXTENDED = 32
+    AUCTION_TRADE = 64
+
+cdef enum:
+    SETS_STOP_PRICE = 1
+    SETS_DISPLAY = 2
+    SETS_EXPIRY = 4
+    SETS_SELF_TRADE = 8
+
+cdef enum:
+    KILL_ON = 1
+    KILL_VENUE = 2
 
 cdef enum:
     LIMIT = 0
@@ -59,6 +92,30 @@ cdef enum:
     GTC = 0
     IOC = 1
     FOK = 2
+    STOP_LIMIT = 2
+    STOP = 3
+    DAY = 3
+    GTD = 4
+
+cdef enum:
+    STP_NONE = 0
+    CANCEL_NEWEST = 1
+    CANCEL_OLDEST = 2
+    CANCEL_BOTH = 3
+    DECREMENT = 4
+
+cdef enum:
+    CONTINUOUS = 0
+    PRE_OPEN_PHASE = 1
+    AUCTION_PHASE = 2
+    HALT = 3
+    CANCEL_ONLY_PHASE = 4
+    CLOSED_PHASE = 5
+
+cdef enum:
+    LINK_NONE = 0
+    LINK_ONE_CANCELS_OTHER = 1
+    LINK_REPLACES = 2
 
 cdef enum:
     ORDER_ACCEPTED = 1
@@ -71,6 +128,18 @@ cdef enum:
     INSTRUMENT_CREATED = 8
     CONFIGURED = 9
     SNAPSHOT_REQUESTED = 10
+    ORDER_TRIGGERED = 11
+    PHASE_CHANGED = 12
+    AUCTION_UNCROSSED = 13
+    RULES_SET = 14
+    CLIENT_LIMITS_SET = 15
+    SESSION_OPENED = 16
+    SESSION_CLOSED_EVENT = 17
+    SESSIONS_LOST = 18
+    TIMER_SET = 19
+    TIMER_EXPIRED = 20
+    KILL_SWITCHED = 21
+    TIME_ADVANCED = 22
 
 # reasons: as in novate.model.rejects
 cdef enum:
@@ -80,10 +149,43 @@ cdef enum:
     BOOK_EXHAUSTED = 4
     QUOTE_QUANTITY_TOO_SMALL = 5
     MASS_CANCEL_REASON = 6
+    EXPIRED = 7
+    SELF_TRADE_PREVENTED = 8
+    PRICE_PROTECTION = 9
+    MINIMUM_QUANTITY = 10
+    ONE_CANCELS_OTHER = 11
+    REPLACED = 12
+    OUTSIDE_PRICE_BAND = 13
+    SESSION_CLOSED = 14
+    SESSION_LOST = 15
+    CANCEL_AFTER = 16
+    KILL_SWITCH = 17
+    AUCTION_OVER = 18
+    NO_ROOM = 19
     POST_ONLY_WOULD_CROSS = 32
     OPEN_ORDERS_LIMIT = 33
     LEVEL_FULL = 34
     PRICE_LEVELS_LIMIT = 35
+    LINK_NOT_OPEN = 36
+    LINK_TAKEN = 37
+    VENUE_KILLED = 38
+    CLIENT_KILLED = 39
+    SESSION_NOT_OPEN = 40
+    CLOSED_REASON = 41
+    HALTED = 42
+    CANCEL_ONLY = 43
+    PRE_OPEN = 44
+    AUCTION = 45
+    EXPIRES_IN_PAST = 46
+    QUANTITY_TOO_SMALL = 47
+    QUANTITY_TOO_LARGE = 48
+    DISPLAY_TOO_SMALL = 49
+    NOTIONAL_TOO_SMALL = 50
+    NOTIONAL_TOO_LARGE = 51
+    TOO_FAR_FROM_LAST = 52
+    STATIC_BAND = 53
+    DYNAMIC_BAND = 54
+    CLIENT_ORDERS_LIMIT = 55
     DUPLICATE_ORDER_ID = 64
     UNKNOWN_ORDER = 65
     ALREADY_CLOSED = 66
@@ -96,6 +198,15 @@ cdef enum:
     CLIENTS_LIMIT = 73
     UNKNOWN_INSTRUMENT = 74
     OUT_OF_BOUNDS = 75
+    AMEND_NOT_APPLICABLE = 76
     INSTRUMENT_EXISTS = 96
     INSTRUMENTS_LIMIT = 97
     MALFORMED_COMMAND = 98
+    SESSION_EXISTS = 99
+    UNKNOWN_SESSION = 100
+    SESSIONS_LIMIT = 101
+    CLIENT_LIMITS_LIMIT = 102
+    BY_SCHEDULE = 128
+    TIME_OVER = 129
+    STATIC_BAND_LEFT = 130
+    DYNAMIC_BAND_LEFT = 131

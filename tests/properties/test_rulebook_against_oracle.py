@@ -1,0 +1,120 @@
+"""The engine against the naive exchange over the whole rulebook: every event, every book."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from novate.engine import Engine
+from novate.model.commands import Phase
+from novate.model.instrument import Limits, Rules
+from tests.conftest import SOAK, scaled
+from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
+from tests.oracle.market import Market, MarketWorkload, ranges
+from tests.oracle.words import Configure, Kill, SetPhase, SetRules
+from tests.oracle.workload import TINIER, TINY
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ENGINE_HAS_RULEBOOK, reason="the engine has the first part alone"),
+]
+
+SPECS = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_min=2, quantity_lots_max=9)]
+LATER_NS = (0, 0, 0, 1, 0, 20_000_000, 0, 40_000_000, 0, 200_000_000)
+BATCH_MOST = 10
+
+
+def rows(shape: Market) -> st.SearchStrategy[dict[str, Any]]:
+    """The numbers behind one command, and how much later it comes."""
+    drawn = {name: st.integers(low, high) for name, (low, high) in ranges(shape).items()}
+    return st.fixed_dictionaries({**drawn, "later_ns": st.sampled_from(sorted(set(LATER_NS)))})
+
+
+def calm(duel: Duel) -> None:
+    """Let everybody trade again, and sweep the books so that the order of queues shows."""
+    duel.play(Kill(None, on=False))
+    names = duel.oracle.registry.clients
+    for client in sorted(duel.oracle.killed):
+        duel.play(Kill(client if duel.numbered else names[client], on=False))
+    for number in range(len(duel.oracle.books)):
+        duel.play(SetRules(Rules(), number))
+        duel.play(SetPhase(Phase.CONTINUOUS, number))
+    duel.compare()
+    duel.drain()
+
+
+def fight(shape: Market, limits: Limits, drawn: list[dict[str, Any]]) -> None:
+    """Play drawn commands and compare after each of them."""
+    duel = Duel.begin(limits, SPECS[: shape.instruments], numbered=shape.numbered)
+    workload = MarketWorkload(0, duel.oracle, shape)
+    for row in drawn:
+        workload.now_ns = duel.now_ns + row["later_ns"]
+        duel.play(workload.command(row), row["later_ns"])
+        duel.compare()
+        duel.compare_keys()
+    calm(duel)
+
+
+SMALL = Market(keys=4)
+SMALL_NUMBERED = Market(clients=3, instruments=2, numbered=True)
+
+
+@given(st.lists(rows(SMALL), max_size=80))
+def test_every_event_and_book_with_tiny_windows(drawn: list[dict[str, Any]]) -> None:
+    fight(SMALL, TINY, drawn)
+
+
+@given(st.lists(rows(SMALL), max_size=80))
+def test_every_event_and_book_with_the_default_limits(drawn: list[dict[str, Any]]) -> None:
+    fight(SMALL, Limits(), drawn)
+
+
+@given(st.lists(rows(SMALL_NUMBERED), max_size=80))
+def test_every_event_and_book_with_numbered_orders(drawn: list[dict[str, Any]]) -> None:
+    fight(SMALL_NUMBERED, TINY, drawn)
+
+
+def long_fight(seed: int, count: int, shape: Market, limits: Limits, compare_every: int) -> None:
+    """Play a seeded workload in uneven batches; compare events always, books now and then."""
+    duel = Duel.begin(limits, SPECS[: shape.instruments], numbered=shape.numbered)
+    workload = MarketWorkload(seed, duel.oracle, shape)
+    chance, commands = np.random.default_rng(seed), workload.commands(count)
+    turn = 0
+    while batch := list(islice(commands, int(chance.integers(1, BATCH_MOST)))):
+        turn += 1
+        duel.play_batch(batch, LATER_NS[turn % len(LATER_NS)])
+        workload.now_ns = duel.now_ns
+        if turn % compare_every:
+            continue
+        duel.compare()
+        duel.compare_keys()
+        if turn % (compare_every * 7) == 0 and duel.engine is not None:
+            duel.engine = Engine.load(duel.engine.dump())
+        if limits is TINY and turn % (compare_every * 3) == 0:
+            tighter = duel.oracle.limits is TINY
+            duel.play(Configure(TINIER if tighter else TINY))
+    calm(duel)
+
+
+LONG = {
+    "tiny": (Market(), TINY),
+    "numbered": (Market(instruments=2, numbered=True), TINY),
+    "deep": (Market(ids=300, clients=40, prices=60, price_low=40, keys=500), Limits()),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_run(name: str) -> None:
+    shape, limits = LONG[name]
+    long_fight(20260101, scaled(400_000) if SOAK else 8_000, shape, limits, 101)
+
+
+@settings(max_examples=scaled(60))
+@given(st.integers(0, 2**32 - 1))
+def test_any_seed(seed: int) -> None:
+    long_fight(seed, 400, Market(), TINY, 9)

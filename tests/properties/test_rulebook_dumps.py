@@ -1,0 +1,76 @@
+"""Dumps over the whole rulebook: what is loaded dumps the same and goes on the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from novate.engine import Engine
+from novate.model.commands import Phase
+from novate.model.instrument import Limits
+from tests.conftest import scaled
+from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, batch, spec
+from tests.oracle.market import Market, MarketWorkload
+from tests.oracle.words import Create, Place, SetPhase, to_bytes
+from tests.oracle.workload import TINY
+
+pytestmark = pytest.mark.skipif(not ENGINE_HAS_RULEBOOK, reason="the engine has the first part")
+
+SPECS = [spec(0), spec(1, price_ticks_max=103)]
+STEP_NS = 30_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_loaded_engine_is_the_same_and_goes_on_the_same(seed: int) -> None:
+    """At many points; the engine that goes on is now the one, now the other."""
+    duel = Duel.begin(TINY, SPECS, alone=True)
+    engine = Engine(TINY)
+    for each in SPECS:
+        engine.apply(to_bytes(Create(each)))
+    workload = MarketWorkload(seed, duel.oracle, Market(instruments=2))
+    for number, command in enumerate(workload.commands(scaled(20_000))):
+        duel.play(command, STEP_NS)
+        workload.now_ns = duel.now_ns
+        engine.apply(to_bytes(command), timestamp_ns=duel.now_ns)
+        if number % 7:
+            continue
+        dump = engine.dump()
+        loaded = Engine.load(dump)
+        assert loaded.dump() == dump
+        loaded.check_invariants()
+        if number % 2:
+            engine = loaded
+
+
+@pytest.mark.slow
+def test_how_commands_are_cut_into_batches_is_no_matter() -> None:
+    duel = Duel.begin(TINY, SPECS, alone=True)
+    one, other = Engine(TINY), Engine(TINY)
+    for each in SPECS:
+        one.apply(to_bytes(Create(each)))
+        other.apply(to_bytes(Create(each)))
+    workload = MarketWorkload(5, duel.oracle, Market(instruments=2))
+    waiting = []
+    for number, command in enumerate(workload.commands(scaled(20_000))):
+        duel.play(command)
+        one.apply(to_bytes(command), timestamp_ns=duel.now_ns)
+        waiting.append(command)
+        if number % 50 == 0:
+            other.apply(batch(waiting), timestamp_ns=duel.now_ns)
+            waiting.clear()
+            duel.now_ns += STEP_NS
+            workload.now_ns = duel.now_ns
+            assert one.state_hash() == other.state_hash()
+
+
+def test_what_uses_nothing_of_it_is_dumped_as_before() -> None:
+    """Version 1 to the byte; a phase makes it version 2, and its end version 1 again."""
+    engine = Engine(Limits())
+    engine.apply(to_bytes(Create(SPECS[0])))
+    engine.apply(to_bytes(Place("c", "a", 0, 5, 100)))
+    before = engine.dump()
+    assert b'"version":1' in before[:60]
+    engine.apply(to_bytes(SetPhase(Phase.HALT)))
+    assert b'"version":2' in engine.dump()[:60]
+    engine.apply(to_bytes(SetPhase(Phase.CONTINUOUS)))
+    assert b'"version":1' in engine.dump()[:60]
