@@ -17,7 +17,7 @@ compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 python_sources := $(shell find src -name '*.py' -o -name '*.html' -o -name 'py.typed')
 
 .PHONY: help setup build checked run test unit integration checked-test install-check coverage lint format bench \
-        soak lock env-example openapi postman clean
+        soak lock env-example openapi postman rejects clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -126,6 +126,9 @@ openapi: setup  ## Remake the OpenAPI document
 
 postman: setup  ## Remake postman_collection.json from the OpenAPI document
 	$(BIN)/python scripts/make_postman.py
+
+rejects: setup  ## Remake docs/rejects.md from the table of reasons
+	$(BIN)/python scripts/make_rejects.py
 
 clean:  ## Remove what was made here: .venv, build, caches, compiled modules (never the data)
 	rm -rf $(VENV) build dist htmlcov .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache

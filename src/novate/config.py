@@ -375,6 +375,12 @@ class Settings:
     websocket_subscriptions_max: int = _whole(
         1000, 1, 100_000, "Subscriptions of one connection", "subscriptions"
     )
+    disconnect_grace_seconds: float = _seconds(
+        5, 0, 3600, "Time before a dropped session's orders are cancelled, where it asks for none"
+    )
+    disconnect_grace_seconds_max: float = _seconds(
+        60, 0, 3600, "Longest such time that a session may ask for"
+    )
     websocket_requests_max: int = _whole(
         8192, 1, 65536, "Unanswered commands of one connection; reading waits past it", "commands"
     )
@@ -448,6 +454,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Check what holds between settings; each alone was checked when it was read."""
         _ordered(self, "websocket_buffer_bytes", "websocket_buffer_bytes_max")
+        _ordered(self, "disconnect_grace_seconds", "disconnect_grace_seconds_max")
         _ordered(self, "publish_interval_ms", "publish_interval_ms_max")
         _ordered(self, "batch_commands_max", "queue_commands_max")
         if self.idempotency_window_minutes_min > self.idempotency_window_hours * 60:

@@ -24,6 +24,7 @@ import uvicorn
 
 import novate
 from novate import logs
+from novate.alarm import Alarm
 from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
@@ -32,6 +33,7 @@ from novate.gateway.http import make_application
 from novate.gateway.operations import Operations
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
+from novate.gateway.sessions import Sessions
 from novate.gateway.throttle import Throttle
 from novate.gateway.websocket import StreamDesk
 from novate.gateway.ws_lane import LaneLimits, lane_class
@@ -161,6 +163,8 @@ class Exchange:
         sequencer.on_applied += [self.publisher.on_applied, self.metrics.on_applied]
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
+        self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
+        sequencer.on_applied.append(self._alarm.look)
         sequencer.on_commit.append(self.metrics.commit)
         sequencer.on_failed.append(self._on_failed)
         self.metrics.queue_depth = lambda: sequencer.depth
@@ -169,10 +173,12 @@ class Exchange:
     async def start(self) -> None:
         """Begin what runs beside the requests."""
         self.follower.start()
+        self._alarm.look()
 
     async def stop(self) -> bool:
         """Refuse new commands and finish those taken; True if nothing taken was given up."""
         self.follower.stopping = True
+        self._alarm.stop()
         return await self.partition.sequencer.stop(self.settings.shutdown_seconds * STOP_SHARE)
 
     async def close(self) -> None:
@@ -413,7 +419,7 @@ def make_server(exchange: Exchange) -> _Server:
     operations, publisher = exchange.operations, exchange.publisher
     reporter = exchange.partition.reporter
     instruments = operations.validator.instruments
-    calls = Calls(operations, Reads(reporter, instruments))
+    calls = Calls(operations, Reads(reporter, instruments, exchange.partition.engine.rules))
     desk = StreamDesk(
         operations,
         reporter,
@@ -422,6 +428,12 @@ def make_server(exchange: Exchange) -> _Server:
         exchange.metrics,
         settings.websocket_subscriptions_max,
         settings.json_depth_max,
+        Sessions(
+            exchange.partition.sequencer,
+            asyncio.get_running_loop(),
+            settings.disconnect_grace_seconds,
+            settings.disconnect_grace_seconds_max,
+        ),
     )
     limits = LaneLimits(settings.message_bytes_max, settings.websocket_requests_max)
     config = uvicorn.Config(

@@ -33,7 +33,7 @@ from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.journal.verify import believed_end
 from novate.lock import FolderLock
-from novate.model import codec
+from novate.model import codec, packing
 from novate.model.errors import (
     ConfigurationError,
     InvariantViolated,
@@ -260,6 +260,7 @@ def open_partition(
         )
         warnings += journal.warnings
         replayed = replay_tail(replayer, journal)
+        _end_lost_sessions(replayer, journal, clock)
         _set_up(settings, replayer, journal, clock, warnings)
         _require_default_instrument(settings, replayer.engine)
         return Recovered(
@@ -298,6 +299,18 @@ def replay_tail(replayer: Replayer, journal: SegmentJournal | JournalReader) -> 
     if held is not None:
         replayer.apply_rendered(held)
     return replayer.seq - before
+
+
+def _end_lost_sessions(
+    replayer: Replayer, journal: SegmentJournal, clock: Callable[[], int]
+) -> None:
+    """Journal that sessions which were open are lost: nobody is left who could close them.
+
+    A record of its own, before anything else of this start.
+    """
+    if replayer.engine.sessions():
+        lost = [packing.pack_sessions_lost()]
+        _append_and_apply(lost, replayer, journal, max(replayer.timestamp_ns, clock()))
 
 
 def _set_up(

@@ -34,7 +34,11 @@ def document() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("make_openapi", "docs/openapi.json"), ("make_postman", "postman_collection.json")],
+    [
+        ("make_openapi", "docs/openapi.json"),
+        ("make_postman", "postman_collection.json"),
+        ("make_rejects", "docs/rejects.md"),
+    ],
 )
 def test_the_file_in_the_tree_is_what_the_script_makes(name: str, path: str):
     found = (ROOT / Path(path)).read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ NASTY_JSON = [
 FIELDS = [
     "client_id", "side", "type", "instrument", "price", "quantity", "quote_quantity", "order_id",
     "idempotency_key", "time_in_force", "post_only", "self_trade_prevention", "stop_price",
-    "expires_at", "display_quantity", "minimum_quantity",
+    "expires_at", "display_quantity", "minimum_quantity", "self_trade_group",
 ]  # fmt: skip
 
 

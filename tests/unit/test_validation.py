@@ -157,18 +157,15 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "another side": (body(side="BUY"), "side", "invalid_value"),
     "no type": (body(type=...), "type", "missing_field"),
     "another type": (body(type="limt"), "type", "invalid_value"),
-    "stop": (body(type="stop"), "type", "unsupported"),
-    "stop_limit": (body(type="stop_limit"), "type", "unsupported"),
-    "day": (body(time_in_force="day"), "time_in_force", "unsupported"),
-    "gtd": (body(time_in_force="gtd"), "time_in_force", "unsupported"),
-    "another time": (body(time_in_force="x"), "time_in_force", "invalid_value"),
-    "a stop price": (body(stop_price=1), "stop_price", "unsupported"),
-    "an expiry": (body(expires_at="2030-01-01"), "expires_at", "unsupported"),
-    "an iceberg": (body(display_quantity=1), "display_quantity", "unsupported"),
-    "a minimum": (body(minimum_quantity=1), "minimum_quantity", "unsupported"),
-    "prevention": (
-        body(self_trade_prevention="cancel_oldest"), "self_trade_prevention", "unsupported"
+    "a stop with a limit": (body(type="stop", stop_price=1), "price", "unexpected_field"),
+    "a stop_limit without its stop": (body(type="stop_limit"), "stop_price", "missing_field"),
+    "a market order by day": (
+        body(type="market", price=..., time_in_force="day"), "time_in_force", "unexpected_field"
     ),
+    "gtd without its end": (body(time_in_force="gtd"), "expires_at", "missing_field"),
+    "another time": (body(time_in_force="x"), "time_in_force", "invalid_value"),
+    "a stop price": (body(stop_price=1), "stop_price", "unexpected_field"),
+    "an expiry": (body(expires_at="2030-01-01"), "expires_at", "unexpected_field"),
     "other prevention": (
         body(self_trade_prevention="x"), "self_trade_prevention", "invalid_value"
     ),

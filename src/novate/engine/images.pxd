@@ -30,12 +30,17 @@ cdef struct OrderImage:
     uint32_t instrument
     uint8_t side, order_type, time_in_force, state, by_quote, reason
     Name order_id, client_id
+    # what few orders have; not set where has_terms is 0
+    uint8_t has_terms, has_partner, self_trade, triggered
+    uint32_t group
+    int64_t stop_price, display, minimum, expire_ns
+    Name partner
 
 cdef struct TradeImage:
     int64_t price, quantity, time_us
     uint64_t seq
     uint32_t index
-    uint8_t taker_side
+    uint8_t taker_side, auction
     Name maker_id, taker_id
 
 cdef void reserve(Out *out, size_t size) noexcept nogil
@@ -54,8 +59,3 @@ cdef const char *status_of(OrderImage *image) noexcept nogil
 cdef void put_order(Out *out, OrderImage *image, Grid *grid) noexcept nogil
 cdef void put_trade_id(Out *out, int partition, uint64_t seq, uint32_t index) noexcept nogil
 cdef void put_trade(Out *out, TradeImage *trade, Grid *grid, int partition) noexcept nogil
-cdef void pack_order(Out *out, OrderImage *image) noexcept nogil
-cdef size_t unpack_order(const uint8_t *packed, size_t size, OrderImage *image) noexcept nogil
-cdef void pack_trade(Out *out, TradeImage *trade) noexcept nogil
-cdef size_t unpack_trade(const uint8_t *packed, size_t size, OrderImage *taker,
-                         TradeImage *trade) noexcept nogil

@@ -10,26 +10,42 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strlen
 
 from novate.engine.state cimport (
-    CLOSED, FILLED, NONE, REJECTED, WORKING, Closed, Extra, Order, State, Taker, closed_at, grow,
-    i128, name_text, order_price, order_unfilled,
+    CLOSED, FILLED, NONE, REJECTED, WORKING, Closed, Extra, Order, Special, State, Taker,
+    closed_at, grow, i128, name_text, order_price, order_special, order_unfilled,
 )
 from novate.model.codec cimport write_decimal, write_integer, write_time, write_uuid
 from novate.model.records cimport (
     BOOK_EXHAUSTED, ID_NUMBER, ID_TEXT, ID_UUID, IMMEDIATE_OR_CANCEL, MARKET,
 )
 
+# reasons: as in novate.model.rejects
+cdef enum:
+    PRICE_PROTECTION = 9
+    OUTSIDE_PRICE_BAND = 13
+    AUCTION_OVER = 18
+
 from novate.model.rejects import REASONS
 
 cdef const char *SIDES[2]
 SIDES[0] = b"buy"
 SIDES[1] = b"sell"
-cdef const char *TYPES[2]
+cdef const char *TYPES[4]
 TYPES[0] = b"limit"
 TYPES[1] = b"market"
-cdef const char *FORCES[3]
+TYPES[2] = b"stop_limit"
+TYPES[3] = b"stop"
+cdef const char *FORCES[5]
 FORCES[0] = b"gtc"
 FORCES[1] = b"ioc"
 FORCES[2] = b"fok"
+FORCES[3] = b"day"
+FORCES[4] = b"gtd"
+cdef const char *SELF_TRADES[5]
+SELF_TRADES[0] = b"none"
+SELF_TRADES[1] = b"cancel_newest"
+SELF_TRADES[2] = b"cancel_oldest"
+SELF_TRADES[3] = b"cancel_both"
+SELF_TRADES[4] = b"decrement"
 
 _names = {int(reason): reason.name.lower().encode() for reason in REASONS}
 cdef const char *REASON_NAMES[256]
@@ -123,6 +139,7 @@ cdef void image_identity(State *st, Taker *order, OrderImage *image) noexcept no
     image.time_in_force = order.time_in_force
     image.state = order.state
     image.by_quote = order.by_quote
+    image.has_terms = 0
     name_of(st, order.id_kind, order.id, &image.order_id)
     client_of(st, order.client, &image.client_id)
 
@@ -138,6 +155,8 @@ cdef void order_image(State *st, uint32_t at, OrderImage *image) noexcept nogil:
     image_identity(st, <Taker *>order, image)
     image.price = order_price(st, order)
     image.remaining = order_unfilled(st, order)
+    if order.marked:
+        terms_image(st, order_special(st, order), image)
     image.quote_units = 0
     image.reason = 0
     if order.extra == NONE:
@@ -163,6 +182,23 @@ cdef void closed_image(State *st, Closed *order, OrderImage *image) noexcept nog
     image.updated_us = order.updated_us
     image.updated_seq = order.updated_seq
     image.reason = order.reason
+    if order.marked:
+        terms_image(st, &st.specials[order.special], image)
+
+
+cdef void terms_image(State *st, Special *special, OrderImage *image) noexcept nogil:
+    """What few orders have."""
+    image.has_terms = 1
+    image.stop_price = special.stop_price
+    image.display = special.display
+    image.minimum = special.minimum
+    image.expire_ns = special.expire_ns
+    image.group = special.group
+    image.self_trade = special.self_trade
+    image.triggered = special.triggered
+    image.has_partner = image.state == WORKING and special.partner != NONE
+    if image.has_partner:
+        name_at(st, special.partner, &image.partner)
 
 
 cdef void name_at(State *st, uint32_t at, Name *name) noexcept nogil:
@@ -188,7 +224,10 @@ cdef const char *status_of(OrderImage *image) noexcept nogil:
         return b"filled"
     if image.state == REJECTED:
         return b"rejected"
-    if image.filled and (image.reason == IMMEDIATE_OR_CANCEL or image.reason == BOOK_EXHAUSTED):
+    if image.filled and (
+            image.reason == IMMEDIATE_OR_CANCEL or image.reason == BOOK_EXHAUSTED
+            or image.reason == PRICE_PROTECTION or image.reason == OUTSIDE_PRICE_BAND
+            or image.reason == AUCTION_OVER):
         return b"partially_filled"
     return b"cancelled"
 
@@ -244,7 +283,7 @@ cdef void put_order(Out *out, OrderImage *image, Grid *grid) noexcept nogil:
     put_text(out, b'","time_in_force":"')
     put_text(out, FORCES[image.time_in_force])
     put_text(out, b'","price":')
-    if image.order_type == MARKET:
+    if image.order_type & MARKET:  # a stop order has no limit either
         put_text(out, b"null")
     else:
         put_decimal(out, image.price, grid.tick_coefficient, grid.tick_exponent)
@@ -265,6 +304,35 @@ cdef void put_order(Out *out, OrderImage *image, Grid *grid) noexcept nogil:
     put_time(out, image.updated_us)
     put_text(out, b',"sequence":')
     put_number(out, <int64_t>image.updated_seq)
+    if image.has_terms:
+        put_terms(out, image, grid)
+
+
+cdef void put_terms(Out *out, OrderImage *image, Grid *grid) noexcept nogil:
+    """What few orders have, as members behind all others: those alone that the order uses."""
+    if image.stop_price:
+        put_text(out, b',"stop_price":')
+        put_decimal(out, image.stop_price, grid.tick_coefficient, grid.tick_exponent)
+        put_text(out, b',"triggered":true' if image.triggered else b',"triggered":false')
+    if image.display:
+        put_text(out, b',"display_quantity":')
+        put_decimal(out, image.display, grid.lot_coefficient, grid.lot_exponent)
+    if image.minimum:
+        put_text(out, b',"minimum_quantity":')
+        put_decimal(out, image.minimum, grid.lot_coefficient, grid.lot_exponent)
+    if image.expire_ns:
+        put_text(out, b',"expires_at":')
+        put_time(out, image.expire_ns // 1000)
+    if image.self_trade and image.self_trade < 5:
+        put_text(out, b',"self_trade_prevention":"')
+        put_text(out, SELF_TRADES[image.self_trade])
+        put_text(out, b'"')
+    if image.group:
+        put_text(out, b',"self_trade_group":')
+        put_number(out, image.group)
+    if image.has_partner:
+        put_text(out, b',"oco":')
+        put_id(out, &image.partner)
 
 
 cdef void put_trade_id(Out *out, int partition, uint64_t seq, uint32_t index) noexcept nogil:
@@ -293,126 +361,12 @@ cdef void put_trade(Out *out, TradeImage *trade, Grid *grid, int partition) noex
     put_id(out, &trade.taker_id if bought else &trade.maker_id)
     put_text(out, b',"sell_order_id":')
     put_id(out, &trade.maker_id if bought else &trade.taker_id)
-    put_text(out, b',"taker_side":"')
-    put_text(out, SIDES[trade.taker_side])
-    put_text(out, b'","timestamp":')
+    if trade.auction:
+        put_text(out, b',"taker_side":null,"timestamp":')
+    else:
+        put_text(out, b',"taker_side":"')
+        put_text(out, SIDES[trade.taker_side])
+        put_text(out, b'","timestamp":')
     put_time(out, trade.time_us)
     put_text(out, b',"sequence":')
     put_number(out, <int64_t>trade.seq)
-
-
-# --- packed images --------------------------------------------------------------------------
-
-cdef packed struct PackedOrder:
-    i128 notional, quote_units
-    int64_t price, remaining, filled, created_us, updated_us
-    uint64_t updated_seq, order_number, client_number
-    uint32_t instrument
-    uint8_t side, order_type, time_in_force, state, by_quote, reason
-    uint8_t order_id_kind, order_id_length, client_id_kind, client_id_length
-
-
-cdef packed struct PackedTrade:
-    int64_t price, quantity
-    uint64_t maker_number
-    uint8_t maker_id_kind, maker_id_length
-
-
-cdef void pack_order(Out *out, OrderImage *image) noexcept nogil:
-    """Append the image: a fixed part, then the two ids' bytes."""
-    cdef PackedOrder packed
-    packed.notional = image.notional
-    packed.quote_units = image.quote_units
-    packed.price = image.price
-    packed.remaining = image.remaining
-    packed.filled = image.filled
-    packed.created_us = image.created_us
-    packed.updated_us = image.updated_us
-    packed.updated_seq = image.updated_seq
-    packed.order_number = image.order_id.number if image.order_id.kind == ID_NUMBER else 0
-    packed.client_number = image.client_id.number if image.client_id.kind == ID_NUMBER else 0
-    packed.instrument = image.instrument
-    packed.side = image.side
-    packed.order_type = image.order_type
-    packed.time_in_force = image.time_in_force
-    packed.state = image.state
-    packed.by_quote = image.by_quote
-    packed.reason = image.reason
-    packed.order_id_kind = image.order_id.kind
-    packed.order_id_length = image.order_id.length
-    packed.client_id_kind = image.client_id.kind
-    packed.client_id_length = image.client_id.length
-    put_bytes(out, <char *>&packed, sizeof(PackedOrder))
-    put_bytes(out, <char *>image.order_id.text, image.order_id.length)
-    put_bytes(out, <char *>image.client_id.text, image.client_id.length)
-
-
-cdef size_t unpack_order(const uint8_t *packed_bytes, size_t size,
-                         OrderImage *image) noexcept nogil:
-    """Read an image back; its names point into the bytes. Bytes used, 0 where they fall short."""
-    cdef PackedOrder packed
-    cdef size_t whole
-    if size < sizeof(PackedOrder):
-        return 0
-    memcpy(&packed, packed_bytes, sizeof(PackedOrder))
-    whole = sizeof(PackedOrder) + packed.order_id_length + packed.client_id_length
-    if size < whole or packed.side > 1 or packed.order_type > 1 or packed.time_in_force > 2:
-        return 0
-    image.notional = packed.notional
-    image.quote_units = packed.quote_units
-    image.price = packed.price
-    image.remaining = packed.remaining
-    image.filled = packed.filled
-    image.created_us = packed.created_us
-    image.updated_us = packed.updated_us
-    image.updated_seq = packed.updated_seq
-    image.instrument = packed.instrument
-    image.side = packed.side
-    image.order_type = packed.order_type
-    image.time_in_force = packed.time_in_force
-    image.state = packed.state
-    image.by_quote = packed.by_quote
-    image.reason = packed.reason
-    image.order_id.kind = packed.order_id_kind
-    image.order_id.number = packed.order_number
-    image.order_id.length = packed.order_id_length
-    image.order_id.text = packed_bytes + sizeof(PackedOrder)
-    image.client_id.kind = packed.client_id_kind
-    image.client_id.number = packed.client_number
-    image.client_id.length = packed.client_id_length
-    image.client_id.text = packed_bytes + sizeof(PackedOrder) + packed.order_id_length
-    return whole
-
-
-cdef void pack_trade(Out *out, TradeImage *trade) noexcept nogil:
-    """Append what of a trade is not known from its taker's image."""
-    cdef PackedTrade packed
-    packed.price = trade.price
-    packed.quantity = trade.quantity
-    packed.maker_number = trade.maker_id.number if trade.maker_id.kind == ID_NUMBER else 0
-    packed.maker_id_kind = trade.maker_id.kind
-    packed.maker_id_length = trade.maker_id.length
-    put_bytes(out, <char *>&packed, sizeof(PackedTrade))
-    put_bytes(out, <char *>trade.maker_id.text, trade.maker_id.length)
-
-
-cdef size_t unpack_trade(const uint8_t *packed_bytes, size_t size, OrderImage *taker,
-                         TradeImage *trade) noexcept nogil:
-    """Read a trade back, all but its index. Bytes used, 0 where they fall short."""
-    cdef PackedTrade packed
-    if size < sizeof(PackedTrade):
-        return 0
-    memcpy(&packed, packed_bytes, sizeof(PackedTrade))
-    if size < sizeof(PackedTrade) + packed.maker_id_length:
-        return 0
-    trade.price = packed.price
-    trade.quantity = packed.quantity
-    trade.time_us = taker.updated_us
-    trade.seq = taker.updated_seq
-    trade.taker_side = taker.side
-    trade.maker_id.kind = packed.maker_id_kind
-    trade.maker_id.number = packed.maker_number
-    trade.maker_id.length = packed.maker_id_length
-    trade.maker_id.text = packed_bytes + sizeof(PackedTrade)
-    trade.taker_id = taker.order_id
-    return sizeof(PackedTrade) + packed.maker_id_length

@@ -32,9 +32,12 @@ cdef class Reader:
     cdef int list_open(self, Listing *listing, status, list newest) except -1
     cdef bint list_chain(self, Listing *listing, status, list newest) except -1
     cdef int list_closed(self, Listing *listing, status, list newest) except -1
+    cdef int put_state(self, uint32_t instrument) except -1
     cdef uint32_t older_trades(self, Book *book, uint64_t seq, uint32_t index) noexcept
     cdef void put_kept_trade(self, Book *book, uint32_t at, Grid *grid, bint detailed) noexcept
 
 cdef bytes taken_bytes(Out *out, size_t start)
 cdef void put_level(Out *out, Grid *grid, int64_t price, int64_t total) noexcept
 cdef bytes closed_list(Out *out)
+cdef int put_uncross(Out *out, Grid *grid, int64_t price, int64_t volume,
+                     int64_t surplus) except -1

@@ -24,8 +24,12 @@ from novate.model.records cimport ID_TEXT, ID_UUID
 
 import msgspec
 
+from novate.model.commands import Phase
+
+PHASES = [phase.name.lower().encode() for phase in Phase]
 
 cdef enum:
+    AUCTION_PHASE = 2
     CHAIN_MAX = 50_000  # closed orders of a client that are followed one by one
 
 
@@ -350,6 +354,7 @@ cdef class Reader:
         trade.seq = book.trades[at].seq
         trade.index = book.trades[at].index
         trade.taker_side = book.trades[at].taker_side
+        trade.auction = book.trades[at].auction
         name_of(st, book.trades[at].maker_id_kind, book.trades[at].maker_id, &trade.maker_id)
         name_of(st, book.trades[at].taker_id_kind, book.trades[at].taker_id, &trade.taker_id)
         put_trade(&self.out, &trade, grid, self.partition)
@@ -381,11 +386,63 @@ cdef class Reader:
                             ("quantity_max", each.quantity_lots_max)):
             put_text(&self.out, b',"%b":' % name.encode())
             put_decimal(&self.out, <int64_t>value, grid.lot_coefficient, grid.lot_exponent)
-        put_text(&self.out, b',"state":"continuous"}')
+        put_text(&self.out, b',"state":')
+        self.put_state(instrument)
+        put_text(&self.out, b"}")
+        return taken_bytes(&self.out, 0)
+
+    cdef int put_state(self, uint32_t instrument) except -1:
+        """The phase, its own end, and in an auction what an uncross would be now."""
+        cdef Grid *grid = self.grid(instrument)
+        phase, until_ns, price, volume, surplus = self.state_of(instrument)
+        put_text(&self.out, b'"%b"' % PHASES[phase])
+        if until_ns:
+            put_text(&self.out, b',"state_until":')
+            put_time(&self.out, until_ns // 1000)
+        if phase == AUCTION_PHASE:
+            put_text(&self.out, b',"auction":{')
+            put_uncross(&self.out, grid, price, volume, surplus)
+            put_text(&self.out, b"}")
+        return 0
+
+    def state_of(self, uint32_t instrument):
+        """(phase, its own end in ns, price, volume and surplus of the uncross of now)."""
+        phase, until_ns, _, _, _, price, volume, surplus = self.engine.trading_state(instrument)
+        return phase, until_ns, price, volume, surplus
+
+    def state_members(self, uint32_t instrument):
+        """The members that say how an instrument stands."""
+        self.out.used = 0
+        put_text(&self.out, b'"state":')
+        self.put_state(instrument)
+        return taken_bytes(&self.out, 0)
+
+    def auction_json(self, uint32_t instrument):
+        """Members that say what an uncross would be now; None where there is no auction."""
+        phase, _, price, volume, surplus = self.state_of(instrument)
+        if phase != AUCTION_PHASE:
+            return None
+        self.out.used = 0
+        put_uncross(&self.out, self.grid(instrument), price, volume, surplus)
         return taken_bytes(&self.out, 0)
 
 
 # --- pieces ---------------------------------------------------------------------------------
+
+cdef int put_uncross(Out *out, Grid *grid, int64_t price, int64_t volume,
+                     int64_t surplus) except -1:
+    """Price, volume and imbalance of an uncross; the price is null where there is none."""
+    put_text(out, b'"price":')
+    if price:
+        put_decimal(out, price, grid.tick_coefficient, grid.tick_exponent)
+    else:
+        put_text(out, b"null")
+    put_text(out, b',"volume":')
+    put_decimal(out, volume, grid.lot_coefficient, grid.lot_exponent)
+    put_text(out, b',"imbalance":')
+    put_decimal(out, surplus, grid.lot_coefficient, grid.lot_exponent)
+    return 0
+
 
 cdef void put_level(Out *out, Grid *grid, int64_t price, int64_t total) noexcept:
     """Append a level to a list, with a comma behind it."""

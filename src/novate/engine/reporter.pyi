@@ -1,5 +1,5 @@
 from novate.engine.engine import Engine
-from novate.engine.reads import Reader
+from novate.engine.teller import Teller
 
 TRADES_LISTED_MAX: int
 IDS_LISTED_MAX: int
@@ -13,11 +13,12 @@ class Applied:
     events: bytes
     trades: list[tuple[int, int, bytes]]
     updates: list[tuple[int, int, str, bytes]]
+    changes: list[tuple[int, int, bytes]]
     outcomes: list[tuple[int, bytes]]
     snapshots: list[int]
     def __init__(self, first_seq: int, count: int) -> None: ...
 
-class Reporter(Reader):
+class Reporter(Teller):
     want_updates: bool
     def __init__(self, engine: Engine, partition: int = 0) -> None: ...
     def apply(self, batch: bytes, first_seq: int, timestamp_ns: int) -> Applied: ...

@@ -16,19 +16,22 @@ from novate.engine.conductor cimport finish_command
 from novate.engine.engine cimport Engine, count_commands
 from novate.engine.images cimport (
     Grid, Name, OrderImage, Out, TradeImage, client_at, client_of, name_at, order_image,
-    pack_order, pack_trade, put_bytes, put_id, put_number, put_order, put_text, put_trade,
-    unpack_order, unpack_trade,
+    put_bytes, put_id, put_number, put_order, put_text, put_trade,
+)
+from novate.engine.packed cimport (
+    pack_order, pack_trade, unpack_order, unpack_terms, unpack_trade, unpack_whole_trade,
 )
 from novate.engine.ladder cimport level_find
-from novate.engine.reads cimport Reader, closed_list, put_level, taken_bytes
+from novate.engine.reads cimport closed_list, put_level, taken_bytes
 from novate.engine.state cimport (
-    CLOSED, NONE, BookSide, State, forget_events, grow, key_of,
+    CLOSED, NONE, BookSide, State, forget_events, grow, key_of, order_now,
 )
+from novate.engine.teller cimport Teller, client_text_at
 from novate.model.records cimport (
-    ALREADY_CLOSED, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, COMMAND_REFUSED, CONFIGURED,
-    IDEMPOTENCY_KEY_REPEATED, INSTRUMENT_CREATED, MASS_CANCEL, MASS_CANCELLED, ORDER_ACCEPTED,
+    ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, COMMAND_REFUSED, CONFIGURED,
+    IDEMPOTENCY_KEY_REPEATED, INSTRUMENT_CREATED, MASS_CANCEL, ORDER_ACCEPTED,
     ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, SNAPSHOT_REQUESTED, TRADE,
-    Command, Event, command_size, head_size,
+    Command, Event, command_size,
 )
 
 from http import HTTPStatus
@@ -48,8 +51,10 @@ cdef enum:
     OUTCOME_ORDER = 1
     OUTCOME_RAW = 2
 
+# Form 0 of an outcome: an order without terms, which took all of its trades, one after the other.
+# Form 1: with its terms, and each trade whole.
 cdef packed struct OutcomeHead:
-    uint8_t kind, spare
+    uint8_t kind, form
     unsigned short status
     uint32_t listed, trades
 
@@ -66,12 +71,13 @@ class Applied:
         trades: (instrument, seq, trade JSON) of every trade.
         updates: (instrument, seq, client id, order JSON) of every order that changed; empty unless
             `Reporter.want_updates`.
+        changes: (instrument, seq, members of JSON) of every change of a phase and every uncross.
         outcomes: (seq, packed outcome) of every command with an idempotency key.
         snapshots: Sequences of the TAKE_SNAPSHOT commands.
     """
 
-    __slots__ = ("count", "events", "first_seq", "last_seq", "outcomes", "replies", "snapshots",
-                 "timestamp_ns", "trades", "updates")
+    __slots__ = ("changes", "count", "events", "first_seq", "last_seq", "outcomes", "replies",
+                 "snapshots", "timestamp_ns", "trades", "updates")
 
     def __init__(self, first_seq, count):
         self.first_seq = first_seq
@@ -82,11 +88,12 @@ class Applied:
         self.events = b""
         self.trades = []
         self.updates = []
+        self.changes = []
         self.outcomes = []
         self.snapshots = []
 
 
-cdef class Reporter(Reader):
+cdef class Reporter(Teller):
     """An engine, and everything the world is told of it as JSON."""
 
     def __cinit__(self):
@@ -149,16 +156,53 @@ cdef class Reporter(Reader):
 
     cdef object answer(self, const Command *command, uint32_t first, object applied):
         """The reply to the command at hand, whose events start at `first`."""
-        cdef State *st = self.engine.st
-        cdef Event *event = &st.events[first]
+        if self.is_plain(command, first):
+            return self.answer_plain(command, first, applied)
+        return self.answer_whole(command, first, applied)
+
+    cdef object answer_plain(self, const Command *command, uint32_t first, object applied):
+        """The same, where nothing was due and nothing was set off."""
+        cdef Event *event = &self.engine.st.events[first]
         if self.want_updates:
             self.note_updates(first, applied.updates)
         if self.watched:
             self.note_touched(first)
+        if ORDER_ACCEPTED <= event.kind <= ORDER_AMENDED and command.kind <= AMEND:
+            return self.order_answer(command, first, applied)
+        return self.answer_operator(command, first, self.engine.st.events_count - 1, applied)
+
+    cdef object answer_whole(self, const Command *command, uint32_t first, object applied):
+        """The same, where other orders than the command's own are told of, too."""
+        cdef State *st = self.engine.st
+        cdef uint32_t own = self.own_event(command, first)
+        cdef int status = 200
+        self.find_places(first, own)
+        self.tell_trades(first, applied.trades)
+        if self.want_updates:
+            self.note_all_updates(first, applied.updates)
+        if self.watched:
+            self.note_all_touched(first)
+        if command.kind > AMEND or st.events[own].kind == COMMAND_REFUSED:
+            return self.answer_operator(command, first, own, applied)
+        if st.events[own].kind == ORDER_ACCEPTED:
+            status = 201
+        elif st.events[own].kind == ORDER_REJECTED:
+            status = 422
+        self.tell_changes(first, applied.changes)
+        body, outcome = self.whole_answer(first, own, status)
+        if outcome is not None:
+            applied.outcomes.append((st.seq, outcome))
+        return status, body, 0
+
+    cdef object answer_operator(self, const Command *command, uint32_t first, uint32_t own,
+                                object applied):
+        """The reply to a command that is about no single order, or that was refused."""
+        cdef State *st = self.engine.st
+        cdef Event *event = &st.events[own]
         if event.kind == COMMAND_REFUSED:
-            reply = self.refusal(command, first)
-        elif event.kind == MASS_CANCELLED or command.kind == MASS_CANCEL:
-            reply = self.swept(command, first)
+            reply = self.refusal(command, own)
+        elif command.kind == MASS_CANCEL:
+            reply = self.swept(command, own - event.quantity_lots, own)
         elif event.kind == INSTRUMENT_CREATED:
             reply = (201, self.instrument_json(event.instrument), 0)
         elif event.kind == CONFIGURED:
@@ -167,7 +211,8 @@ cdef class Reporter(Reader):
             applied.snapshots.append(st.seq)
             reply = (200, b'{"sequence":%d}' % st.seq, 0)
         else:
-            return self.order_answer(command, first, applied)
+            reply = self.operated(command, first, own)
+        self.tell_changes(first, applied.changes)
         if st.key_noted:
             applied.outcomes.append((st.seq, raw_outcome(reply[0], reply[1])))
         return reply
@@ -182,7 +227,8 @@ cdef class Reporter(Reader):
         trade.seq = event.seq
         trade.index = event.index
         trade.taker_side = event.side
-        name_at(st, st.event_orders[at], &trade.maker_id)
+        trade.auction = 0
+        name_at(st, order_now(st, st.event_orders[at]), &trade.maker_id)
         name_at(st, st.current, &trade.taker_id)
 
     cdef object order_answer(self, const Command *command, uint32_t first, object applied):
@@ -235,11 +281,14 @@ cdef class Reporter(Reader):
         cdef TradeImage trade
         cdef uint32_t at
         head.kind = OUTCOME_ORDER
-        head.spare = 0
+        head.form = 0
         head.status = status
         head.trades = st.trade_index
         head.listed = min(LISTED, st.trade_index)
         self.out.used = 0
+        if image.has_terms:
+            self.find_places(first, first)
+            return self.whole_outcome(first, st.events[first].order, image, status)
         put_bytes(&self.out, <char *>&head, sizeof(OutcomeHead))
         pack_order(&self.out, image)
         if st.trade_index:
@@ -259,18 +308,18 @@ cdef class Reporter(Reader):
             return 0, None, st.repeat_seq
         if reason == ALREADY_CLOSED or (
                 AMEND_QUANTITY_TOO_LOW <= reason <= AMEND_LEVEL_FULL):
-            order = self.order_body(st.event_orders[at])
+            order = self.order_body(order_now(st, st.event_orders[at]))
         row = REASONS[Reason(reason)]
         return row.status, problem(row.status, Reason(reason).name.lower(), row.text, order), 0
 
-    cdef object swept(self, const Command *command, uint32_t first):
+    cdef object swept(self, const Command *command, uint32_t first, uint32_t last):
         """The reply to a mass cancel: how many orders, and which."""
         cdef State *st = self.engine.st
-        cdef uint32_t at, listed = 0, last = st.events_count - 1
+        cdef uint32_t at, listed = 0
         cdef Name order_id
         self.out.used = 0
         put_text(&self.out, b'{"client_id":"')
-        put_bytes(&self.out, <const char *>command + head_size(command) + command.order_id_length,
+        put_bytes(&self.out, <const char *>command + client_text_at(command),
                   command.client_id_length)
         put_text(&self.out, b'","cancelled_count":')
         put_number(&self.out, st.events[last].quantity_lots)
@@ -280,7 +329,7 @@ cdef class Reporter(Reader):
                 break
             if listed:
                 put_text(&self.out, b",")
-            name_at(st, st.event_orders[at], &order_id)
+            name_at(st, order_now(st, st.event_orders[at]), &order_id)
             put_id(&self.out, &order_id)
             listed += 1
         put_text(&self.out, b'],"sequence":')
@@ -293,11 +342,28 @@ cdef class Reporter(Reader):
         cdef State *st = self.engine.st
         cdef uint32_t at, order
         for at in range(first, st.events_count):
-            order = st.event_orders[at]
+            order = order_now(st, st.event_orders[at])
             if order != NONE and order != st.current and st.events[at].kind != COMMAND_REFUSED:
                 self.append_update(st.events[at].instrument, order, updates)
         if st.current != NONE:
             self.append_update(st.events[first].instrument, st.current, updates)
+        return 0
+
+    cdef int note_all_updates(self, uint32_t first, list updates) except -1:
+        """An update for each order of the command's events, as they left it."""
+        cdef State *st = self.engine.st
+        cdef Event *event
+        cdef uint32_t at, place
+        cdef set told = set()
+        for at in range(first, st.events_count):
+            event = &st.events[at]
+            if event.kind < ORDER_ACCEPTED or event.kind == COMMAND_REFUSED:
+                continue
+            for number in (event.order, event.taker):
+                place = self.place_at(number)
+                if place != NONE and number not in told:
+                    told.add(number)
+                    self.append_update(event.instrument, place, updates)
         return 0
 
     cdef int append_update(self, uint32_t instrument, uint32_t order, list updates) except -1:
@@ -334,6 +400,8 @@ cdef class Reporter(Reader):
         if head.kind != OUTCOME_ORDER or used == 0:
             raise ValueError("an outcome holds no order")
         used += sizeof(OutcomeHead)
+        if head.form:
+            used += unpack_terms(at + used, size - used, &image)
         grid = self.grid(image.instrument)
         self.out.used = 0
         put_order(&self.out, &image, grid)
@@ -341,8 +409,11 @@ cdef class Reporter(Reader):
         for i in range(head.listed):
             if i:
                 put_text(&self.out, b",")
-            used += unpack_trade(at + used, size - used, &image, &trade)
-            trade.index = i
+            if head.form:
+                used += unpack_whole_trade(at + used, size - used, &image, &trade)
+            else:
+                used += unpack_trade(at + used, size - used, &image, &trade)
+                trade.index = i
             put_trade(&self.out, &trade, grid, self.partition)
             put_text(&self.out, b"}")
         put_text(&self.out, b'],"trade_count":')
@@ -384,7 +455,28 @@ cdef class Reporter(Reader):
                 self.touch(event.instrument, event.side, event.price_ticks)
         return 0
 
+    cdef int note_all_touched(self, uint32_t first) except -1:
+        """The same of a command that set more off: the level of each of its orders, and more."""
+        cdef State *st = self.engine.st
+        cdef Event *event
+        cdef OrderImage image
+        cdef uint32_t at, place
+        self.note_touched(first)
+        for number in self.places:
+            place = self.place_at(number)
+            if place != NONE:
+                order_image(st, place, &image)
+                if self.watching[image.instrument & 0xFFFF]:
+                    self.touch(image.instrument, image.side, image.price)
+        for at in range(first, st.events_count):
+            event = &st.events[at]
+            if event.kind == ORDER_ENDED and self.watching[event.instrument & 0xFFFF]:
+                self.touch(event.instrument, event.side, event.price_ticks)
+        return 0
+
     cdef int touch(self, uint32_t instrument, int side, int64_t price) except -1:
+        if price <= 0:
+            return 0  # it stood at no level
         if self.touched_count == self.touched_capacity:
             self.compact()
             if self.touched_count * 2 >= self.touched_capacity:
@@ -469,7 +561,7 @@ cdef bytes raw_outcome(int status, bytes body):
     """A packed outcome that holds the body itself."""
     cdef OutcomeHead head
     head.kind = OUTCOME_RAW
-    head.spare = 0
+    head.form = 0
     head.status = status
     head.listed = 0
     head.trades = 0

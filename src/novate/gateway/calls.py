@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from novate.gateway.controls import Controls
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.problems import ProblemError
 from novate.gateway.reads import Reads, parse_query
@@ -59,11 +60,16 @@ def read(function: Callable[[], bytes]) -> Handler:
 
 
 class Calls:
-    """The calls of one partition that are answered by callback."""
+    """The calls of one partition that are answered by callback.
+
+    Attributes:
+        controls: Those of the operator, and a client's dead-man timer.
+    """
 
     def __init__(self, operations: Operations, reads: Reads) -> None:
         self._operations = operations
         self._reads = reads
+        self.controls = Controls(operations, reads)
         self._place = Call(operations.place, "/orders", places=True)
         self._batch = Call(operations.batch, "/orders/batch")
         self._lines = {(b"POST", b"/orders"): self._place, (b"POST", b"/orders/batch"): self._batch}

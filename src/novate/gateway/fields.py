@@ -18,12 +18,8 @@ from novate.model import codec
 from novate.model.instrument import QUOTE_UNITS_MAX, Instrument
 
 SIDES: Final = {"buy": 0, "sell": 1}
-TYPES: Final = {"limit": 0, "market": 1}
-TIMES_IN_FORCE: Final = {None: 0, "gtc": 0, "ioc": 1, "fok": 2}
-LATER_TYPES: Final = frozenset({"stop", "stop_limit"})
-LATER_TIMES: Final = frozenset({"day", "gtd"})
-LATER_PREVENTIONS: Final = frozenset({"cancel_newest", "cancel_oldest", "cancel_both", "decrement"})
-LATER_FIELDS: Final = ("stop_price", "expires_at", "display_quantity", "minimum_quantity")
+TYPES: Final = {"limit": 0, "market": 1, "stop_limit": 2, "stop": 3}
+TIMES_IN_FORCE: Final = {None: 0, "gtc": 0, "ioc": 1, "fok": 2, "day": 3, "gtd": 4}
 
 ID_EXPECTED: Final = "expected 1 to 64 of A-Z a-z 0-9 . _ : -"
 
@@ -107,7 +103,9 @@ def read_decimal(
     return 0
 
 
-def read_price(raw: Raw, instrument: Instrument, errors: list[FieldError]) -> int:
+def read_price(
+    raw: Raw, instrument: Instrument, errors: list[FieldError], field: str = "price"
+) -> int:
     """A price in ticks; 0 and one more error if it is missing or none of this instrument."""
     try:
         value: int = _parse_scaled(
@@ -119,10 +117,10 @@ def read_price(raw: Raw, instrument: Instrument, errors: list[FieldError]) -> in
         pass
     text = given(raw)
     if not text:
-        errors.append(FieldError("price", "expected a price, found nothing", "missing_field"))
+        errors.append(FieldError(field, "expected a price, found nothing", "missing_field"))
         return 0
     grid = (instrument.tick_coefficient, instrument.tick_exponent)
-    return read_decimal("price", text, grid, (1, instrument.price_ticks_max), errors)
+    return read_decimal(field, text, grid, (1, instrument.price_ticks_max), errors)
 
 
 def read_quantity(raw: Raw, instrument: Instrument, errors: list[FieldError]) -> int:
@@ -149,7 +147,7 @@ def limit_amounts(
 ) -> tuple[int, int, int]:
     """Price in ticks and quantity in lots of a limit order; its quote quantity is 0."""
     if order.quote_quantity is not ABSENT and given(order.quote_quantity):
-        message = "expected quantity instead, as type is limit"
+        message = f"expected quantity instead, as type is {order.type}"
         errors.append(FieldError("quote_quantity", message, "unexpected_field"))
     price = read_price(order.price, instrument, errors)
     return price, read_quantity(order.quantity, instrument, errors), 0
@@ -173,55 +171,29 @@ def market_amounts(
     return 0, 0, read_decimal("quote_quantity", quote, grid, bounds, errors)
 
 
+def stop_amounts(
+    order: PlaceOrder, instrument: Instrument, errors: list[FieldError]
+) -> tuple[int, int, int]:
+    """Quantity in lots of a stop order; its price and its quote quantity are 0."""
+    price = given(order.price)
+    if price:
+        message = f"expected null, as type is stop, found {shown(price)}"
+        errors.append(FieldError("price", message, "unexpected_field"))
+    if given(order.quote_quantity):
+        message = "expected quantity instead, as type is stop"
+        errors.append(FieldError("quote_quantity", message, "unexpected_field"))
+    return 0, read_quantity(order.quantity, instrument, errors), 0
+
+
+AMOUNTS: Final = (limit_amounts, market_amounts, limit_amounts, stop_amounts)
+"""How price, quantity and quote quantity of an order are read, by its type."""
+
+
 def check_post_only(kind: int, time_in_force: int | None, errors: list[FieldError]) -> None:
     """Post-only is for orders that may rest."""
-    if kind != 0 or time_in_force:
+    if kind != 0 or time_in_force in (1, 2):
         message = "expected false or null, as only a limit order that may rest can be post-only"
         errors.append(FieldError("post_only", message, "unexpected_field"))
-
-
-def any_later(order: PlaceOrder) -> bool:
-    """Whether an order bears a field that this version does not have."""
-    return (
-        order.stop_price is not ABSENT
-        or order.expires_at is not ABSENT
-        or order.display_quantity is not ABSENT
-        or order.minimum_quantity is not ABSENT
-        or order.self_trade_prevention is not None
-    )
-
-
-def explain_later(order: PlaceOrder, errors: list[FieldError]) -> None:
-    """An error for each field that this version does not have."""
-    for name in LATER_FIELDS:
-        raw = given(getattr(order, name))
-        if raw:
-            message = f"expected null: not in this version, found {shown(raw)}"
-            errors.append(FieldError(name, message, "unsupported"))
-    prevention = order.self_trade_prevention
-    if prevention in LATER_PREVENTIONS:
-        message = f"expected none: {prevention} is not in this version"
-        errors.append(FieldError("self_trade_prevention", message, "unsupported"))
-    elif prevention is not None and prevention != "none":
-        errors.append(not_one_of("self_trade_prevention", "none", prevention))
-
-
-def explain_words(order: PlaceOrder, errors: list[FieldError]) -> None:
-    """An error for each of side, type and time in force that is none of its words."""
-    if order.side not in SIDES:
-        errors.append(not_one_of("side", "buy or sell", order.side))
-    for field, value, known, later in (
-        ("type", order.type, TYPES, LATER_TYPES),
-        ("time_in_force", order.time_in_force, TIMES_IN_FORCE, LATER_TIMES),
-    ):
-        if value in known:
-            continue
-        expected = " or ".join(each for each in known if each)
-        if value in later:
-            message = f"expected {expected}: {value} is not in this version"
-            errors.append(FieldError(field, message, "unsupported"))
-        else:
-            errors.append(not_one_of(field, expected, value))
 
 
 # --- what could not be decoded --------------------------------------------------------------------

@@ -131,6 +131,12 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "list_detailed_trades": lambda calls, request: calls.trades(_query(request), detailed=True),
     "list_instruments": lambda calls, request: calls.instruments(),
     "get_instrument": lambda calls, request: calls.instrument(request.path_params["instrument"]),
+    "cancel_after": lambda calls, request: calls.controls.cancel_after(),
+    "set_rules": lambda calls, request: calls.controls.rules(request.path_params["instrument"]),
+    "set_phase": lambda calls, request: calls.controls.phase(request.path_params["instrument"]),
+    "set_limits": lambda calls, request: calls.controls.limits(request.path_params["client_id"]),
+    "kill_client": lambda calls, request: calls.controls.kill(request.path_params["client_id"]),
+    "kill_venue": lambda calls, request: calls.controls.kill(None),
 }
 """The endpoints whose answer comes by callback, as in the fast lane."""
 

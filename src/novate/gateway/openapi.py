@@ -9,11 +9,16 @@ import msgspec
 import novate
 from novate.gateway import replies, requests
 from novate.gateway.routes import PARAMETERS, ROUTES, Parameter, Route
+from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, REASONS
 
 REQUIRED: Final = {
     "PlaceOrder": ("client_id", "side", "type"),
     "Operation": ("op",),
     "Batch": ("operations",),
+    "SetPhase": ("phase",),
+    "Kill": ("on",),
+    "CancelAfter": ("client_id", "seconds"),
+    "ScheduledBody": ("at", "phase"),
     "CreateInstrument": ("name", "base", "quote", "tick_size", "lot_size"),
 }
 """Fields that must be given, of requests: their structs have a default for each."""
@@ -52,6 +57,14 @@ _REQUESTS: Final[list[type[msgspec.Struct]]] = [
     requests.Operation,
     requests.Batch,
     requests.CreateInstrument,
+    requests.DistanceBody,
+    requests.LimitsBody,
+    requests.ScheduledBody,
+    requests.SetRules,
+    requests.SetPhase,
+    requests.SetLimits,
+    requests.Kill,
+    requests.CancelAfter,
 ]
 
 
@@ -159,7 +172,26 @@ def _schemas() -> dict[str, Any]:
     _, asked = msgspec.json.schema_components(_twins(), ref_template=template)
     for name, schema in asked.items():
         _require(schema, REQUIRED.get(name, ()))
-    return dict(sorted({**schemas, **asked}.items()))
+    return dict(sorted({**schemas, **asked, "Reason": _reasons()}.items()))
+
+
+def _reasons() -> dict[str, Any]:
+    """Every reason code, by number; those of new orders and amendments by precedence."""
+    rows = [f"{reason.name.lower()} ({row.status}): {row.text}" for reason, row in REASONS.items()]
+    place = ", ".join(reason.name.lower() for reason in PLACE_PRECEDENCE)
+    amend = ", ".join(reason.name.lower() for reason in AMEND_PRECEDENCE)
+    return {
+        "type": "string",
+        "enum": [reason.name.lower() for reason in REASONS],
+        "description": "\n".join(
+            [
+                "Why an order ended or was refused, with the HTTP status of a single call.",
+                *rows,
+                f"Of a new order the first that applies is given: {place}.",
+                f"Of an amendment: {amend}.",
+            ]
+        ),
+    }
 
 
 def _twins() -> list[type[msgspec.Struct]]:
@@ -173,6 +205,11 @@ def _twins() -> list[type[msgspec.Struct]]:
                 kind = twins[requests.PlaceOrder] | None
             if struct is requests.Batch and field.name == "operations":
                 kind = list.__class_getitem__(twins[requests.Operation])
+            if struct is requests.SetRules and field.name == "schedule":
+                kind = list.__class_getitem__(twins[requests.ScheduledBody])
+            for nested in (requests.DistanceBody, requests.LimitsBody):
+                if kind == nested | None:
+                    kind = twins[nested] | None
             fields.append((field.encode_name, kind, None))
         twin = msgspec.defstruct(struct.__name__, fields, forbid_unknown_fields=True)
         twin.__doc__ = struct.__doc__

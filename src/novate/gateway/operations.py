@@ -15,7 +15,8 @@ from novate.gateway.problems import ProblemError, problem
 from novate.gateway.submissions import BatchSubmission, Submission
 from novate.gateway.throttle import Throttle
 from novate.gateway.validation import PartitionView, Validator
-from novate.model import codec
+from novate.model import codec, packing
+from novate.model.commands import CommandKind
 from novate.model.errors import NotAccepting
 from novate.model.plain import PlainBatch
 
@@ -23,8 +24,9 @@ RETRY_AFTER_MAX: Final = 3600
 """Most that Retry-After says, in seconds."""
 
 _SIDES: Final = ("buy", "sell")
-_TYPES: Final = ("limit", "market")
-_RECEIVED: Final = tuple((order_type, side) for order_type in _TYPES for side in _SIDES)
+_TYPES: Final = ("limit", "market", "stop_limit", "stop")
+_RECEIVED: Final = tuple((order_type, side) for order_type in _TYPES[:2] for side in _SIDES)
+_PLACE: Final = int(CommandKind.PLACE)
 
 
 class Reply(Protocol):
@@ -109,14 +111,16 @@ class Operations:
         self._read_place = self.validator.place
         self._received = metrics.order_received
 
-    def place(self, body: bytes, header_key: str | None, reply: Reply) -> None:
-        """Place an order: 201 with it, or why not."""
+    def place(self, body: bytes, header_key: str | None, reply: Reply, session: int = 0) -> None:
+        """Place an order: 201 with it, or why not. It ends with its session, if it has one."""
         try:
             submission = self._read_place(body, header_key)
         except ProblemError as error:
             self._received("invalid", "invalid")
-            self._refuse(error, reply)
+            self.refuse(error, reply)
             return
+        if session:
+            submission.command = packing.with_session(submission.command, session)
         command = submission.command
         self._received(_TYPES[command[2]], _SIDES[command[1]])
         if submission.key_digest is not None:
@@ -124,12 +128,12 @@ class Operations:
             return
         wait = self._take(submission.client_id)
         if wait:
-            self._refuse(too_many(submission.client_id, wait), reply)
+            self.refuse(too_many(submission.client_id, wait), reply)
             return
         try:
             self._submit_command(command, reply)
         except NotAccepting as error:
-            self._refuse(unavailable(error), reply)
+            self.refuse(unavailable(error), reply)
 
     def cancel(self, order_id: str, body: bytes, header_key: str | None, reply: Reply) -> None:
         """Cancel an order: 200 with its final state, or why not. The body may be empty."""
@@ -161,7 +165,7 @@ class Operations:
         try:
             submission = self.validator.mass_cancel(client_id, instrument, side, header_key)
         except ProblemError as error:
-            self._refuse(error, reply)
+            self.refuse(error, reply)
             return
         self._submit(submission, reply)
 
@@ -170,32 +174,42 @@ class Operations:
         try:
             self._submit_command(command, reply)
         except NotAccepting as error:
-            self._refuse(unavailable(error), reply)
+            self.refuse(unavailable(error), reply)
 
-    def batch(self, body: bytes, header_key: str | None, reply: Reply) -> None:
+    def client_command(self, command: bytes, client_id: str, reply: Reply) -> None:
+        """Submit a client's command that is about no order: throttled, without a key."""
+        wait = self._take(client_id)
+        if wait:
+            self.refuse(too_many(client_id, wait), reply)
+        else:
+            self.command(command, reply)
+
+    def batch(self, body: bytes, header_key: str | None, reply: Reply, session: int = 0) -> None:
         """Do up to 1,000 operations: 200 with an outcome for each, or why none was done."""
         try:
             plain = self.validator.plain_batch(body) if header_key is None else None
             if plain is not None:
-                self._place_all(plain, reply)
+                self._place_all(plain, reply, session)
                 return
             batch = self.validator.batch(body, header_key)
+            if session:
+                _join(batch, session)
             self._count(batch)
             self._charge(batch.charges)
             if batch.key is not None and self._replay_batch(batch, reply):
                 return
             self._submit_batch(batch, reply)
         except ProblemError as error:
-            self._refuse(error, reply)
+            self.refuse(error, reply)
         except NotAccepting as error:
-            self._refuse(unavailable(error), reply)
+            self.refuse(unavailable(error), reply)
 
     # --- one command ------------------------------------------------------------------------------
 
     def _submit(self, submission: Submission, reply: Reply) -> None:
         wait = self._take(submission.client_id, submission.tokens)
         if wait:
-            self._refuse(too_many(submission.client_id, wait), reply)
+            self.refuse(too_many(submission.client_id, wait), reply)
             return
         if submission.key_digest is not None:
             first = self._first_answer(submission)
@@ -205,9 +219,10 @@ class Operations:
         try:
             self._submit_command(submission.command, reply)
         except NotAccepting as error:
-            self._refuse(unavailable(error), reply)
+            self.refuse(unavailable(error), reply)
 
-    def _refuse(self, error: ProblemError, reply: Reply) -> None:
+    def refuse(self, error: ProblemError, reply: Reply) -> None:
+        """Answer with a problem, and count it."""
         self._metrics.rejected(error.code)
         reply(error.status, error.body(), False, error.retry_after)
 
@@ -223,7 +238,7 @@ class Operations:
         """The first answer to the request's key, though its order is gone by now; or why not."""
         first = self._partition.replay(*error.key) if error.key else None
         if first is None:
-            self._refuse(error, reply)
+            self.refuse(error, reply)
         else:
             reply(first[0], first[1], is_first_answer(*first))
 
@@ -238,7 +253,7 @@ class Operations:
             elif kind == "place":
                 self._received(_TYPES[operation.command[2]], _SIDES[operation.command[1]])
 
-    def _place_all(self, batch: PlainBatch, reply: Reply) -> None:
+    def _place_all(self, batch: PlainBatch, reply: Reply, session: int) -> None:
         """A batch of plain orders, which have no key to look up."""
         for (order_type, side), count in zip(_RECEIVED, batch.received, strict=True):
             if count:
@@ -248,7 +263,10 @@ class Operations:
         def on_outcomes(answers: list[tuple[int, bytes, int]]) -> None:
             reply(200, codec.outcomes_body(answers))
 
-        self._partition.sequencer.submit_many(batch.commands, on_outcomes)
+        commands = batch.commands
+        if session:
+            commands = [packing.with_session(each, session) for each in commands]
+        self._partition.sequencer.submit_many(commands, on_outcomes)
 
     def _charge(self, charges: dict[str, int]) -> None:
         for client_id, tokens in charges.items():
@@ -319,6 +337,13 @@ _NOT_KEPT: Final = (
         "send it again in another batch",
     ),
 )
+
+
+def _join(batch: BatchSubmission, session: int) -> None:
+    """Make what a batch places a session's orders."""
+    for operation in batch.operations:
+        if isinstance(operation, Submission) and operation.command[0] == _PLACE:
+            operation.command = packing.with_session(operation.command, session)
 
 
 def is_first_answer(status: int, body: bytes) -> bool:

@@ -5,14 +5,16 @@ Owns how the parameters of a read are understood. Never submits, never waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from novate.gateway.fields import check_id
 from novate.gateway.instruments import Instruments
+from novate.gateway.market_rules import rules_json
 from novate.gateway.problems import FieldError, ProblemError, refused, shown, shown_name
 from novate.gateway.validation import OrderReader
+from novate.model.instrument import Instrument, Rules
 
 LEVELS_DEFAULT: Final = 20
 LIST_DEFAULT: Final = 50
@@ -82,11 +84,23 @@ def parse_query(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
 
 
 class Reads:
-    """The reads of one partition."""
+    """The reads of one partition.
 
-    def __init__(self, reporter: Reporter, instruments: Instruments) -> None:
+    Args:
+        reporter: Reads its engine.
+        instruments: Its instruments.
+        rules: The rules of an instrument, by its number; None: there are none.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        instruments: Instruments,
+        rules: Callable[[int], Rules] | None = None,
+    ) -> None:
         self._reporter = reporter
         self._instruments = instruments
+        self._rules = rules
 
     def order(self, order_id: str) -> bytes:
         """An order as it is now; ProblemError 400 or 404."""
@@ -153,7 +167,7 @@ class Reads:
 
     def instruments(self) -> bytes:
         """Every instrument."""
-        listed = [self._reporter.instrument_json(each.index) for each in self._instruments.all()]
+        listed = [self._instrument_body(each) for each in self._instruments.all()]
         return b'{"count":%d,"instruments":[%b]}' % (len(listed), b",".join(listed))
 
     def instrument(self, name: str) -> bytes:
@@ -161,7 +175,15 @@ class Reads:
         found = self._instruments.find(name)
         if found is None:
             raise ProblemError(404, "unknown_instrument", f"no instrument is named {shown(name)}")
-        return self._reporter.instrument_json(found.index)
+        return self._instrument_body(found)
+
+    def _instrument_body(self, instrument: Instrument) -> bytes:
+        """An instrument, with its rules where it has any."""
+        body = self._reporter.instrument_json(instrument.index)
+        if self._rules is None:
+            return body
+        rules = rules_json(self._rules(instrument.index), instrument)
+        return body if rules == b"{}" else b'%b,"rules":%b}' % (body[:-1], rules)
 
     def _instrument(self, query: Query, errors: list[FieldError]) -> int:
         name = query.get("instrument")

@@ -15,6 +15,11 @@ def _number(description: str, **schema: Any) -> Meta:
     return Meta(description=description, extra_json_schema={"type": "number", **schema})
 
 
+def _used(description: str, kind: str) -> Meta:
+    """A member that only orders have which use it."""
+    return Meta(description=description, extra_json_schema={"type": [kind, "null"]})
+
+
 Number = Annotated[Any, _number("Plain exact decimal text: no exponent, no trailing zeros.")]
 OptionalNumber = Annotated[
     Any,
@@ -43,7 +48,7 @@ class Trade(Struct, kw_only=True):
     quantity: Number
     buy_order_id: str
     sell_order_id: str
-    taker_side: Side
+    taker_side: Annotated[Side | None, Meta(description="null: a trade of an auction.")]
     timestamp: Time
     sequence: int
 
@@ -62,8 +67,8 @@ class Order(Struct, kw_only=True):
     client_id: str
     instrument: str
     side: Side
-    type: Literal["limit", "market"]
-    time_in_force: Literal["gtc", "ioc", "fok"]
+    type: Literal["limit", "market", "stop", "stop_limit"]
+    time_in_force: Literal["gtc", "ioc", "fok", "day", "gtd"]
     price: OptionalNumber
     quantity: OptionalNumber
     filled_quantity: Number
@@ -77,6 +82,14 @@ class Order(Struct, kw_only=True):
     sequence: int
     quote_quantity: OptionalNumber = None
     filled_quote_quantity: OptionalNumber = None
+    stop_price: Annotated[Any, _used("Of a stop or stop_limit order.", "number")] = None
+    triggered: Annotated[bool | None, Meta(description="Whether its stop was reached.")] = None
+    display_quantity: Annotated[Any, _used("So much of it is shown.", "number")] = None
+    minimum_quantity: Annotated[Any, _used("Least to trade at once.", "number")] = None
+    expires_at: Annotated[Any, _used("When a day or gtd order ends.", "string")] = None
+    self_trade_prevention: Annotated[str | None, Meta(description="Where it is not none.")] = None
+    self_trade_group: int | None = None
+    oco: Annotated[str | None, Meta(description="The open order it is paired with.")] = None
     trades: Annotated[
         list[Trade] | None,
         Meta(description="In the reply to a place or amend: the first 1,000 of its trades."),
@@ -174,6 +187,16 @@ class DetailedTrades(Struct, kw_only=True):
     trades: list[DetailedTrade]
 
 
+class Auction(Struct, kw_only=True):
+    """The uncross that would be now."""
+
+    price: OptionalNumber
+    volume: Number
+    imbalance: Annotated[
+        Any, _number("What is left over at that price: over 0 of buyers, under 0 of sellers.")
+    ]
+
+
 class Instrument(Struct, kw_only=True):
     """What is traded, and its grid of prices and quantities."""
 
@@ -182,6 +205,38 @@ class Instrument(Struct, kw_only=True):
     quote: str
     tick_size: Number
     lot_size: Number
+    state: Annotated[
+        Literal["continuous", "pre_open", "auction", "halt", "cancel_only", "closed"] | None,
+        Meta(description="The phase of its trading."),
+    ] = None
+    state_until: Annotated[Time | None, Meta(description="When the phase ends by itself.")] = None
+    auction: Annotated[Auction | None, Meta(description="In an auction.")] = None
+    rules: Annotated[Any, Meta(description="As they were set; absent: none.")] = None
+
+
+class TimerSet(Struct, kw_only=True):
+    """A client's dead-man timer as it is now."""
+
+    client_id: str
+    cancels_at: Annotated[Time | None, Meta(description="null: never.")]
+    sequence: int
+
+
+class LimitsSet(Struct, kw_only=True):
+    """A client has limits of its own."""
+
+    client_id: str
+    instrument: str
+    sequence: int
+
+
+class Killed(Struct, kw_only=True):
+    """A kill switch as it is now; `client_id` null: the venue's."""
+
+    client_id: str | None
+    on: bool
+    cancelled_count: Annotated[int, Meta(description="How many orders it ended.")]
+    sequence: int
 
 
 class Instruments(Struct, kw_only=True):

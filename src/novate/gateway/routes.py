@@ -65,6 +65,7 @@ PARAMETERS: Final = {
     for each in (
         Parameter("order_id", "path", "The order.", _ID),
         Parameter("instrument", "path", "The instrument.", _NAME),
+        Parameter("client_id", "path", "The client.", _ID),
         Parameter(
             "Idempotency-Key", "header", "Same key, same answer, once done. Scope: client.", _ID
         ),
@@ -107,6 +108,14 @@ _INSTRUMENT_EXAMPLE: Final = {
     "lot_size": 0.001,
 }
 
+_RULES_EXAMPLE: Final = {
+    "limits": {"quantity_max": 100, "last_price_distance": {"percent": 10}},
+    "protection": {"percent": 5},
+    "dynamic_band": {"percent": 3},
+    "band_action": "auction",
+    "volatility_auction_seconds": 120,
+}
+
 _KEY = "Idempotency-Key"
 _ORDER = "{order_id}"
 _BOOK = ("instrument", "levels")
@@ -131,6 +140,12 @@ ROUTES: Final = (
         "POST", "/orders/batch", "batch", "orders", "Do up to 1,000 operations in order",
         replies.Outcomes, request=requests.Batch, parameters=(_KEY,),
         errors=(400, 413, 422, 429), example=_BATCH_EXAMPLE,
+    ),
+    Route(
+        "POST", "/orders/cancel-after", "cancel_after", "orders",
+        "Cancel all orders of a client, if it does not say so again in time",
+        replies.TimerSet, request=requests.CancelAfter, errors=(400, 413, 429),
+        example={"client_id": "client-A", "seconds": 30},
     ),
     Route(
         "POST", "/orders/{order_id}/cancel", "cancel_order", "orders", "Cancel an order",
@@ -207,6 +222,32 @@ ROUTES: Final = (
         "POST", "/admin/instruments", "create_instrument", "operations", "Create an instrument",
         replies.Instrument, 201, requests.CreateInstrument, errors=(400, 409, 413),
         example=_INSTRUMENT_EXAMPLE,
+    ),
+    Route(
+        "POST", "/admin/instruments/{instrument}/rules", "set_rules", "operations",
+        "Set all rules of an instrument", replies.Instrument, 200, requests.SetRules,
+        parameters=("{instrument}",), errors=(400, 404, 413), example=_RULES_EXAMPLE,
+    ),
+    Route(
+        "POST", "/admin/instruments/{instrument}/phase", "set_phase", "operations",
+        "Put an instrument into a phase", replies.Instrument, 200, requests.SetPhase,
+        parameters=("{instrument}",), errors=(400, 404, 413), example={"phase": "halt"},
+    ),
+    Route(
+        "POST", "/admin/clients/{client_id}/limits", "set_limits", "operations",
+        "Give a client limits of its own", replies.LimitsSet, 200, requests.SetLimits,
+        parameters=("{client_id}",), errors=(400, 413),
+        example={"instrument": "BTC-USD", "quantity_max": 100},
+    ),
+    Route(
+        "POST", "/admin/clients/{client_id}/kill", "kill_client", "operations",
+        "End a client's orders and take no more of it, or take them again", replies.Killed, 200,
+        requests.Kill, parameters=("{client_id}",), errors=(400, 413), example={"on": True},
+    ),
+    Route(
+        "POST", "/admin/kill", "kill_venue", "operations",
+        "End all orders and take none, or take them again", replies.Killed, 200,
+        requests.Kill, errors=(400, 413), example={"on": True},
     ),
     Route(
         "GET", "/admin/status", "status", "operations",

@@ -7,25 +7,22 @@ journaled. Owns no state but what it has looked up of the engine; never submits,
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from novate.gateway import requests
 from novate.gateway.fields import (
+    AMOUNTS,
     ID_EXPECTED,
     SIDES,
     TIMES_IN_FORCE,
     TYPES,
-    any_later,
     check_id,
     check_post_only,
-    explain_later,
-    explain_words,
     given,
     given_any,
-    limit_amounts,
-    market_amounts,
     not_one_of,
     one_key,
     read_price,
@@ -36,7 +33,16 @@ from novate.gateway.instruments import Instruments, OrderBooks, RecentOrders
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.gateway.requests import ABSENT, AmendOrder, Operation, PlaceOrder
 from novate.gateway.submissions import BatchSubmission, Prepared, Submission, operation_digest
-from novate.model import codec
+from novate.gateway.terms import (
+    amend_terms,
+    amends_terms,
+    any_terms,
+    asked_terms,
+    check_force,
+    explain_words,
+    place_terms,
+)
+from novate.model import codec, packing
 from novate.model.commands import Flag, TimeInForce
 from novate.model.instrument import Instrument
 from novate.model.plain import PlainBatch, PlainOrder, PlainOrders
@@ -50,11 +56,19 @@ RECENT_ORDERS_MAX: Final = 100_000
 BY_QUOTE: Final = int(Flag.BY_QUOTE)
 POST_ONLY: Final = int(Flag.POST_ONLY)
 FOK: Final = int(TimeInForce.FOK)
+GTD: Final = int(TimeInForce.GTD)
+PLACE_VALUES: Final = 10
+"""What `codec.pack_place` takes, without the key."""
 
 _INSTRUMENT = re.compile(rb'"instrument": ?"([^"]+)"')
-_OPERATION_FIELDS = ("order", "order_id", "price", "quantity", "client_id", "idempotency_key")
+_UNUSED = (
+    b',"self_trade_group":null,"oco":null,"replaces":null',
+    b',"stop_price":,"display_quantity":,"expires_at":,"self_trade_prevention":null',
+)
+_TERMS = ("stop_price", "display_quantity", "expires_at", "self_trade_prevention")
 _CANCEL_FIELDS = ("order_id", "client_id", "idempotency_key")
-_AMEND_FIELDS = ("order_id", "price", "quantity", "client_id", "idempotency_key")
+_AMEND_FIELDS = ("order_id", "price", "quantity", "client_id", "idempotency_key", *_TERMS)
+_OPERATION_FIELDS = ("order", *_AMEND_FIELDS)
 
 
 class OrderReader(Protocol):
@@ -206,6 +220,8 @@ class Validator:
     def place_values(self, order: PlaceOrder) -> tuple[Any, ...]:
         """What `codec.pack_place` takes, without the key; the order id is None if not given.
 
+        Behind them stand the terms of an order that has any, for its extension.
+
         Raises:
             ProblemError: 400, with every field that is wrong.
         """
@@ -221,15 +237,12 @@ class Validator:
             check_id("order_id", order_id, errors)
         if side is None or kind is None or time_in_force is None:
             explain_words(order, errors)
-        if any_later(order):
-            explain_later(order, errors)
         instrument = self.instruments.known.get(order.instrument)
         if instrument is None:
             instrument = self.find_instrument(order.instrument, errors)
         if instrument is None or kind is None:
             raise refused(errors)
-        amounts = limit_amounts if kind == 0 else market_amounts
-        price, lots, quote = amounts(order, instrument, errors)
+        price, lots, quote = AMOUNTS[kind](order, instrument, errors)
         flags = BY_QUOTE if quote else 0
         if quote and time_in_force == FOK:
             message = "expected gtc or ioc, as the order is by quote_quantity"
@@ -237,14 +250,19 @@ class Validator:
         if order.post_only:
             flags |= POST_ONLY
             check_post_only(kind, time_in_force, errors)
+        check_force(kind, time_in_force, errors)
+        terms = None
+        if kind > 1 or time_in_force == GTD or any_terms(order):
+            terms = place_terms(order, instrument, kind, time_in_force, lots, errors)
         if errors:
             raise refused(errors)
         if order_id is not None:
             self._recent.add(order_id, instrument, client_id)
-        return (
+        values = (
             instrument.index, side, kind, time_in_force, flags, price, lots, quote,
             None if order_id is None else order_id.encode(), client_id.encode(),
         )  # fmt: skip
+        return (*values, terms) if terms else values
 
     def find_instrument(self, name: str | None, errors: list[FieldError]) -> Instrument | None:
         """The instrument of this name; else one more error."""
@@ -257,14 +275,19 @@ class Validator:
     def _unkeyed(self, order: PlaceOrder, values: tuple[Any, ...]) -> Submission:
         """The submission of an order without a key."""
         named = values[8] or codec.new_order_id(self._number)
-        values = (*values[:8], named, values[9])
-        command = codec.pack_place(*values)
+        command = codec.pack_place(*(*values[:8], named, values[9]))
+        if len(values) > PLACE_VALUES:
+            command = packing.extend(command, **values[PLACE_VALUES])
         return Submission(command, order.client_id or "")
 
     def _pack_place(self, *values: Any) -> bytes:
+        terms, at = None, PLACE_VALUES
+        if isinstance(values[at], dict):
+            terms, values = values[at], (*values[:at], *values[at + 1 :])
         if values[8] is None:
             values = (*values[:8], codec.new_order_id(self._number), *values[9:])
-        return codec.pack_place(*values)
+        command = codec.pack_place(*values)
+        return packing.extend(command, **terms) if terms else command
 
     def _prepared_cancel(self, order_id: str, client_id: str | None, key: str | None) -> Prepared:
         errors: list[FieldError] = []
@@ -308,13 +331,15 @@ class Validator:
         client_id = request.client_id
         if client_id is not None:
             check_id("client_id", client_id, errors)
-        if not given(request.price) and not given(request.quantity):
+        amends = given(request.price) or given(request.quantity) or amends_terms(request)
+        if not amends:
             errors.append(FieldError("", "expected price, quantity or both", "missing_field"))
         if errors:
             raise refused(errors)
         prepared = self._about_order(
             "amend", order_id, client_id, key,
             _canonical(given(request.price)), _canonical(given(request.quantity)),
+            *asked_terms(request),
         )  # fmt: skip
         owner = self._checked_owner(order_id, client_id, prepared)
         instrument = self._instrument_of(order_id)
@@ -324,9 +349,10 @@ class Validator:
         lots = 0
         if given(request.quantity):
             lots = read_quantity(request.quantity, instrument, errors)
+        terms = amend_terms(request, instrument, errors)
         if errors:
             raise refused(errors)
-        prepared.pack = codec.pack_amend
+        prepared.pack = partial(_pack_amend, terms) if terms else codec.pack_amend
         prepared.values = (order_id.encode(), price, lots, owner.encode() or None)
         prepared.client_id = owner
         return prepared
@@ -409,7 +435,7 @@ class Validator:
                 _only(operation, "amend", _AMEND_FIELDS)
             return self._prepared_amend(operation.order_id, operation, key)
         amends = operation.price is not ABSENT or operation.quantity is not ABSENT
-        if amends or operation.order is not None:
+        if amends or operation.order is not None or amends_terms(operation):
             _only(operation, "cancel", _CANCEL_FIELDS)
         return self._prepared_cancel(operation.order_id, operation.client_id, key)
 
@@ -441,6 +467,11 @@ class Validator:
                 batch.operations.append(_of_keyed_batch(each, batch, index))
             _charge(batch, each.client_id or client_id)
         return batch
+
+
+def _pack_amend(terms: dict[str, Any], *values: Any) -> bytes:
+    """An AMEND of more than price and quantity."""
+    return packing.extend(codec.pack_amend(*values), **terms)
 
 
 def _of_keyed_batch(prepared: Prepared, batch: BatchSubmission, index: int) -> Submission:
@@ -475,10 +506,16 @@ def _charge(batch: BatchSubmission, client_id: str) -> None:
 
 
 def _as_asked(operation: Operation | ProblemError) -> bytes:
-    """An operation as it was asked, whatever the instruments are by now."""
+    """An operation as it was asked, whatever the instruments are by now.
+
+    Members that came later than a journal's oldest keys stand in it only where they are used.
+    """
     if isinstance(operation, ProblemError):
         return operation.detail.encode()
-    return msgspec.json.encode(operation)
+    said = msgspec.json.encode(operation)
+    for unused in _UNUSED:
+        said = said.replace(unused, b"", 1)
+    return said
 
 
 def _first_client(operations: list[Operation | ProblemError]) -> str:
@@ -526,6 +563,7 @@ def _misfits(operation: Operation) -> bool:
         or operation.quantity is not ABSENT
         or operation.client_id is not None
         or operation.idempotency_key is not None
+        or amends_terms(operation)
     )
 
 

@@ -14,9 +14,31 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from novate.gateway.fields import ID_EXPECTED, undecodable
+from novate.gateway.messages import (
+    ABSENT,
+    BY_TYPE,
+    NULL,
+    Amend,
+    Batch,
+    Cancel,
+    CancelOnDisconnect,
+    Follow,
+    Message,
+    Ping,
+    Place,
+    Resync,
+    Status,
+    Subscribe,
+    SubscribeByType,
+    Unsubscribe,
+    UnsubscribeByType,
+    decode,
+    decode_by_type,
+    decode_envelope,
+)
 from novate.gateway.problems import FieldError, ProblemError, refused, retry_after_of, shown
 from novate.model import codec
 from novate.streams import frames
@@ -25,6 +47,7 @@ from novate.streams.subscriptions import CHANNEL_NAMES, Channel, parse_channel
 
 if TYPE_CHECKING:
     from novate.gateway.instruments import Instruments
+    from novate.gateway.sessions import Bond, Sessions
     from novate.metrics import Metrics
     from novate.streams.publisher import Publisher
 
@@ -32,10 +55,11 @@ REQUEST_ID_MAX: Final = 64
 CHANNELS_MAX: Final = 100
 """Channels that one message may name."""
 
-OPS: Final = "place, cancel, amend, batch, status, subscribe, unsubscribe, resync, ping"
+OPS: Final = (
+    "place, cancel, amend, batch, status, subscribe, unsubscribe, resync, ping, "
+    "cancel_on_disconnect"
+)
 
-_ABSENT: Final = Raw()
-_NULL: Final = Raw(b"null")
 _NOTHING: Final = (b"", b"null")
 _OUTCOMES: Final = b'{"outcomes":'
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
@@ -49,7 +73,7 @@ Reply = Callable[..., None]
 class OrderEntry(Protocol):
     """The operations that HTTP and WebSocket share."""
 
-    def place(self, body: bytes, header_key: str | None, reply: Reply, /) -> None:
+    def place(self, body: bytes, header_key: str | None, reply: Reply, /, session: int = 0) -> None:
         """Place an order."""
 
     def cancel(self, order_id: str, body: bytes, header_key: str | None, reply: Reply, /) -> None:
@@ -58,7 +82,7 @@ class OrderEntry(Protocol):
     def amend(self, order_id: str, body: bytes, header_key: str | None, reply: Reply, /) -> None:
         """Amend one."""
 
-    def batch(self, body: bytes, header_key: str | None, reply: Reply, /) -> None:
+    def batch(self, body: bytes, header_key: str | None, reply: Reply, /, session: int = 0) -> None:
         """Do many."""
 
 
@@ -86,6 +110,7 @@ class StreamDesk:
     Attributes:
         subscriptions_max: Subscriptions of one session.
         json_depth_max: Levels of nesting of a message.
+        sessions: Those whose orders end with their connection.
     """
 
     operations: OrderEntry
@@ -95,89 +120,9 @@ class StreamDesk:
     metrics: Metrics
     subscriptions_max: int = 1000
     json_depth_max: int = 16
+    sessions: Sessions | None = None
 
 
-class _Request(Struct, tag_field="op", forbid_unknown_fields=True, gc=False):
-    request_id: Raw = _ABSENT
-    type: str | None = None
-
-
-class _Place(_Request, tag="place"):
-    order: Raw = _ABSENT
-
-
-class _Cancel(_Request, tag="cancel"):
-    order_id: str | None = None
-    client_id: Raw = _NULL
-    idempotency_key: Raw = _NULL
-
-
-class _Amend(_Request, tag="amend"):
-    order_id: str | None = None
-    price: Raw = _NULL
-    quantity: Raw = _NULL
-    client_id: Raw = _NULL
-    idempotency_key: Raw = _NULL
-
-
-class _Batch(_Request, tag="batch"):
-    operations: Raw = _NULL
-    client_id: Raw = _NULL
-    idempotency_key: Raw = _NULL
-
-
-class _Status(_Request, tag="status"):
-    order_id: str | None = None
-
-
-class _Ping(_Request, tag="ping"):
-    pass
-
-
-class _Resync(_Request, tag="resync"):
-    instrument: str | None = None
-
-
-class _Follow(Struct, forbid_unknown_fields=True):
-    request_id: Raw = _ABSENT
-    channels: list[str] | None = None
-    instrument: str | None = None
-    client_id: str | None = None
-
-
-class _Subscribe(_Follow, tag_field="op", tag="subscribe"):
-    from_trade_id: str | None = None
-    type: str | None = None
-
-
-class _Unsubscribe(_Follow, tag_field="op", tag="unsubscribe"):
-    type: str | None = None
-
-
-class _SubscribeByType(_Follow, tag_field="type", tag="subscribe"):
-    from_trade_id: str | None = None
-
-
-class _UnsubscribeByType(_Follow, tag_field="type", tag="unsubscribe"):
-    pass
-
-
-class _Envelope(Struct):
-    """What is looked for in a message that could not be read."""
-
-    op: Raw = _ABSENT
-    type: Raw = _ABSENT
-    request_id: Raw = _ABSENT
-
-
-_Message = _Request | _Follow
-
-_decode = msgspec.json.Decoder(
-    _Place | _Cancel | _Amend | _Batch | _Status | _Ping | _Subscribe | _Unsubscribe | _Resync
-).decode
-_decode_by_type = msgspec.json.Decoder(_SubscribeByType | _UnsubscribeByType).decode
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_BY_TYPE: Final = (b'"subscribe"', b'"unsubscribe"')
 _is_problem = codec.is_problem
 _text_frame = frames.text_frame
 
@@ -197,31 +142,37 @@ class Session:
     """
 
     __slots__ = (
-        "_closed", "_desk", "_handlers", "_outlet", "_place", "_subscriptions", "outstanding",
+        "_batch_of", "_bond", "_closed", "_desk", "_handlers", "_id", "_outlet", "_place",
+        "_subscriptions", "outstanding",
     )  # fmt: skip
 
     def __init__(self, desk: StreamDesk, outlet: Outlet) -> None:
         self._desk = desk
         self._outlet = outlet
-        self._place = desk.operations.place
+        self._place: Callable[..., None] = desk.operations.place
+        self._batch_of: Callable[..., None] = desk.operations.batch
+        self._bond: Bond | None = None
+        self._id = ""
         self._subscriptions: dict[Subscription, None] = {}
         self._closed = False
         self.outstanding = 0
         self._handlers: dict[type, Callable[[Any, bytes], None]] = {
-            _Cancel: self._cancel,
-            _Amend: self._amend,
-            _Batch: self._batch,
-            _Status: self._status,
-            _Ping: self._ping,
-            _Resync: self._resync,
-            _Subscribe: self._subscribe,
-            _SubscribeByType: self._subscribe,
-            _Unsubscribe: self._unsubscribe,
-            _UnsubscribeByType: self._unsubscribe,
+            Cancel: self._cancel,
+            Amend: self._amend,
+            Batch: self._batch,
+            Status: self._status,
+            Ping: self._ping,
+            Resync: self._resync,
+            CancelOnDisconnect: self._cancel_on_disconnect,
+            Subscribe: self._subscribe,
+            SubscribeByType: self._subscribe,
+            Unsubscribe: self._unsubscribe,
+            UnsubscribeByType: self._unsubscribe,
         }
 
     def open(self, session_id: str, unix_seconds: float) -> None:
         """Greet the client; from here on it gets heartbeats."""
+        self._id = session_id
         self._desk.metrics.websocket_connections += 1
         self._desk.publisher.join(self._outlet)
         time = frames.iso_time(unix_seconds)
@@ -233,6 +184,8 @@ class Session:
             self._closed = True
             self._desk.metrics.websocket_connections -= 1
             self._desk.publisher.leave(self._outlet)
+            if self._bond is not None and self._desk.sessions is not None:
+                self._desk.sessions.drop(self._bond)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -240,12 +193,12 @@ class Session:
         """Take one message: a text in valid UTF-8, whatever it says."""
         try:
             self._check_depth(text)
-            message = _decode(text)
+            message = decode(text)
             request_id = _request_id(message.request_id)
         except Exception as error:  # whatever a text can make a decoder raise is the client's doing
             self._read_again(text, error)
             return
-        if type(message) is _Place:
+        if type(message) is Place:
             order = bytes(message.order)
             if order in _NOTHING:
                 self.refuse(_no_order(), request_id)
@@ -277,10 +230,10 @@ class Session:
         try:
             if isinstance(error, ProblemError):
                 raise error
-            envelope = _decode_envelope(text)
+            envelope = decode_envelope(text)
             request_id = _request_id(envelope.request_id)
-            if envelope.op is _ABSENT and bytes(envelope.type) in _BY_TYPE:
-                self._dispatch(_decode_by_type(text), request_id)
+            if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
+                self._dispatch(decode_by_type(text), request_id)
                 return
             _check_op(bytes(envelope.op))
             raise undecodable(error)
@@ -289,7 +242,7 @@ class Session:
         except Exception as unreadable:
             self.refuse(undecodable(unreadable), request_id)
 
-    def _dispatch(self, message: _Message, request_id: bytes) -> None:
+    def _dispatch(self, message: Message, request_id: bytes) -> None:
         try:
             self._handlers[type(message)](message, request_id)
         except ProblemError as refusal:
@@ -297,7 +250,7 @@ class Session:
 
     # --- order entry ------------------------------------------------------------------------------
 
-    def _cancel(self, message: _Cancel, request_id: bytes) -> None:
+    def _cancel(self, message: Cancel, request_id: bytes) -> None:
         order_id = _required("order_id", message.order_id)
         body = b'{"client_id":%b,"idempotency_key":%b}' % (
             bytes(message.client_id),
@@ -306,32 +259,74 @@ class Session:
         self.outstanding += 1
         self._desk.operations.cancel(order_id, body, None, partial(self._answer, request_id))
 
-    def _amend(self, message: _Amend, request_id: bytes) -> None:
+    def _amend(self, message: Amend, request_id: bytes) -> None:
         order_id = _required("order_id", message.order_id)
-        body = b'{"price":%b,"quantity":%b,"client_id":%b,"idempotency_key":%b}' % (
+        body = b'{"price":%b,"quantity":%b,"client_id":%b,"idempotency_key":%b%b}' % (
             bytes(message.price),
             bytes(message.quantity),
             bytes(message.client_id),
             bytes(message.idempotency_key),
+            _terms(message),
         )
         self.outstanding += 1
         self._desk.operations.amend(order_id, body, None, partial(self._answer, request_id))
 
-    def _batch(self, message: _Batch, request_id: bytes) -> None:
+    def _batch(self, message: Batch, request_id: bytes) -> None:
         body = b'{"operations":%b,"client_id":%b,"idempotency_key":%b}' % (
             bytes(message.operations),
             bytes(message.client_id),
             bytes(message.idempotency_key),
         )
         self.outstanding += 1
-        self._desk.operations.batch(body, None, partial(self._answer, request_id))
+        self._batch_of(body, None, partial(self._answer, request_id))
 
-    def _status(self, message: _Status, request_id: bytes) -> None:
+    def _status(self, message: Status, request_id: bytes) -> None:
         order_id = _required("order_id", message.order_id)
         order = self._desk.reporter.order_json(order_id)
         if order is None:
             raise ProblemError(404, "unknown_order", f"no order has the id {order_id}")
         self._send(_reply(b"order_accepted", request_id, b',"order":' + order))
+
+    def _cancel_on_disconnect(self, message: CancelOnDisconnect, request_id: bytes) -> None:
+        """From here on what is placed ends with this connection, after a time of grace."""
+        sessions = self._desk.sessions
+        if sessions is None:
+            raise ProblemError(400, "unsupported", "sessions are not kept here")
+        grace_seconds = sessions.grace(bytes(message.grace_seconds))
+        if self._bond is not None:
+            if message.resume is not None:
+                raise ProblemError(409, "session_exists", "this connection has a session already")
+            self._bond.grace_seconds = grace_seconds
+            self._send(_bound(self._bond, request_id))
+        elif message.resume is not None:
+            bond = sessions.take_up(message.resume)
+            bond.grace_seconds = grace_seconds
+            self._bind(bond)
+            self._send(_bound(bond, request_id))
+        else:
+            self.outstanding += 1
+            answer = partial(self._answer_bond, request_id)
+            self._bind(sessions.open(self._id, grace_seconds, answer))
+
+    def _bind(self, bond: Bond | None) -> None:
+        """Give what is placed from here on the number of the session."""
+        operations = self._desk.operations
+        self._bond = bond
+        if bond is None:
+            self._place, self._batch_of = operations.place, operations.batch
+        else:
+            self._place = partial(operations.place, session=bond.number)
+            self._batch_of = partial(operations.batch, session=bond.number)
+
+    def _answer_bond(self, request_id: bytes, status: int, body: bytes, _replayed: bool) -> None:
+        """What became of opening a session."""
+        self.outstanding -= 1
+        if status >= 300 or self._bond is None:
+            if not self._closed:
+                self._bind(None)
+            self._error(request_id, body, None)
+        else:
+            self._send(_bound(self._bond, request_id))
 
     def _answer_place(
         self,
@@ -369,7 +364,7 @@ class Session:
 
     # --- subscriptions ----------------------------------------------------------------------------
 
-    def _subscribe(self, message: _Subscribe | _SubscribeByType, request_id: bytes) -> None:
+    def _subscribe(self, message: Subscribe | SubscribeByType, request_id: bytes) -> None:
         wanted = self._subscriptions_of(message)
         new = sum(1 for each in wanted if each not in self._subscriptions)
         if len(self._subscriptions) + new > self._desk.subscriptions_max:
@@ -398,10 +393,12 @@ class Session:
         for channel, instrument, _ in chosen:
             if channel is Channel.BOOK:
                 publisher.subscribe_book(outlet, instrument, name)
+            elif channel is Channel.STATE:
+                publisher.subscribe_state(outlet, instrument, name)
             elif channel is Channel.TRADES and from_trade_id is not None:
                 publisher.replay_trades(outlet, instrument, from_trade_id)
 
-    def _unsubscribe(self, message: _Unsubscribe | _UnsubscribeByType, request_id: bytes) -> None:
+    def _unsubscribe(self, message: Unsubscribe | UnsubscribeByType, request_id: bytes) -> None:
         publisher, outlet = self._desk.publisher, self._outlet
         wanted = self._subscriptions_of(message)
         for each in wanted:
@@ -411,23 +408,25 @@ class Session:
                 publisher.unsubscribe_book(outlet, instrument)
             elif channel is Channel.TRADES:
                 publisher.unsubscribe_trades(outlet, instrument)
+            elif channel is Channel.STATE:
+                publisher.unsubscribe_state(outlet, instrument)
             else:
                 publisher.unsubscribe_orders(outlet, instrument, client_id)
         for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
             chosen = [each for each in wanted if each[1] == instrument]
             self._send(_reply(b"unsubscribed", request_id, _named(chosen, name)))
 
-    def _resync(self, message: _Resync, request_id: bytes) -> None:
+    def _resync(self, message: Resync, request_id: bytes) -> None:
         instrument, name = self._instrument(message.instrument)
         if not self._desk.publisher.follows_book(self._outlet, instrument):
             detail = f"orderbook_deltas of {name} is not subscribed to"
             raise ProblemError(409, "not_subscribed", detail)
         self._desk.publisher.subscribe_book(self._outlet, instrument, name)
 
-    def _ping(self, message: _Ping, request_id: bytes) -> None:
+    def _ping(self, message: Ping, request_id: bytes) -> None:
         self._send(_reply(b"pong", request_id, b""))
 
-    def _subscriptions_of(self, message: _Follow) -> dict[Subscription, str]:
+    def _subscriptions_of(self, message: Follow) -> dict[Subscription, str]:
         """What a message names, each with its instrument's name.
 
         Raises:
@@ -480,6 +479,26 @@ class Session:
 def _reply(kind: bytes, request_id: bytes, members: bytes) -> bytes:
     named = b',"request_id":' + request_id if request_id else b""
     return b'{"type":"' + kind + b'"' + named + members + b"}"
+
+
+def _bound(bond: Bond, request_id: bytes) -> bytes:
+    members = b',"session":"%b","grace_seconds":%b' % (
+        bond.token.encode(),
+        msgspec.json.encode(bond.grace_seconds),
+    )
+    return _reply(b"cancel_on_disconnect", request_id, members)
+
+
+def _terms(message: Amend) -> bytes:
+    """What an amendment sets beside price and quantity, as further members."""
+    members = {
+        b"stop_price": message.stop_price,
+        b"display_quantity": message.display_quantity,
+        b"expires_at": message.expires_at,
+        b"self_trade_prevention": message.self_trade_prevention,
+    }
+    said = [b',"%b":%b' % (name, raw) for name, raw in members.items() if raw is not NULL]
+    return b"".join(said)
 
 
 def _named(chosen: list[Subscription], instrument: str) -> bytes:

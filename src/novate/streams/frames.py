@@ -95,6 +95,22 @@ def order_update(instrument: str, sequence: int, order: bytes) -> bytes:
     )
 
 
+def instrument_state(instrument: str, sequence: int, members: bytes) -> bytes:
+    """The phase of an instrument, or what an auction came to, as a frame."""
+    return text_frame(
+        b'{"type":"instrument_state","instrument":"%b","sequence":%d,%b}'
+        % (instrument.encode(), sequence, members)
+    )
+
+
+def auction_indicative(instrument: str, sequence: int, members: bytes) -> bytes:
+    """What an uncross would be now, as a frame."""
+    return text_frame(
+        b'{"type":"auction_indicative","instrument":"%b","sequence":%d,%b}'
+        % (instrument.encode(), sequence, members)
+    )
+
+
 def heartbeat(unix_seconds: float) -> bytes:
     """A sign of life, as a frame."""
     return text_frame(b'{"type":"heartbeat","time":"%b"}' % iso_time(unix_seconds).encode())

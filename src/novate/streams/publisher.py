@@ -25,7 +25,7 @@ from novate.streams.sources import (
     TimerHandle,
     Timers,
 )
-from novate.streams.subscriptions import BookFeed, OrderFeed, OrderKey, TradeFeed
+from novate.streams.subscriptions import BookFeed, OrderFeed, OrderKey, StateFeed, TradeFeed
 
 COST_MULTIPLE = 3
 """A tick begins no sooner after the one before than this times what publishing that one took. Most
@@ -83,6 +83,7 @@ class Publisher:
         self._books: dict[int, BookFeed] = {}
         self._trades: dict[int, TradeFeed] = {}
         self._orders: dict[OrderKey, OrderFeed] = {}
+        self._states: dict[int, StateFeed] = {}
         self._orders_pending: dict[OrderFeed, None] = {}
         self._fanout = Fanout(clock, timers.call_later, self._on_sent)
         self._tick_begun = self._tick_due = clock()
@@ -110,6 +111,8 @@ class Publisher:
             self.unsubscribe_trades(consumer, instrument)
         for key in list(self._orders):
             self.unsubscribe_orders(consumer, *key)
+        for instrument in list(self._states):
+            self.unsubscribe_state(consumer, instrument)
 
     def subscribe_book(self, consumer: Consumer, instrument: int, name: str) -> None:
         """Follow a book: a snapshot at the next tick, deltas from there on.
@@ -193,6 +196,25 @@ class Publisher:
             self._reporter.want_updates = bool(self._orders)
         return True
 
+    def subscribe_state(self, consumer: Consumer, instrument: int, name: str) -> None:
+        """Follow an instrument's phases and auctions: at the next tick how it stands, then on."""
+        feed = self._states.get(instrument)
+        if feed is None:
+            feed = self._states[instrument] = StateFeed(instrument, name)
+        feed.waiting[consumer] = None
+        self._want_tick()
+
+    def unsubscribe_state(self, consumer: Consumer, instrument: int) -> bool:
+        """True if it was subscribed."""
+        feed = self._states.get(instrument)
+        if feed is None or not (consumer in feed.members or consumer in feed.waiting):
+            return False
+        feed.members.pop(consumer, None)
+        feed.waiting.pop(consumer, None)
+        if not feed.members and not feed.waiting:
+            del self._states[instrument]
+        return True
+
     def close(self) -> None:
         """Stop the timers; nothing is published any more."""
         for timer in (self._tick_timer, self._lag_timer, self._heartbeat_timer):
@@ -207,7 +229,9 @@ class Publisher:
             self._gather_updates(applied.updates)
         if self._trades and applied.trades:
             self._gather_trades(applied.trades)
-        if self._books or self._trades:
+        if self._states and applied.changes:
+            self._gather_changes(applied.changes)
+        if self._books or self._trades or self._states:
             if self._interval or self._fanout.running or self._clock() < self._tick_due:
                 self._want_tick()
             else:
@@ -223,6 +247,12 @@ class Publisher:
                 feed.pending_bytes += len(public)
                 if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
                     self._give_up(feed)
+
+    def _gather_changes(self, changes: list[tuple[int, int, bytes]]) -> None:
+        for instrument, seq, members in changes:
+            feed = self._states.get(instrument)
+            if feed is not None:
+                feed.pending.append(frames.instrument_state(feed.name, seq, members))
 
     def _gather_updates(self, updates: list[tuple[int, int, str, bytes]]) -> None:
         for instrument, seq, client_id, order in updates:
@@ -257,6 +287,7 @@ class Publisher:
         deltas, trades = self._delta_frames(), self._trade_frames()
         jobs = [Job(frame, trades.pop(instrument, None)) for instrument, frame in deltas.items()]
         jobs += [Job(frame) for frame in (*self._snapshot_frames(), *trades.values())]
+        jobs += [Job(frame) for feed in self._states.values() for frame in self._state_frames(feed)]
         self._ticking = bool(jobs)
         self._building = self._clock() - self._tick_begun
         self._fanout.start(jobs)
@@ -300,6 +331,26 @@ class Publisher:
                 feed.pending.clear()
                 feed.pending_bytes = 0
                 made[feed.instrument] = self._sure_frame(content, feed.members)
+        return made
+
+    def _state_frames(self, feed: StateFeed) -> list[Frame]:
+        """What changed, and in an auction what it would give, where that is news."""
+        made = []
+        sequence = self._reporter.engine.last_seq
+        if feed.pending:
+            made.append(self._sure_frame(b"".join(feed.pending), feed.members))
+            feed.pending.clear()
+        indicative = self._reporter.auction_json(feed.instrument) or b""
+        if indicative and indicative != feed.indicative and feed.members:
+            content = frames.auction_indicative(feed.name, sequence, indicative)
+            made.append(Frame(content, feed.members, self._room, _skip))
+        feed.indicative = indicative
+        if feed.waiting:
+            members = self._reporter.state_members(feed.instrument)
+            content = frames.instrument_state(feed.name, sequence, members)
+            waiting, feed.waiting = feed.waiting, {}
+            feed.members.update(waiting)
+            made.append(Frame(content, feed.members, self._room, _skip, waiting))
         return made
 
     def _order_jobs(self) -> list[Job]:

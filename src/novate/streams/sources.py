@@ -17,6 +17,10 @@ class AppliedBatch(Protocol):
     def updates(self) -> list[tuple[int, int, str, bytes]]:
         """Instrument, sequence, client and JSON of each order that changed, oldest first."""
 
+    @property
+    def changes(self) -> list[tuple[int, int, bytes]]:
+        """Instrument, sequence and members (JSON) of each change of a phase and each uncross."""
+
 
 class SequencedEngine(Protocol):
     """What publishing asks of an engine."""
@@ -43,6 +47,12 @@ class BookReader(Protocol):
 
     def book_json(self, instrument: int, /) -> tuple[int, bytes, bytes]:
         """Sequence, bids and asks of the whole book."""
+
+    def state_members(self, instrument: int, /) -> bytes:
+        """The phase of an instrument, and what goes with it, as members of JSON."""
+
+    def auction_json(self, instrument: int, /) -> bytes | None:
+        """What an uncross would be now, as members of JSON; None: there is no auction."""
 
     def trades_json(
         self, instrument: int, limit: int, before: str | None, detailed: bool, /

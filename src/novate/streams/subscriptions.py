@@ -14,6 +14,7 @@ class Channel(Enum):
     BOOK = "orderbook_deltas"
     TRADES = "trades"
     ORDERS = "orders"
+    STATE = "instrument_state"
 
 
 _NAMES = {
@@ -22,9 +23,14 @@ _NAMES = {
     "book": Channel.BOOK,
     "trades": Channel.TRADES,
     "orders": Channel.ORDERS,
+    "instrument_state": Channel.STATE,
+    "instrument": Channel.STATE,
 }
 
-CHANNEL_NAMES = "orderbook_deltas, orderbook, book.INSTRUMENT, trades, trades.INSTRUMENT, orders"
+CHANNEL_NAMES = (
+    "orderbook_deltas, orderbook, book.INSTRUMENT, trades, trades.INSTRUMENT, orders, "
+    "instrument_state, instrument.INSTRUMENT"
+)
 
 
 def parse_channel(name: str) -> tuple[Channel, str | None] | None:
@@ -118,3 +124,21 @@ class OrderFeed:
 
 OrderKey = tuple[int, str | None]
 """Instrument, and the client whose orders are shown or None for everyone's."""
+
+
+@dataclass(eq=False, slots=True)
+class StateFeed:
+    """The subscribers of an instrument's phases and auctions.
+
+    Attributes:
+        indicative: What was last said of the uncross that would be now; b"": nothing.
+        pending: Changes (frames) that go out with the next tick, oldest first.
+        waiting: New subscribers, who are told how things stand at the next tick.
+    """
+
+    instrument: int
+    name: str
+    indicative: bytes = b""
+    pending: list[bytes] = field(default_factory=list)
+    members: dict[Consumer, None] = field(default_factory=dict)
+    waiting: dict[Consumer, None] = field(default_factory=dict)

@@ -1,0 +1,3 @@
+from novate.engine.reads import Reader
+
+class Teller(Reader): ...

@@ -1,0 +1,139 @@
+"""Messages: what a client may send on `/stream`, member by member.
+
+Amounts and keys stay raw JSON: they are handed to the operations as they came.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+ABSENT: Final = Raw()
+NULL: Final = Raw(b"null")
+
+
+class Request(Struct, tag_field="op", forbid_unknown_fields=True, gc=False):
+    """What every message may bear."""
+
+    request_id: Raw = ABSENT
+    type: str | None = None
+
+
+class Place(Request, tag="place"):
+    """An order."""
+
+    order: Raw = ABSENT
+
+
+class Cancel(Request, tag="cancel"):
+    """The end of one."""
+
+    order_id: str | None = None
+    client_id: Raw = NULL
+    idempotency_key: Raw = NULL
+
+
+class Amend(Request, tag="amend"):
+    """A change of one."""
+
+    order_id: str | None = None
+    price: Raw = NULL
+    quantity: Raw = NULL
+    client_id: Raw = NULL
+    idempotency_key: Raw = NULL
+    stop_price: Raw = NULL
+    display_quantity: Raw = NULL
+    expires_at: Raw = NULL
+    self_trade_prevention: Raw = NULL
+
+
+class Batch(Request, tag="batch"):
+    """Many at once."""
+
+    operations: Raw = NULL
+    client_id: Raw = NULL
+    idempotency_key: Raw = NULL
+
+
+class Status(Request, tag="status"):
+    """A look at an order."""
+
+    order_id: str | None = None
+
+
+class Ping(Request, tag="ping"):
+    """A sign of life."""
+
+
+class CancelOnDisconnect(Request, tag="cancel_on_disconnect"):
+    """The wish that orders end with this connection."""
+
+    grace_seconds: Raw = NULL
+    resume: str | None = None
+
+
+class Resync(Request, tag="resync"):
+    """A new snapshot of a book."""
+
+    instrument: str | None = None
+
+
+class Follow(Struct, forbid_unknown_fields=True):
+    """What a message about channels may bear."""
+
+    request_id: Raw = ABSENT
+    channels: list[str] | None = None
+    instrument: str | None = None
+    client_id: str | None = None
+
+
+class Subscribe(Follow, tag_field="op", tag="subscribe"):
+    """Channels to follow."""
+
+    from_trade_id: str | None = None
+    type: str | None = None
+
+
+class Unsubscribe(Follow, tag_field="op", tag="unsubscribe"):
+    """Channels not to follow any more."""
+
+    type: str | None = None
+
+
+class SubscribeByType(Follow, tag_field="type", tag="subscribe"):
+    """The same by `type`."""
+
+    from_trade_id: str | None = None
+
+
+class UnsubscribeByType(Follow, tag_field="type", tag="unsubscribe"):
+    """The same by `type`."""
+
+
+class Envelope(Struct):
+    """What is looked for in a message that could not be read."""
+
+    op: Raw = ABSENT
+    type: Raw = ABSENT
+    request_id: Raw = ABSENT
+
+
+Message = Request | Follow
+
+decode = msgspec.json.Decoder(
+    Place
+    | Cancel
+    | Amend
+    | Batch
+    | Status
+    | Ping
+    | Subscribe
+    | Unsubscribe
+    | Resync
+    | CancelOnDisconnect
+).decode
+decode_by_type = msgspec.json.Decoder(SubscribeByType | UnsubscribeByType).decode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+BY_TYPE: Final = (b'"subscribe"', b'"unsubscribe"')
