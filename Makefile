@@ -16,7 +16,7 @@ RUN_ARGS ?=
 compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 python_sources := $(shell find src -name '*.py' -o -name '*.html' -o -name 'py.typed')
 
-.PHONY: help setup build checked run test unit integration checked-test install-check coverage lint format bench \
+.PHONY: help setup build checked run test unit integration checked-test sanitized-test install-check coverage lint format bench \
         soak lock env-example openapi postman rejects clean
 
 help:  ## This list
@@ -82,6 +82,14 @@ integration: setup  ## Tests that start the real thing
 checked-test: checked $(STAMPS)/dev  ## The engine's tests on the checked build
 	suites="$(call suite,tables properties)"; test -z "$$suites" || \
 	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(BIN)/pytest $$suites
+
+# The sanitizers' own libraries come first in the process; Python's memory lives until it ends.
+sanitized-test: setup  ## The engine's tests under the address and undefined-behaviour sanitizers
+	NOVATE_BUILD=sanitized $(BIN)/python setup.py --quiet build --build-lib build/sanitized \
+	    --build-temp build/temp-sanitized
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized NOVATE_BUILD=sanitized \
+	    $(BIN)/pytest -s -x tests/tables tests/properties
 
 install-check:  ## `pip install .` in an empty environment gives a `novate` that runs
 	rm -rf build/install-check

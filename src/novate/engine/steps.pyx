@@ -208,7 +208,8 @@ cdef void queue_reached(State *st, Book *book) noexcept nogil:
     queue_side(st, &book.stops[1], key_of(0, st.traded_low))
     if first == st.queue_count:
         return
-    qsort_r(st.queue + first, st.queue_count - first, 4, by_rank, st)
+    if st.queue_count > first:
+        qsort_r(st.queue + first, st.queue_count - first, 4, by_rank, st)
     for i in range(first, st.queue_count):
         order_special(st, &st.orders[st.queue[i]]).queue_at = i
 
@@ -291,7 +292,8 @@ cdef void end_day_orders(State *st, Book *book) noexcept nogil:
         if st.orders[slot].instrument == number and st.orders[slot].time_in_force == DAY:
             queue_add(st, slot, count)
             count += 1
-    qsort_r(st.queue, count, 4, by_created, st)
+    if count:
+        qsort_r(st.queue, count, 4, by_created, st)
     for i in range(count):
         slot = st.queue[i]
         if is_open(st, slot):
