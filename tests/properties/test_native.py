@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 
 from novate.engine import Engine, native
 from novate.model import codec
-from novate.model.commands import COMMAND, CommandKind, Side
+from novate.model.commands import ANY_INSTRUMENT, ANY_SIDE, COMMAND, CommandKind, Side
 from novate.model.events import EVENT, EventKind
 from novate.model.instrument import Instrument
+from tests.conftest import scaled
+from tests.oracle.duel import Duel, spec
+from tests.oracle.market import Market, MarketWorkload
+from tests.oracle.words import Create, to_bytes
+from tests.oracle.workload import TINY
 from tests.properties.test_determinism import fresh, records
 from tests.properties.test_layout import new_engine, orders
 
@@ -126,6 +131,41 @@ def test_a_sweep_of_a_whole_book_leaves_in_bounded_chunks() -> None:
     assert (events["kind"][1:] == EventKind.TRADE).all()
     assert (events["index"][1:] == np.arange(count)).all()
     engine.check_invariants()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chunks_that_end_within_a_command_do_not_show(seed: int) -> None:
+    """Over the whole rulebook, where one command sets off others and sums up what it did."""
+    specs = [spec(0), spec(1, price_ticks_max=103)]
+    duel = Duel.begin(TINY, specs, alone=True)
+    workload = MarketWorkload(seed, duel.oracle, Market(instruments=2))
+    played = []
+    for command in workload.commands(scaled(30_000)):
+        duel.play(command)
+        played.append(to_bytes(command))
+    created = b"".join(to_bytes(Create(each)) for each in specs)
+    whole = created + b"".join(played)
+    engines = [Engine(TINY), Engine(TINY)]
+    expected = engines[0].apply(whole)
+    ring = native.EventRing(1 << 16)
+    native.stream(engines[1], whole, ring)
+    assert (ring.take() == expected).all()
+    assert engines[0].state_hash() == engines[1].state_hash()
+    assert len(expected) > 2 * CHUNK_MAX
+
+
+def test_a_mass_cancel_counts_orders_beyond_a_chunk() -> None:
+    count = 3 * CHUNK_MAX
+    sweep = np.zeros(1, COMMAND)
+    sweep["kind"] = CommandKind.MASS_CANCEL
+    sweep["side"] = ANY_SIDE
+    sweep["instrument"] = ANY_INSTRUMENT
+    engine = new_engine()
+    engine.apply(orders(range(1, count + 1), Side.BUY, [100] * count))
+    _, events, sizes = apply_each(engine, [sweep[0].tobytes()])
+    assert len(events) == count + 1
+    assert events["quantity_lots"][-1] == count
+    assert max(sizes) <= CHUNK_MAX
 
 
 @pytest.mark.parametrize("capacity", [1024, 65536])

@@ -16,8 +16,8 @@ from novate.engine.registry cimport client_order_left, closed_new, reindex_order
 from novate.engine.state cimport (
     AT_LEVEL, CHECK, CLOSED, ENDED, NONE, NOWHERE, PRICELESS, QUEUED, WAITING,
     Book, BookSide, Closed, Extra, Level, Order, Session, Special, State, Taker, i128,
-    closed_at, event_of, event_room, extra_free, key_of, more_specials, order_extra, order_filled,
-    order_price, order_special, order_unfilled, special_free,
+    closed_at, event_of, event_room, events_written, extra_free, key_of, more_specials,
+    order_extra, order_filled, order_price, order_special, order_unfilled, special_free,
 )
 from novate.model.records cimport ONE_CANCELS_OTHER, ORDER_ENDED
 
@@ -406,9 +406,9 @@ cdef uint32_t end_marked(State *st, uint32_t slot, int reason) noexcept nogil:
     remove(st, slot)
     touch(st, book)
     book.ended += order.remaining
-    at = st.events_count
     event_of(event_room(st, slot), order, st.seq, ORDER_ENDED, reason, special.price,
              order.remaining, 0)
+    at = st.events_count - 1
     place = close(st, slot, ENDED, reason)
     st.event_orders[at] = place
     cancel_partner(st, partner)
@@ -420,7 +420,7 @@ cdef int64_t end_client(State *st, uint32_t client, int reason, uint32_t instrum
     """End a client's open orders, the newest first, of an instrument or all (NONE), of a side or
     both (255); how many ended, partners too."""
     cdef uint32_t slot = st.clients[client].newest_open, after, partner
-    cdef uint32_t before = st.events_count
+    cdef uint64_t before = events_written(st)
     cdef Order *order
     while slot != NONE:
         order = &st.orders[slot]
@@ -432,7 +432,7 @@ cdef int64_t end_client(State *st, uint32_t client, int reason, uint32_t instrum
                 after = st.orders[partner].open_next
             end(st, slot, reason)
         slot = after
-    return st.events_count - before
+    return events_written(st) - before
 
 
 # --- pairs ----------------------------------------------------------------------------------

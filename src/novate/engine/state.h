@@ -305,6 +305,7 @@ typedef struct {
     uint32_t *event_orders;            /* where each event's `order` stands, or NOVATE_NONE */
     uint32_t events_count, events_capacity;
     uint32_t events_limit;             /* at so many there is room to be made */
+    uint64_t events_given;             /* to sinks, ever */
     Sink sink;                         /* NULL: events are gathered */
     void *sink_context;
     uint64_t secret;                   /* seeds the hash tables; never part of the state */

@@ -244,6 +244,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t *event_orders
         uint32_t events_count, events_capacity
         uint32_t events_limit
+        uint64_t events_given
         Sink sink
         void *sink_context
         uint64_t secret
@@ -384,6 +385,10 @@ cdef inline Event *event_room(State *st, uint32_t order) noexcept nogil:
     st.event_orders[count] = order
     st.events_count = count + 1
     return st.events + count
+
+cdef inline uint64_t events_written(State *st) noexcept nogil:
+    """A count of events that goes on whether a sink takes them or not; for differences."""
+    return st.events_given + st.events_count
 
 cdef inline Event *event_new(State *st, int kind, uint32_t order) noexcept nogil:
     """Append an event with its seq and kind set, the rest zero but side 255."""

@@ -210,6 +210,7 @@ cdef void flush_events(State *st) noexcept nogil:
     """Give the sink what was written since the last time."""
     if st.events_count:
         st.sink(st.sink_context, st.events, st.events_count)
+    st.events_given += st.events_count
     st.events_count = 0
 
 

@@ -8,7 +8,8 @@ from novate.engine.due cimport DUE_TIMER, due_add, due_remove
 from novate.engine.registry cimport client_add, client_number
 from novate.engine.special cimport end, end_client, partner_of, session_find
 from novate.engine.state cimport (
-    CLOSED, NONE, Event, Order, Session, Special, State, event_new, grow, order_special,
+    CLOSED, NONE, Event, Order, Session, Special, State, event_new, events_written, grow,
+    order_special,
 )
 from novate.engine.steps cimport change_phase
 from novate.model.records cimport (
@@ -104,12 +105,12 @@ cdef void session_insert(State *st, uint32_t at, uint32_t number) noexcept nogil
 
 cdef void session_end(State *st, uint32_t at, int reason) noexcept nogil:
     """The orders of a session that closes end, the newest first."""
-    cdef uint32_t before = st.events_count
+    cdef uint64_t before = events_written(st)
     cdef int64_t ended
     cdef Event *event
     while st.sessions[at].newest != NONE:
         end(st, st.sessions[at].newest, reason)
-    ended = st.events_count - before
+    ended = events_written(st) - before
     event = event_new(st, SESSION_CLOSED_EVENT, NONE)
     event.order = st.sessions[at].number
     event.quantity_lots = ended
