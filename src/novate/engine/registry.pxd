@@ -19,7 +19,7 @@ cdef void reindex_hashed(State *st, int kind, uint64_t name, uint32_t before,
 
 cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexcept nogil
 cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexcept nogil
-cdef void evict_closed(State *st) noexcept nogil
+cdef void forget_closed(State *st) noexcept nogil
 cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil
 
 cdef Key *find_key(State *st, const uint8_t *digest) noexcept nogil
@@ -35,9 +35,33 @@ cdef int keys_resize(State *st, uint32_t keys_max) except -1
 cdef inline uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t length,
                                 uint64_t number, uint32_t hashed) noexcept nogil:
     """Where the order with this id stands, open or in the closed window, or NONE."""
+    cdef uint32_t order
     if kind == ID_NUMBER and number < NUMBERS_MAX:
-        return number_at(st, number)
+        order = number_at(st, number)
+        if order & CLOSED and order != NONE and not closed_has(st, order, number):
+            return NONE
+        return order
     return find_hashed(st, kind, text, length, number, hashed)
+
+cdef inline bint closed_has(State *st, uint32_t order, uint64_t number) noexcept nogil:
+    """Whether this place of the closed window, which the index names, still has the number's order.
+
+    Small numbers are not taken out of the index when their order leaves the window.
+    """
+    cdef Closed *closed = closed_at(st, order)
+    return ((order - st.closed_first) & PLACE_MASK) < st.closed_count and (
+        closed.id == number and closed.id_kind == ID_NUMBER)
+
+cdef inline void evict_closed(State *st) noexcept nogil:
+    """Let the oldest closed orders go until the window is at its size.
+
+    Most have nothing that is to be given back: they aren't even looked at.
+    """
+    while st.closed_count > st.closed_max:
+        if unlikely(st.closed_care[(st.closed_first & (st.closed_capacity - 1)) >> 6]):
+            forget_closed(st)
+        st.closed_first += 1
+        st.closed_count -= 1
 
 cdef inline void index_order(State *st, int kind, uint64_t name, uint32_t order) noexcept nogil:
     """Make an order findable by its id."""
@@ -99,10 +123,14 @@ cdef inline Closed *closed_new(State *st, const Taker *identity, int state, int 
     cdef Client *client = &st.clients[identity.client]
     cdef uint32_t place
     cdef Closed *closed
-    if unlikely(st.closed_count == st.closed_capacity):
+    cdef uint8_t *care
+    if unlikely(st.closed_count + 64 > st.closed_capacity):
         more_closed(st)
     place = (st.closed_first + st.closed_count) & PLACE_MASK
     st.closed_count += 1
+    care = &st.closed_care[(place & (st.closed_capacity - 1)) >> 6]
+    care[0] = (care[0] & -<int>((place & 63) != 0)) | (
+        identity.id_kind | identity.marked | (identity.id >= NUMBERS_MAX))
     prefetch(closed_at(st, place + 16))
     prefetch(<const uint8_t *>closed_at(st, place + 16) + 64)
     closed = closed_at(st, place)

@@ -243,21 +243,14 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
 
 # --- closed orders --------------------------------------------------------------------------
 
-cdef void evict_closed(State *st) noexcept nogil:
-    """Let the oldest closed orders go until the window is at its size."""
-    cdef Closed *closed
-    while st.closed_count > st.closed_max:
-        closed = closed_at(st, st.closed_first)
-        unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
-        name_free(st, closed.id_kind, closed.id)
-        if unlikely(closed.marked):
-            special_free(st, closed.special)
-        st.closed_first += 1
-        st.closed_count -= 1
-        prefetch(closed_at(st, st.closed_first + 24))
-        closed = closed_at(st, st.closed_first + 8)
-        if closed.id_kind == ID_NUMBER and closed.id < NUMBERS_MAX:
-            prefetch(st.numbers + closed.id)
+cdef void forget_closed(State *st) noexcept nogil:
+    """Give back what the oldest closed order has beyond its place, which it is about to leave."""
+    cdef Closed *closed = closed_at(st, st.closed_first)
+    unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
+    name_free(st, closed.id_kind, closed.id)
+    if unlikely(closed.marked):
+        special_free(st, closed.special)
+    prefetch(closed_at(st, st.closed_first + 24))
 
 
 cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil:

@@ -248,6 +248,7 @@ typedef struct {
     /* closed orders: a ring, a power of two long; places count on and on, 30 bits of them */
     Closed *closed;
     uint32_t closed_capacity, closed_first, closed_count;
+    uint8_t *closed_care;              /* by 64 places: whether leaving there takes more than that */
     /* levels and blocks of all books */
     Level *levels;
     uint32_t levels_capacity, levels_used, levels_free;

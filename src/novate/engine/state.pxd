@@ -199,6 +199,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t extras_capacity, extras_used, extras_free
         Closed *closed
         uint32_t closed_capacity, closed_first, closed_count
+        uint8_t *closed_care
         Level *levels
         uint32_t levels_capacity, levels_used, levels_free
         Block *blocks

@@ -60,6 +60,7 @@ cdef void state_free(State *st) noexcept:
     free(st.books)
     lines_free(st.orders, <size_t>st.orders_capacity * sizeof(Order))
     lines_free(st.closed, <size_t>st.closed_capacity * sizeof(Closed))
+    free(st.closed_care)
     lines_free(st.levels, <size_t>st.levels_capacity * sizeof(Level))
     free(st.blocks)
     lines_free(st.numbers, NUMBERS_SIZE)
@@ -123,6 +124,8 @@ cdef void more_closed(State *st) noexcept nogil:
     st.closed = <Closed *>lines_grow(
         st.closed, <size_t>before * sizeof(Closed), <size_t>capacity * sizeof(Closed))
     st.closed_capacity = capacity
+    st.closed_care = <uint8_t *>grow(st.closed_care, capacity // 64)
+    memset(st.closed_care, 1, capacity // 64)  # on the safe side, until each is begun anew
     for i in range(st.closed_count):
         place = st.closed_first + i
         if place & (capacity - 1) >= before:
