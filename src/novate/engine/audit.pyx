@@ -90,13 +90,13 @@ cdef int64_t audit_priceless(State *st, uint32_t index, int side) except -1:
     while slot != NONE:
         order = &st.orders[slot]
         if not order.marked or order_special(st, order).where != PRICELESS or (
-                order.prev != before or order.side != side or order.instrument != index):
+                st.links[slot].prev != before or order.side != side or order.instrument != index):
             fail(st, f"order {order.seq} does not belong in the auction of book {index}")
         audit_indexed(st, order.id_kind, order.id, slot)
         total += order.remaining
         count += 1
         before = slot
-        slot = order.next
+        slot = st.links[slot].next
     if total != queue.total or count != queue.count or before != queue.tail:
         fail(st, f"book {index} side {side}: the auction's queue is counted wrong")
     if count and st.books[index].phase != AUCTION_PHASE:
@@ -140,7 +140,7 @@ cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number,
     while slot != NONE:
         order = &st.orders[slot]
         if (order.state != WORKING or order.instrument != index or order.side != side
-                or order.level != number or order.prev != before
+                or order.level != number or st.links[slot].prev != before
                 or order.remaining <= 0 or order_filled(st, order) < 0):
             fail(st, f"order {order.seq} does not belong at book {index} side {side}")
         if order.marked:
@@ -156,7 +156,7 @@ cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number,
         total += order.remaining
         count += 1
         before = slot
-        slot = order.next
+        slot = st.links[slot].next
     if count == 0 or count != level.count or total != level.total or before != level.tail:
         fail(st, f"book {index} side {side}: a level's total, count or tail is wrong")
     if hidden != level.hidden:
@@ -212,12 +212,13 @@ cdef int64_t audit_client(State *st, uint32_t number) except -1:
     cdef Order *order
     while slot != NONE:
         order = &st.orders[slot]
-        if order.client != number or order.state != WORKING or order.open_prev != newer or (
+        if order.client != number or order.state != WORKING or (
+                st.links[slot].open_prev != newer) or (
                 newer != NONE and order.seq >= st.orders[newer].seq):
             fail(st, f"client {number}: order {order.seq} is out of place")
         newer = slot
         count += 1
-        slot = order.open_next
+        slot = st.links[slot].open_next
     if count != client.open_count:
         fail(st, f"client {number} is said to have {client.open_count} open orders, not {count}")
     return count

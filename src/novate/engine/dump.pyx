@@ -18,7 +18,7 @@ from novate.engine.packing cimport (
     Reader, Writer, get, get_u8, get_u32, get_u64, put, put_u8, put_u32, put_u64,
 )
 from novate.engine.registry cimport (
-    client_add, client_order_opened, closed_new, hash_id, index_order, key_add,
+    client_add, client_order_opened, closed_by_quote, closed_new, hash_id, index_order, key_add,
 )
 from novate.engine.state cimport (
     NONE, WORKING,
@@ -112,7 +112,7 @@ cdef void put_side(State *st, Writer *out, BookSide *side) noexcept nogil:
         slot = st.levels[at].head
         while slot != NONE:
             put_order(st, out, &st.orders[slot])
-            slot = st.orders[slot].next
+            slot = st.links[slot].next
         at = st.levels[at].worse
 
 
@@ -339,8 +339,8 @@ cdef uint32_t get_open(State *st, Reader *source, int side, int64_t *price) noex
         extra.updated_us = image.updated_us
         extra.updated_seq = image.updated_seq
     order.level = NONE
-    order.next = NONE
-    order.prev = NONE
+    st.links[slot].next = NONE
+    st.links[slot].prev = NONE
     index_order(st, order.id_kind, order.id, slot)
     return slot
 
@@ -414,17 +414,18 @@ cdef void get_closed(State *st, Reader *source) noexcept nogil:
         if not get_image(st, source, &image) or image.order.state == WORKING or not image.more:
             source.short = True
             return
-        closed = closed_new(st, &image.order, image.order.state, image.reason, &place)
+        if image.order.by_quote:
+            place = closed_by_quote(st, &image.order, image.order.state, image.reason,
+                                    image.order.quote_units, image.order.notional,
+                                    image.order.filled)
+        else:
+            place = closed_new(st, &image.order, image.order.state, image.reason,
+                               image.order.price, image.order.remaining, image.order.notional,
+                               image.order.filled)
+        closed = closed_at(st, place)
         closed.updated_seq = image.updated_seq
         closed.updated_us = image.updated_us
-        closed.filled = image.order.filled
-        closed.notional = image.order.notional
-        if image.order.by_quote:
-            closed.quote_units = image.order.quote_units
-        else:
-            closed.price = image.order.price
-            closed.remaining = image.order.remaining
-        index_order(st, closed.id_kind, closed.id, place)
+        index_order(st, image.order.id_kind, image.order.id, place)
         i += 1
 
 

@@ -48,7 +48,7 @@ cdef void put_queue(State *st, Writer *out, const Level *level) noexcept nogil:
     while slot != NONE:
         put_order(st, out, &st.orders[slot])
         put_u64(out, order_special(st, &st.orders[slot]).stop_price)
-        slot = st.orders[slot].next
+        slot = st.links[slot].next
 
 
 cdef void put_waiting(State *st, Writer *out, const BookSide *side) noexcept nogil:

@@ -218,7 +218,7 @@ cdef bint client_full(State *st, Book *book, uint32_t client) noexcept nogil:
             count += 1
             if count >= limits.open_max:
                 return True
-        slot = st.orders[slot].open_next
+        slot = st.links[slot].open_next
     return False
 
 

@@ -223,7 +223,7 @@ cdef class Reader:
             if st.orders[slot].seq <= listing.least:
                 break  # the rest is older still
             self.note_order(listing, st.orders[slot].seq, slot, status, newest)
-            slot = st.orders[slot].open_next
+            slot = st.links[slot].open_next
         return 0
 
     cdef bint list_chain(self, Listing *listing, status, list newest) except -1:

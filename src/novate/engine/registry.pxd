@@ -4,8 +4,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.state cimport (
-    CLOSED, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Order, State, Taker,
-    closed_as, closed_at, copy_identity, more_closed, number_at, number_put, prefetch, unlikely,
+    CLOSED, LATE, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Links, State, Taker,
+    closed_at, closed_put, closed_write, i128, more_closed, number_at, number_put, prefetch, unlikely,
 )
 from novate.model.records cimport ID_NUMBER
 
@@ -92,50 +92,58 @@ cdef inline void expire_keys(State *st) noexcept nogil:
 
 cdef inline void client_order_opened(State *st, uint32_t slot) noexcept nogil:
     """Put the order at the head of its client's open orders, and count it."""
-    cdef Order *order = &st.orders[slot]
-    cdef Client *client = &st.clients[order.client]
-    order.open_prev = NONE
-    order.open_next = client.newest_open
-    if client.newest_open != NONE:
-        st.orders[client.newest_open].open_prev = slot
+    cdef Client *client = &st.clients[st.orders[slot].client]
+    cdef uint32_t newest = client.newest_open
+    st.links[slot].open_prev = NONE
+    st.links[slot].open_next = newest
+    if newest != NONE:
+        st.links[newest].open_prev = slot
     client.newest_open = slot
     client.open_count += 1
     st.open_count += 1
 
-cdef inline void client_order_left(State *st, Order *order) noexcept nogil:
+cdef inline void client_order_left(State *st, uint32_t slot) noexcept nogil:
     """Take the order out of its client's open orders."""
-    cdef Client *client = &st.clients[order.client]
-    if order.open_prev != NONE:
-        st.orders[order.open_prev].open_next = order.open_next
+    cdef Client *client = &st.clients[st.orders[slot].client]
+    cdef Links links = st.links[slot]
+    if links.open_prev != NONE:
+        st.links[links.open_prev].open_next = links.open_next
     else:
-        client.newest_open = order.open_next
-    if order.open_next != NONE:
-        st.orders[order.open_next].open_prev = order.open_prev
+        client.newest_open = links.open_next
+    if links.open_next != NONE:
+        st.links[links.open_next].open_prev = links.open_prev
     client.open_count -= 1
     st.open_count -= 1
 
-cdef inline Closed *closed_new(State *st, const Taker *identity, int state, int reason,
-                               uint32_t *order) noexcept nogil:
-    """The next closed order, as the client's last; `order` is where it stands from now on.
+cdef inline uint32_t closed_new(State *st, const Taker *identity, int state, int reason,
+                                int64_t low, int64_t high, i128 notional,
+                                int64_t filled) noexcept nogil:
+    """The next closed order, as its client's last; where it stands from now on.
 
-    Of the one given only the identity is looked at; price, lots and notional are the caller's.
+    Of the order given only the identity is looked at. `low` and `high` are its price and what
+    remains of it, or the halves of the quote units that it asked for.
     """
     cdef Client *client = &st.clients[identity.client]
     cdef uint32_t place
-    cdef Closed *closed
     cdef uint8_t *care
     if unlikely(st.closed_count + 64 > st.closed_capacity):
         more_closed(st)
     place = (st.closed_first + st.closed_count) & PLACE_MASK
     st.closed_count += 1
+    if ((place - st.closed_written) & PLACE_MASK) == LATE:
+        closed_write(st.closed + (st.closed_written & (st.closed_capacity - 1)),
+                     st.closed_late + (place & (LATE - 1)))
+        st.closed_written += 2
     care = &st.closed_care[(place & (st.closed_capacity - 1)) >> 6]
     care[0] = (care[0] & -<int>((place & 63) != 0)) | (
         identity.id_kind | identity.marked | (identity.id >= NUMBERS_MAX))
-    prefetch(closed_at(st, place + 16))
-    prefetch(<const uint8_t *>closed_at(st, place + 16) + 64)
-    closed = closed_at(st, place)
-    copy_identity(closed, identity)
-    closed_as(closed, state, reason, st.seq, st.time_us, client.last_closed)
+    closed_put(closed_at(st, place), identity, state, reason, st.seq, st.time_us, low, high,
+               notional, filled, client.last_closed)
     client.last_closed = place
-    order[0] = CLOSED | place
-    return closed
+    return CLOSED | place
+
+cdef inline uint32_t closed_by_quote(State *st, const Taker *identity, int state, int reason,
+                                     i128 units, i128 notional, int64_t filled) noexcept nogil:
+    """The same of an order that asked for a quote quantity."""
+    return closed_new(st, identity, state, reason, <int64_t><uint64_t>units,
+                      <int64_t>(units >> 64), notional, filled)

@@ -13,7 +13,7 @@ from libc.string cimport memcmp, memcpy, memset
 from novate.engine.state cimport (
     CHECK, CLOSED, NONE, NUMBERS_MAX, PLACE_MASK,
     Client, Closed, Key, State, Table,
-    closed_at, grow, hash_bytes, mix, number_put, name_free, name_new, name_text,
+    closed_at, grow, hash_bytes, mix, more_clients, number_put, name_free, name_new, name_text,
     place_after, place_of, prefetch, special_free, tag_of, unlikely,
 )
 from novate.model.records cimport ID_NUMBER, ID_TEXT
@@ -226,8 +226,7 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
     if number >= st.clients_max or length > 64:
         return NONE
     if number == st.clients_capacity:
-        st.clients_capacity = max(64, st.clients_capacity * 2)
-        st.clients = <Client *>grow(st.clients, <size_t>st.clients_capacity * sizeof(Client))
+        more_clients(st)
     client = &st.clients[number]
     memset(client, 0, sizeof(Client))
     client.newest_open = NONE

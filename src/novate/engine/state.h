@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "novate/model/records.h"
 
 typedef __int128 novate_i128;
@@ -21,6 +24,7 @@ typedef __int128 novate_i128;
    places count on and on and keep their lower 30 bits. */
 #define NOVATE_CLOSED 0x80000000u
 #define NOVATE_PLACE_MASK 0x3FFFFFFFu
+#define NOVATE_LATE 64u                /* closed orders that are not yet written to the ring */
 
 #if defined(NOVATE_CHECKED) && NOVATE_CHECKED
 #define NOVATE_CHECK(c) do { if (!(c)) { \
@@ -40,16 +44,21 @@ typedef __int128 novate_i128;
     uint8_t post_only : 1, id_kind : 2, state : 2, by_quote : 1, marked : 1; /* has a Special */ \
     uint32_t client;
 
-/* An order in the book, 64 bytes: one line of the cache. Its price is its level's. What few
-   resting orders need stands in its Extra. */
+/* An order in the book, 48 bytes. Its price is its level's. What few resting orders need stands in
+   its Extra. */
 typedef struct {
     NOVATE_IDENTITY
     int64_t remaining;                 /* lots not filled */
-    uint32_t next, prev;               /* FIFO of its level; next also: free list */
-    uint32_t open_next, open_prev;     /* its client's open orders, newest first */
     uint32_t level;                    /* index of its level */
     uint32_t extra;                    /* index of its Extra, or NOVATE_NONE */
 } Order;
+
+/* What an order stands between, by the same slot: apart, so that the neighbours of an order that
+   comes or goes are found in few lines of the cache. */
+typedef struct {
+    uint32_t next, prev;               /* FIFO of its level; next also: free list */
+    uint32_t open_next, open_prev;     /* its client's open orders, newest first */
+} Links;
 
 typedef struct {
     novate_i128 notional;              /* sum of price * lots over its fills, ticks * lots */
@@ -242,12 +251,15 @@ typedef struct {
     int64_t key_window_ns, key_window_ns_min;
     /* open orders: a slab */
     Order *orders;
+    Links *links;
     uint32_t orders_capacity, orders_used, orders_free, open_count;
     Extra *extras;
     uint32_t extras_capacity, extras_used, extras_free;
     /* closed orders: a ring, a power of two long; places count on and on, 30 bits of them */
     Closed *closed;
     uint32_t closed_capacity, closed_first, closed_count;
+    Closed *closed_late;               /* the last of them, by their places' lower bits */
+    uint32_t closed_written;           /* the ring holds all before this place, the rest are late */
     uint8_t *closed_care;              /* by 64 places: whether leaving there takes more than that */
     /* levels and blocks of all books */
     Level *levels;
@@ -355,14 +367,34 @@ static inline int novate_plain_place(const Command *command) {
 static inline void novate_copy_identity(void *target, const void *source) {
     memcpy(target, source, 32);
 }
-/* What a closed order has beyond its identity; whole words, so that nothing of the old is read. */
-static inline void novate_closed_as(Closed *closed, unsigned state, uint64_t reason, uint64_t seq,
-        int64_t time_us, uint32_t before) {
-    uint64_t stamp = seq | reason << 48, link = before | (uint64_t)NOVATE_NONE << 32;
-    closed->state = state;
+/* A closed order: an identity with its last state, and what became of it. `low` and `high` are
+   price and remaining lots, or the quote units asked for. */
+static inline void novate_closed_put(Closed *closed, const void *identity, unsigned state,
+        uint64_t reason, uint64_t seq, int64_t time_us, int64_t low, int64_t high,
+        novate_i128 notional, int64_t filled, uint32_t before) {
+    uint64_t shape, stamp = seq | reason << 48, link = before | (uint64_t)NOVATE_NONE << 32;
+    memcpy(&shape, (const char *)identity + 24, 8);
+    shape = (shape & ~(UINT64_C(3) << 27)) | (uint64_t)state << 27;
+    memcpy(closed, identity, 24);
+    memcpy((char *)closed + 24, &shape, 8);
+    closed->price = low;
+    closed->remaining = high;
+    closed->notional = notional;
+    closed->filled = filled;
+    closed->updated_us = time_us;
     memcpy(&closed->updated_us + 1, &stamp, 8);
     memcpy(&closed->before, &link, 8);
-    closed->updated_us = time_us;
+}
+/* Write two closed orders to their place in the ring, past the cache: it is seldom read, and so long
+   that it would push out all that is in use. Both are three whole lines. */
+static inline void novate_closed_write(Closed *to, const Closed *from) {
+#ifdef __SSE2__
+    __m128i *lines = (__m128i *)to;
+    const __m128i *words = (const __m128i *)from;
+    for (int i = 0; i < 12; i++) _mm_stream_si128(lines + i, _mm_loadu_si128(words + i));
+#else
+    memcpy(to, from, 2 * sizeof(Closed));
+#endif
 }
 /* An event about an order: `order` is its identity. */
 static inline void novate_event_of(Event *event, const Order *order, uint64_t seq, uint32_t kind,

@@ -188,7 +188,7 @@ cdef void queue_side(State *st, BookSide *waiting, int64_t limit_key) noexcept n
             special.where = QUEUED
             st.queue[st.queue_count] = slot
             st.queue_count += 1
-            slot = st.orders[slot].next
+            slot = st.links[slot].next
         drop_level(st, waiting, level)
         level = worse
 
@@ -197,7 +197,7 @@ cdef void drop_level(State *st, BookSide *waiting, uint32_t level) noexcept nogi
     """Take a whole level of waiting orders out; they know of it by `where`."""
     cdef uint32_t slot = st.levels[level].head
     st.levels[level].count = 1
-    unlink_from(st, waiting, &st.orders[slot])
+    unlink_from(st, waiting, slot)
 
 
 cdef void queue_reached(State *st, Book *book) noexcept nogil:
