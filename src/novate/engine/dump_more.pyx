@@ -302,6 +302,8 @@ cdef uint32_t special_new(State *st) noexcept nogil:
     special.due_at = NONE
     special.session_next = NONE
     special.session_prev = NONE
+    special.day_next = NONE
+    special.day_prev = NONE
     special.slot = NONE
     st.specials_used += 1
     st.specials_count += 1

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.open_counts cimport open_count_add
 from novate.engine.state cimport (
     CLOSED, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Order, State, Taker,
     closed_as, closed_at, copy_identity, more_closed, number_at, number_put, prefetch, unlikely,
@@ -77,6 +78,8 @@ cdef inline void client_order_opened(State *st, uint32_t slot) noexcept nogil:
     client.newest_open = slot
     client.open_count += 1
     st.open_count += 1
+    if unlikely(client.counted):
+        open_count_add(st, order.client, order.instrument, 1)
 
 cdef inline void client_order_left(State *st, Order *order) noexcept nogil:
     """Take the order out of its client's open orders."""
@@ -89,6 +92,8 @@ cdef inline void client_order_left(State *st, Order *order) noexcept nogil:
         st.orders[order.open_next].open_prev = order.open_prev
     client.open_count -= 1
     st.open_count -= 1
+    if unlikely(client.counted):
+        open_count_add(st, order.client, order.instrument, -1)
 
 cdef inline Closed *closed_new(State *st, const Taker *identity, int state, int reason,
                                uint32_t *order) noexcept nogil:

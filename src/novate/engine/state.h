@@ -76,9 +76,10 @@ typedef struct {
     uint32_t due_at;                   /* its place in the heap of due items, or NONE */
     uint32_t queue_at;                 /* its place among the triggered, where it stands there */
     uint32_t slot;                     /* its order's */
+    uint32_t day_next, day_prev;       /* DAY orders of its book, the oldest first */
+    uint32_t next_free;
     uint8_t self_trade, triggered, where, minimum_met;
-    uint8_t in_session, pad[3];
-    uint32_t next_free, pad32;
+    uint8_t in_session, in_day, pad[2];
 } Special;
 
 /* An order that has ended, as the window of closed orders keeps it. An order by quote quantity
@@ -197,6 +198,7 @@ typedef struct {
     uint32_t due_at;                            /* of its phases in the heap, or NOVATE_NONE */
     uint32_t waiting, pairs, icebergs;          /* stop orders; orders in pairs; with a display */
     uint32_t own_limits;                        /* clients with limits of their own */
+    uint32_t day_first, day_last;               /* open DAY orders, or NOVATE_NONE */
     uint8_t phase, held;
 } Book;
 
@@ -206,8 +208,13 @@ typedef struct {
     uint32_t last_closed;              /* place of the order of it that closed last */
     uint32_t keys, open_count;
     uint32_t timer;                    /* its dead-man timer in the heap, or NOVATE_NONE */
-    uint32_t killed;
+    uint32_t killed : 1, counted : 1;  /* counted: its open orders are, on each instrument */
 } Client;
+
+/* How many open orders a client has on an instrument; a place in a hash table. */
+typedef struct {
+    uint32_t client, instrument, count, pad;   /* count 0: free */
+} OpenCount;
 
 typedef struct {
     uint8_t digest[16];
@@ -278,6 +285,8 @@ typedef struct {
     int64_t next_due_ns;               /* INT64_MAX: nothing is */
     OwnLimits *own_limits;             /* by place */
     uint32_t own_limits_count, own_limits_capacity;
+    OpenCount *open_counts;            /* of the clients that are counted */
+    uint32_t open_counts_size, open_counts_used;
     uint32_t kills;                    /* kill switches that are on */
     uint32_t rare;                     /* whether commands on any book look for what is rare */
     uint32_t venue_killed;

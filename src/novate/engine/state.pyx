@@ -68,6 +68,7 @@ cdef void state_free(State *st) noexcept:
     free(st.sessions)
     free(st.due)
     free(st.own_limits)
+    free(st.open_counts)
     free(st.queue)
     free(st.cells.bytes)
     for i in range(256):
@@ -244,6 +245,8 @@ cdef uint32_t book_new(State *st) noexcept nogil:
     book = &st.books[i]
     memset(book, 0, sizeof(Book))
     book.due_at = NONE
+    book.day_first = NONE
+    book.day_last = NONE
     for side in range(2):
         book.sides[side].best = NONE
         book.stops[side].best = NONE
