@@ -11,11 +11,13 @@ import threading
 import time
 from typing import Any
 
-from bench import core_flows
+from bench import core_flows, core_rare
 from bench.core_flows import Commands
 from novate.engine import Engine
 from novate.engine.native import EventRing, stream
 from novate.model import codec
+from novate.model.commands import Phase
+from novate.model.events import EventKind
 from novate.model.instrument import Instrument, Limits
 
 BATCH = 10_000
@@ -32,6 +34,8 @@ def main() -> None:
         "growth": growth,
         "instruments": instruments,
         "dump": dump,
+        "cascade": cascade,
+        "uncross": uncross,
     }
     print(json.dumps(measures[what](*rest)))
 
@@ -122,10 +126,47 @@ def instruments(orders: str, count: str) -> dict[str, Any]:
     return {"messages_per_second": len(messages) / seconds}
 
 
-def dump(orders: str) -> dict[str, Any]:
-    """Seconds to dump and to load so many resting orders."""
+def cascade(stops: str, at_once: str) -> dict[str, Any]:
+    """Seconds of the one command that triggers so many stop orders; `at_once` 1: at one price."""
+    setting, command = core_rare.cascade(int(stops), at_once == "1")
     engine = new_engine()
-    engine.apply(core_flows.resting(int(orders), 5_000))
+    engine.apply(setting)
+    gc.disable()
+    began = time.perf_counter()
+    events = engine.apply(command)
+    seconds = time.perf_counter() - began
+    engine.check_invariants()
+    triggered = int((events["kind"] == EventKind.ORDER_TRIGGERED).sum())
+    if triggered != int(stops) or engine.usage()["open_orders"]:
+        raise RuntimeError(f"{triggered} of {stops} stop orders were triggered")
+    return {"seconds": seconds, "events": len(events)}
+
+
+def uncross(orders: str) -> dict[str, Any]:
+    """Seconds of the change of phase that uncrosses so many orders."""
+    engine = new_engine()
+    engine.apply(core_rare.phase(Phase.AUCTION))
+    engine.apply(core_rare.crossed(int(orders), 5_000))
+    gc.disable()
+    began = time.perf_counter()
+    events = engine.apply(core_rare.phase(Phase.CONTINUOUS))
+    seconds = time.perf_counter() - began
+    engine.check_invariants()
+    trades = int((events["kind"] == EventKind.TRADE).sum())
+    if trades < int(orders) // 2:
+        raise RuntimeError(f"{trades} trades of {orders} orders: expected nearly all to trade")
+    return {"seconds": seconds, "trades": trades}
+
+
+def dump(orders: str, kind: str) -> dict[str, Any]:
+    """Seconds to dump and to load so many resting orders, `plain` or `marked` ones."""
+    engine = new_engine()
+    if kind == "marked":
+        engine.apply(core_rare.marked(int(orders), 5_000).tobytes())
+    else:
+        engine.apply(core_flows.resting(int(orders), 5_000))
+    if engine.usage()["open_orders"] != int(orders):
+        raise RuntimeError(f"expected {orders} resting orders, got {engine.usage()}")
     began = time.perf_counter()
     dumped = engine.dump()
     dumped_at = time.perf_counter()

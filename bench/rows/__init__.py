@@ -3,6 +3,7 @@
 from bench.row import Row
 from bench.rows import (
     batches,
+    core_cascade,
     core_challenge,
     core_dump,
     core_growth,
@@ -30,5 +31,6 @@ ROWS: tuple[Row, ...] = (
     core_challenge.ROW,
     core_liquibook.ROW,
     core_growth.ROW,
+    core_cascade.ROW,
     core_dump.ROW,
 )

@@ -432,6 +432,12 @@ static inline void *novate_lines_grow(void *p, size_t before, size_t bytes) {
     if (bytes >= (size_t)4 << 20) madvise(q, bytes, MADV_HUGEPAGE);
     return q;
 }
+/* Huge pages for what lies whole in memory that someone else allocated, if it is large. */
+static inline void novate_ask_for_huge_pages(void *p, size_t bytes) {
+    uintptr_t page = 4096, start = ((uintptr_t)p + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)p + bytes) & ~(page - 1);
+    if (bytes >= (size_t)4 << 20) madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
 /* Address space for `bytes` of zeros that take memory only where they are written. */
 static inline void *novate_reserve(size_t bytes) {
     void *q = mmap(NULL, bytes, PROT_READ | PROT_WRITE,

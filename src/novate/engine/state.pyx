@@ -63,8 +63,8 @@ cdef void state_free(State *st) noexcept:
     lines_free(st.levels, <size_t>st.levels_capacity * sizeof(Level))
     free(st.blocks)
     lines_free(st.numbers, NUMBERS_SIZE)
-    free(st.extras)
-    free(st.specials)
+    lines_free(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+    lines_free(st.specials, <size_t>st.specials_capacity * sizeof(Special))
     free(st.sessions)
     free(st.due)
     free(st.own_limits)
@@ -97,13 +97,18 @@ cdef void more_orders(State *st) noexcept nogil:
 
 
 cdef void more_extras(State *st) noexcept nogil:
-    st.extras_capacity = max(1024, st.extras_capacity * 2)
-    st.extras = <Extra *>grow(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+    cdef uint32_t capacity = max(1024, st.extras_capacity * 2)
+    st.extras = <Extra *>lines_grow(
+        st.extras, <size_t>st.extras_capacity * sizeof(Extra), <size_t>capacity * sizeof(Extra))
+    st.extras_capacity = capacity
 
 
 cdef void more_specials(State *st) noexcept nogil:
-    st.specials_capacity = max(1024, st.specials_capacity * 2)
-    st.specials = <Special *>grow(st.specials, <size_t>st.specials_capacity * sizeof(Special))
+    cdef uint32_t capacity = max(1024, st.specials_capacity * 2)
+    st.specials = <Special *>lines_grow(
+        st.specials, <size_t>st.specials_capacity * sizeof(Special),
+        <size_t>capacity * sizeof(Special))
+    st.specials_capacity = capacity
 
 
 cdef void more_levels(State *st) noexcept nogil:
