@@ -6,23 +6,27 @@ from __future__ import annotations
 
 import gc
 import json
+import resource
 import sys
 import threading
 import time
 from typing import Any
 
-from bench import core_flows, core_rare
+import numpy as np
+
+from bench import allocations, core_flows, core_rare
 from bench.core_flows import Commands
 from novate.engine import Engine
 from novate.engine.native import EventRing, stream
 from novate.model import codec
-from novate.model.commands import Phase
+from novate.model.commands import Phase, Side
 from novate.model.events import EventKind
 from novate.model.instrument import Instrument, Limits
 
 BATCH = 10_000
 RING = 1 << 14
 UNWINDOWED = Limits(closed_orders_max=0, trades_per_instrument_max=0)
+WINDOWED = Limits(closed_orders_max=20_000, trades_per_instrument_max=1_000)
 
 
 def main() -> None:
@@ -36,6 +40,8 @@ def main() -> None:
         "dump": dump,
         "cascade": cascade,
         "uncross": uncross,
+        "steady": steady,
+        "chunks": chunks,
     }
     print(json.dumps(measures[what](*rest)))
 
@@ -124,6 +130,63 @@ def instruments(orders: str, count: str) -> dict[str, Any]:
     seconds = applied_seconds(engine, messages)
     engine.check_invariants()
     return {"messages_per_second": len(messages) / seconds}
+
+
+def steady(orders: str) -> dict[str, Any]:
+    """Requests for memory while the last half of a flow is applied; windows are full by then.
+
+    The process was started by `allocations.preloaded`.
+    """
+    messages = core_flows.challenge(int(orders), core_flows.SWINGS["1%"])
+    engine = new_engine(WINDOWED)
+    ring = EventRing(RING)
+    reader = threading.Thread(target=ring.tally)
+    reader.start()
+    half, asked = len(messages) // 2, allocations.counter()
+    stream(engine, messages[:half], ring)
+    before_one = asked()
+    stream(engine, messages[half : half + 1], ring)
+    before = asked()
+    stream(engine, messages[half + 1 :], ring)
+    after = asked()
+    ring.close()
+    reader.join()
+    count = len(messages) - half - 1
+    requests = (after - before) - (before - before_one)  # those of a call are not a command's
+    return {"requests_per_command": requests / count, "requests": requests, "commands": count}
+
+
+def chunks(orders: str) -> dict[str, Any]:
+    """What an order takes that takes all others, its events into a ring: time and memory.
+
+    It is the second such order: what ended within a command is known to its end, and for that the
+    first one made room.
+    """
+    count = int(orders)
+    book = core_flows.resting(count, 5_000)
+    book["side"], book["quantity_lots"] = Side.SELL, 1
+    book["price_ticks"] = core_rare.MIDDLE + 1 + np.arange(count) % 5_000
+    engine = new_engine(WINDOWED)
+    ring = EventRing(RING)
+    tallies: list[tuple[int, int, int]] = []
+    reader = threading.Thread(target=lambda: tallies.append(ring.tally()))
+    reader.start()
+    seconds = before = 0.0
+    for turn in range(2):
+        book["order_number"] += turn * (count + 1)
+        stream(engine, book, ring)
+        number = (turn + 1) * (count + 1)
+        command = core_rare.one(Side.BUY, count, number, 2 * core_rare.MIDDLE)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        stream(engine, command, ring)
+        seconds = time.perf_counter() - began
+    ring.close()
+    reader.join()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    if tallies[0][1] != 2 * count:
+        raise RuntimeError(f"{tallies[0][1]} trades with {orders} orders, twice")
+    return {"seconds": seconds, "grown_mib": grown / 1024, "moved": count}
 
 
 def cascade(stops: str, at_once: str) -> dict[str, Any]:

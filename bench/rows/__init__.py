@@ -8,6 +8,7 @@ from bench.rows import (
     core_dump,
     core_growth,
     core_liquibook,
+    core_memory,
     engine_alone,
     memory,
     open_loop,
@@ -33,4 +34,5 @@ ROWS: tuple[Row, ...] = (
     core_growth.ROW,
     core_cascade.ROW,
     core_dump.ROW,
+    core_memory.ROW,
 )
