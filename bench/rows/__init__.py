@@ -3,10 +3,12 @@
 from bench.row import Row
 from bench.rows import (
     batches,
+    core_cascade,
     core_challenge,
     core_dump,
     core_growth,
     core_liquibook,
+    core_memory,
     engine_alone,
     memory,
     open_loop,
@@ -30,5 +32,7 @@ ROWS: tuple[Row, ...] = (
     core_challenge.ROW,
     core_liquibook.ROW,
     core_growth.ROW,
+    core_cascade.ROW,
     core_dump.ROW,
+    core_memory.ROW,
 )

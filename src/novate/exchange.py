@@ -161,8 +161,10 @@ class Exchange:
 
         # 7. Who hears of a batch that is durable and applied, after its clients were answered.
         sequencer.on_applied += [self.publisher.on_applied, self.metrics.on_applied]
+        sequencer.on_part.append(self.publisher.on_part)
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
+            sequencer.on_part.append(self._order_log.on_part)
         self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
         sequencer.on_applied.append(self._alarm.look)
         sequencer.on_commit.append(self.metrics.commit)
@@ -188,6 +190,7 @@ class Exchange:
 
     def _on_failed(self, why: str) -> None:
         log.critical("stopping", why=why, exit_code=EXIT_FAILED)
+        self.publisher.close()  # what it holds may be of a batch that came to nothing
         self.end(EXIT_FAILED)
 
     def end(self, code: int) -> None:

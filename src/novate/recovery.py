@@ -131,7 +131,9 @@ class Replayer:
             found = f"expected {batch.count} commands, found {self.engine.last_seq - self.seq} more"
             raise JournalCorrupt(found, record.segment, record.offset, batch.first_seq)
         self.timestamp_ns = batch.timestamp_ns
-        self.events_hash = blake2b(self.events_hash + events, digest_size=32).digest()
+        running = blake2b(self.events_hash, digest_size=32)
+        running.update(events)
+        self.events_hash = running.digest()
         self.position = record.position()
 
     def _refuse(self, record: Record) -> None:

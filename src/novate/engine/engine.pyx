@@ -435,9 +435,8 @@ cdef class Engine:
             header["rules"] = sorted(self._rules.items())
             header["own_limits"] = sorted(self._own_limits.items())
         text = msgspec.json.encode(header)
-        return b"".join([
-            b"NOVATE\0D", len(text).to_bytes(8, "little"), text, dump_state(self.st, more),
-        ])
+        before = b"NOVATE\0D" + len(text).to_bytes(8, "little") + text
+        return dump_state(self.st, more, before)
 
     @classmethod
     def load(cls, dump):

@@ -3,9 +3,10 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.open_counts cimport open_count_add
 from novate.engine.state cimport (
     CLOSED, LATE, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Links, State, Taker,
-    closed_at, closed_put, closed_write, i128, more_closed, number_at, number_put, prefetch, unlikely,
+    closed_at, closed_put, closed_write, i128, more_closed, number_at, number_put, unlikely,
 )
 from novate.model.records cimport ID_NUMBER
 
@@ -101,6 +102,8 @@ cdef inline void client_order_opened(State *st, uint32_t slot) noexcept nogil:
     client.newest_open = slot
     client.open_count += 1
     st.open_count += 1
+    if unlikely(client.counted):
+        open_count_add(st, st.orders[slot].client, st.orders[slot].instrument, 1)
 
 cdef inline void client_order_left(State *st, uint32_t slot) noexcept nogil:
     """Take the order out of its client's open orders."""
@@ -114,6 +117,8 @@ cdef inline void client_order_left(State *st, uint32_t slot) noexcept nogil:
         st.links[links.open_next].open_prev = links.open_prev
     client.open_count -= 1
     st.open_count -= 1
+    if unlikely(client.counted):
+        open_count_add(st, st.orders[slot].client, st.orders[slot].instrument, -1)
 
 cdef inline uint32_t closed_new(State *st, const Taker *identity, int state, int reason,
                                 int64_t low, int64_t high, i128 notional,

@@ -21,7 +21,7 @@ from novate.engine.state cimport (
     closed_at, event_of, event_room, events_written, extra_free, key_of, more_specials,
     order_extra, order_filled, order_price, order_special, order_unfilled, special_free,
 )
-from novate.model.records cimport ONE_CANCELS_OTHER, ORDER_ENDED
+from novate.model.records cimport DAY, ONE_CANCELS_OTHER, ORDER_ENDED
 
 
 # --- what is special ------------------------------------------------------------------------
@@ -50,6 +50,8 @@ cdef Special *special_of(State *st, uint32_t slot) noexcept nogil:
     special.session_next = NONE
     special.session_prev = NONE
     special.due_at = NONE
+    special.day_next = NONE
+    special.day_prev = NONE
     special.slot = slot
     special.where = AT_LEVEL if order.level != NONE else NOWHERE
     st.specials_count += 1
@@ -129,6 +131,36 @@ cdef void expiry_set(State *st, uint32_t slot) noexcept nogil:
         due_remove(st, special.due_at)
     if special.expire_ns:
         due_add(st, special.expire_ns, DUE_EXPIRY, order.seq, st.extras[order.extra].special)
+    if order.time_in_force == DAY and not special.in_day:
+        day_join(st, slot)
+
+
+# --- orders of the day ----------------------------------------------------------------------
+
+cdef void day_join(State *st, uint32_t slot) noexcept nogil:
+    """Put an order behind all of its book's DAY orders: none of them was created after it."""
+    cdef Special *special = order_special(st, &st.orders[slot])
+    cdef Book *book = &st.books[st.orders[slot].instrument]
+    special.in_day = 1
+    special.day_next = NONE
+    special.day_prev = book.day_last
+    if book.day_last == NONE:
+        book.day_first = slot
+    else:
+        order_special(st, &st.orders[book.day_last]).day_next = slot
+    book.day_last = slot
+
+
+cdef void day_leave(State *st, Book *book, Special *special) noexcept nogil:
+    special.in_day = 0
+    if special.day_prev == NONE:
+        book.day_first = special.day_next
+    else:
+        order_special(st, &st.orders[special.day_prev]).day_next = special.day_next
+    if special.day_next == NONE:
+        book.day_last = special.day_prev
+    else:
+        order_special(st, &st.orders[special.day_next]).day_prev = special.day_prev
 
 
 cdef void put(State *st, uint32_t slot) noexcept nogil:
@@ -325,6 +357,8 @@ cdef void special_closed(State *st, uint32_t slot, uint32_t place) noexcept nogi
         due_remove(st, special.due_at)
     if special.in_session:
         session_leave(st, special)
+    if special.in_day:
+        day_leave(st, &st.books[order.instrument], special)
     unpair(st, slot)
     special.where = NOWHERE
     special.slot = NONE

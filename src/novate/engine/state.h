@@ -85,9 +85,10 @@ typedef struct {
     uint32_t due_at;                   /* its place in the heap of due items, or NONE */
     uint32_t queue_at;                 /* its place among the triggered, where it stands there */
     uint32_t slot;                     /* its order's */
+    uint32_t day_next, day_prev;       /* DAY orders of its book, the oldest first */
+    uint32_t next_free;
     uint8_t self_trade, triggered, where, minimum_met;
-    uint8_t in_session, pad[3];
-    uint32_t next_free, pad32;
+    uint8_t in_session, in_day, pad[2];
 } Special;
 
 /* An order that has ended, as the window of closed orders keeps it. An order by quote quantity
@@ -206,6 +207,7 @@ typedef struct {
     uint32_t due_at;                            /* of its phases in the heap, or NOVATE_NONE */
     uint32_t waiting, pairs, icebergs;          /* stop orders; orders in pairs; with a display */
     uint32_t own_limits;                        /* clients with limits of their own */
+    uint32_t day_first, day_last;               /* open DAY orders, or NOVATE_NONE */
     uint8_t phase, held;
 } Book;
 
@@ -215,8 +217,13 @@ typedef struct {
     uint32_t last_closed;              /* place of the order of it that closed last */
     uint32_t keys, open_count;
     uint32_t timer;                    /* its dead-man timer in the heap, or NOVATE_NONE */
-    uint32_t killed;
+    uint32_t killed : 1, counted : 1;  /* counted: its open orders are, on each instrument */
 } Client;
+
+/* How many open orders a client has on an instrument; a place in a hash table. */
+typedef struct {
+    uint32_t client, instrument, count, pad;   /* count 0: free */
+} OpenCount;
 
 typedef struct {
     uint8_t digest[16];
@@ -260,7 +267,7 @@ typedef struct {
     uint32_t closed_capacity, closed_first, closed_count;
     Closed *closed_late;               /* the last of them, by their places' lower bits */
     uint32_t closed_written;           /* the ring holds all before this place, the rest are late */
-    uint8_t *closed_care;              /* by 64 places: whether leaving there takes more than that */
+    uint8_t *closed_care;              /* by 64 places: whether leaving there takes more */
     /* levels and blocks of all books */
     Level *levels;
     uint32_t levels_capacity, levels_used, levels_free;
@@ -291,6 +298,8 @@ typedef struct {
     int64_t next_due_ns;               /* INT64_MAX: nothing is */
     OwnLimits *own_limits;             /* by place */
     uint32_t own_limits_count, own_limits_capacity;
+    OpenCount *open_counts;            /* of the clients that are counted */
+    uint32_t open_counts_size, open_counts_used;
     uint32_t kills;                    /* kill switches that are on */
     uint32_t rare;                     /* whether commands on any book look for what is rare */
     uint32_t venue_killed;
@@ -385,8 +394,8 @@ static inline void novate_closed_put(Closed *closed, const void *identity, unsig
     memcpy(&closed->updated_us + 1, &stamp, 8);
     memcpy(&closed->before, &link, 8);
 }
-/* Write two closed orders to their place in the ring, past the cache: it is seldom read, and so long
-   that it would push out all that is in use. Both are three whole lines. */
+/* Write two closed orders to their place in the ring, past the cache: it is seldom read, and so
+   long that it would push out all that is in use. Both are three whole lines. */
 static inline void novate_closed_write(Closed *to, const Closed *from) {
 #ifdef __SSE2__
     __m128i *lines = (__m128i *)to;
@@ -455,6 +464,12 @@ static inline void *novate_lines_grow(void *p, size_t before, size_t bytes) {
     }
     if (bytes >= (size_t)4 << 20) madvise(q, bytes, MADV_HUGEPAGE);
     return q;
+}
+/* Huge pages for what lies whole in memory that someone else allocated, if it is large. */
+static inline void novate_ask_for_huge_pages(void *p, size_t bytes) {
+    uintptr_t page = 4096, start = ((uintptr_t)p + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)p + bytes) & ~(page - 1);
+    if (bytes >= (size_t)4 << 20) madvise((void *)start, end - start, MADV_HUGEPAGE);
 }
 /* Address space for `bytes` of zeros that take memory only where they are written. */
 static inline void *novate_reserve(size_t bytes) {

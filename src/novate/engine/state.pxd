@@ -45,6 +45,7 @@ cdef extern from "novate/engine/state.h":
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
+    void ask_for_huge_pages "novate_ask_for_huge_pages"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
 
     ctypedef struct Order:
@@ -72,8 +73,9 @@ cdef extern from "novate/engine/state.h":
         uint64_t rank, met
         uint32_t group, session, partner, session_next, session_prev
         uint32_t due_at, queue_at, slot
-        uint8_t self_trade, triggered, where, minimum_met, in_session
+        uint32_t day_next, day_prev
         uint32_t next_free
+        uint8_t self_trade, triggered, where, minimum_met, in_session, in_day
 
     ctypedef struct Closed:
         uint64_t id, seq, instrument
@@ -170,13 +172,17 @@ cdef extern from "novate/engine/state.h":
         Rules *rules
         int64_t until_ns, schedule_done_ns, reference_price
         uint32_t due_at, waiting, pairs, icebergs, own_limits
+        uint32_t day_first, day_last
         uint8_t phase, held
 
     ctypedef struct Client:
         uint64_t name
         uint32_t newest_open, last_closed
         uint32_t keys, open_count
-        uint32_t timer, killed
+        uint32_t timer, killed, counted
+
+    ctypedef struct OpenCount:
+        uint32_t client, instrument, count
 
     ctypedef struct Key:
         uint8_t digest[16]
@@ -232,6 +238,8 @@ cdef extern from "novate/engine/state.h":
         int64_t next_due_ns
         OwnLimits *own_limits
         uint32_t own_limits_count, own_limits_capacity
+        OpenCount *open_counts
+        uint32_t open_counts_size, open_counts_used
         uint32_t kills, rare, venue_killed
         Rules no_rules
         uint32_t *queue

@@ -70,11 +70,12 @@ cdef void state_free(State *st) noexcept:
     lines_free(st.levels, <size_t>st.levels_capacity * sizeof(Level))
     free(st.blocks)
     lines_free(st.numbers, NUMBERS_SIZE)
-    free(st.extras)
-    free(st.specials)
+    lines_free(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+    lines_free(st.specials, <size_t>st.specials_capacity * sizeof(Special))
     free(st.sessions)
     free(st.due)
     free(st.own_limits)
+    free(st.open_counts)
     free(st.queue)
     free(st.cells.bytes)
     for i in range(256):
@@ -105,13 +106,18 @@ cdef void more_orders(State *st) noexcept nogil:
 
 
 cdef void more_extras(State *st) noexcept nogil:
-    st.extras_capacity = max(1024, st.extras_capacity * 2)
-    st.extras = <Extra *>grow(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+    cdef uint32_t capacity = max(1024, st.extras_capacity * 2)
+    st.extras = <Extra *>lines_grow(
+        st.extras, <size_t>st.extras_capacity * sizeof(Extra), <size_t>capacity * sizeof(Extra))
+    st.extras_capacity = capacity
 
 
 cdef void more_specials(State *st) noexcept nogil:
-    st.specials_capacity = max(1024, st.specials_capacity * 2)
-    st.specials = <Special *>grow(st.specials, <size_t>st.specials_capacity * sizeof(Special))
+    cdef uint32_t capacity = max(1024, st.specials_capacity * 2)
+    st.specials = <Special *>lines_grow(
+        st.specials, <size_t>st.specials_capacity * sizeof(Special),
+        <size_t>capacity * sizeof(Special))
+    st.specials_capacity = capacity
 
 
 cdef void more_levels(State *st) noexcept nogil:
@@ -275,6 +281,8 @@ cdef uint32_t book_new(State *st) noexcept nogil:
     book = &st.books[i]
     memset(book, 0, sizeof(Book))
     book.due_at = NONE
+    book.day_first = NONE
+    book.day_last = NONE
     for side in range(2):
         book.sides[side].best = NONE
         book.stops[side].best = NONE
