@@ -38,7 +38,7 @@ from novate.gateway.throttle import Throttle
 from novate.gateway.websocket import StreamDesk
 from novate.gateway.ws_lane import LaneLimits, lane_class
 from novate.journal.disk import Disk
-from novate.journal.segments import SegmentJournal
+from novate.journal.interface import OpenJournal
 from novate.journal.snapshots import SnapshotStore
 from novate.metrics import Metrics
 from novate.model import codec
@@ -80,7 +80,7 @@ class Partition:
         self.number = number
         self.engine: Engine = recovered.engine
         self.reporter: Reporter = recovered.reporter
-        self.journal: SegmentJournal = recovered.journal
+        self.journal: OpenJournal = recovered.journal
         self.outcomes = OutcomeStore(self.journal, recovered.pending)
         self.sequencer = Sequencer(
             self.journal,

@@ -24,7 +24,13 @@ import msgspec
 
 from novate import logs
 from novate.journal.interface import NO_HASH, Appended, Batch
-from novate.model.errors import InvariantViolated, JournalFull, NotAccepting, QueueFull
+from novate.model.errors import (
+    InvariantViolated,
+    JournalAway,
+    JournalFull,
+    NotAccepting,
+    QueueFull,
+)
 from novate.outcomes import OutcomeStore, pack_outcomes
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ Replies = Callable[[list[tuple[int, bytes, int]]], None]
 State = Literal["running", "stalled", "failed", "stopping"]
 
 RETRY_SECONDS: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
-"""Pauses between tries at a full disk; the last one repeats."""
+"""Pauses between tries at a full disk or an absent database; the last one repeats."""
 
 log = logs.get("sequencer")
 
@@ -357,8 +363,10 @@ class Sequencer:
             log.warning("late_append", outcome=str(told))
         elif told is Appended.DURABLE or told is Appended.WRITTEN:
             self._publish()
-        elif isinstance(told, JournalFull):
+        elif isinstance(told, JournalFull | JournalAway):
             self._stall(told)
+        elif told is Appended.FENCED:
+            self._fail("exchange_stopped", "another server has taken the journal over")
         elif isinstance(told, Appended):
             self._fail("exchange_stopped", f"the journal answered {told.name} to an append")
         else:
@@ -465,8 +473,8 @@ class Sequencer:
 
     # --- when it goes wrong -----------------------------------------------------------------------
 
-    def _stall(self, error: JournalFull) -> None:
-        """Keep the batch and try again: nothing of it was written."""
+    def _stall(self, error: JournalFull | JournalAway) -> None:
+        """Keep the batch and try again; the journal knows what became of it, or finds out first."""
         if self._state == "running":
             log.warning("journal_stalled", why=str(error))
             self._state = "stalled"
@@ -526,7 +534,7 @@ class Sequencer:
 
     @property
     def state(self) -> State:
-        """`running`, `stalled` (a full or slow disk), `failed` or `stopping`."""
+        """`running`, `stalled` (a full, slow or absent disk), `failed` or `stopping`."""
         if self._stopping and self._state != "failed":
             return "stopping"
         if self._state == "running" and self._write_seconds() > self._bounds.stall_seconds:
