@@ -356,6 +356,7 @@ class PostgresJournal:
             link.close()
             raise
         self._link = link
+        self._reader.close()  # it was lost likewise, most likely; `prepare` connects it
         return settled
 
     def _settle_by(self, link: PostgresLink, image: bytes, first_seq: int) -> Appended | None:

@@ -294,9 +294,10 @@ class PostgresReader:
         return parse_row(rows[0], self._mark, to_int(rows[0][0]), None).batch.outcomes
 
     def close(self) -> None:
-        """Let go of the connection."""
-        if self._link is not None:
-            self._link.close()
+        """Let go of the connection; the next question makes another."""
+        with self._lock:
+            if self._link is not None:
+                self._link.close()
 
 
 class PostgresCursor:
