@@ -451,6 +451,11 @@ class Settings:
         return int(match[1] or 0) if match else 0
 
     @property
+    def journal_probe_seconds(self) -> float:
+        """How often an idle exchange asks after its journal's database; 0 = it has none."""
+        return 1.0 if self.journal_url else 0.0
+
+    @property
     def limits(self) -> Limits:
         """The engine's limits at the first start; later they change by command alone."""
         return Limits(

@@ -15,6 +15,7 @@ class Proxy:
         lose_answers: Drop what the server says; when it has said something, both ends are cut.
         hold_requests: Keep what clients say until `release`; new connections are not held.
         silent: Pass nothing on, either way, and cut nothing: a server that hangs.
+        refuse: Take no new connections.
         held: Bytes kept so far.
         lost: Answers dropped so far.
     """
@@ -26,6 +27,7 @@ class Proxy:
         self.lose_answers = False
         self.hold_requests = False
         self.silent = False
+        self.refuse = False
         self.held = 0
         self.lost = 0
         self._released = threading.Event()
@@ -71,6 +73,9 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
+                if self.refuse:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self._server_port))
             except OSError:
                 if self._listener.fileno() < 0:

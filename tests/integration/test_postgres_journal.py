@@ -21,6 +21,7 @@ from novate.model.errors import (
     JournalBehindWitness,
     JournalCorrupt,
     JournalFailed,
+    JournalFenced,
     JournalLocked,
 )
 from tests.conftest import wait_until
@@ -424,6 +425,49 @@ def test_first_answers_are_read_again_when_the_connection_is_back(
             journal.outcomes_of(1)
     journal.prepare()
     assert journal.outcomes_of(1) == batch_of(2).outcomes
+
+
+@pytest.mark.slow
+def test_an_idle_writer_notices_that_the_server_is_away_and_back(
+    proxied: tuple[PostgresJournal, Proxy], place: Place
+) -> None:
+    journal, proxy = proxied
+    journal.prepare()
+    proxy.refuse = True
+    proxy.cut()
+    wait_until(lambda: is_away(journal), what="an absent server that is noticed")
+    assert is_away(journal)
+    proxy.refuse = False
+    wait_until(lambda: not is_away(journal), what="a server that is back")
+    append(journal)
+    assert rows(place) == [1, 2, 3, 4]
+
+
+def is_away(journal: PostgresJournal) -> bool:
+    try:
+        journal.prepare()
+    except JournalAway:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_an_idle_writer_notices_that_another_took_over(place: Place) -> None:
+    journal = place.open()
+    append(journal)
+    place.execute(
+        f"UPDATE novate_journal.writer SET epoch = epoch + 1 WHERE partition = {place.partition}"
+    )
+
+    def is_fenced() -> bool:
+        try:
+            journal.prepare()
+        except JournalFenced:
+            return True
+        return False
+
+    wait_until(is_fenced, what="a newer writer that is noticed")
+    assert journal.append(1, journal.epoch, batch_of(2)) is Appended.FENCED
 
 
 def test_a_refused_statement_leaves_the_connection_usable(place: Place) -> None:

@@ -217,8 +217,17 @@ class OpenJournal(Journal, Protocol):
     def warnings(self) -> list[str]:
         """What was found and put right at opening, in words."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
     def prepare(self) -> bool:
-        """Do a small piece of work ahead, on the writer's thread; whether there is more to do."""
+        """Do a small piece of work ahead, on the writer's thread; whether there is more to do.
+
+        Raises:
+            JournalAway: It can't be reached; nothing is being appended.
+            JournalFenced: Another writer has taken over.
+        """
 
     def durable(self) -> Position:
         """The end of what is durable; before `last` only where appends were left unsynced."""

@@ -23,6 +23,7 @@ from novate.journal.postgres_link import (
     UNIQUE_VIOLATION,
     PostgresLink,
     StatementFailed,
+    place_of,
     to_int,
 )
 from novate.journal.postgres_reading import (
@@ -42,6 +43,7 @@ from novate.model.errors import (
     JournalAway,
     JournalBehindWitness,
     JournalError,
+    JournalFenced,
     JournalFull,
     JournalLocked,
 )
@@ -57,7 +59,8 @@ LOCK_POLL_SECONDS: Final = 0.02
 OUTCOMES_SECONDS: Final = 0.25
 """Longest wait for a first answer that is read back: the event loop stands still meanwhile."""
 
-RECONNECT_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 0.9
+"""Least time between two questions to the server that nobody's order asks."""
 
 PRUNE_ROWS: Final = 10_000
 """Rows removed by one statement, so that each stays within the time for an answer."""
@@ -189,6 +192,7 @@ class PostgresJournal:
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.partition = partition
+        self.place = place_of(url)
         self.warnings: list[str] = []
         self._url = url
         self._seconds = seconds
@@ -196,7 +200,9 @@ class PostgresJournal:
         self._fenced = False
         self._session = 0
         self._lock_key = _LOCK_SPACE << 32 | partition
-        self._reconnect_time = 0.0
+        self._unsettled = False
+        self._probe_time = 0.0
+        self._reader_time = 0.0
         self._link = self._connect()
         try:
             self._durable_mark = self._open_mark(folder, disk or RealDisk())
@@ -284,9 +290,11 @@ class PostgresJournal:
         image, image_hash = encode_record(
             batch, self._mark, epoch, expected_seq, self._last.record_hash
         )
+        self._unsettled = True
         appended = self._settle(image, batch.first_seq) if self._link.closed else None
         if appended is None:
             appended = self._insert(image, batch.first_seq)
+        self._unsettled = False
         if appended is Appended.FENCED:
             self._fenced = True
             return appended
@@ -302,6 +310,7 @@ class PostgresJournal:
             rules=batch.rules,
         )
         self._publish()
+        self._probe_time = time.monotonic() + PROBE_SECONDS
         return appended
 
     def _insert(self, image: bytes, first_seq: int) -> Appended:
@@ -399,14 +408,33 @@ class PostgresJournal:
         """See `Journal`: there is never anything that isn't durable."""
 
     def prepare(self) -> bool:
-        """Connect the reading side anew, where it was lost; on the writer's thread."""
-        if not self._reader.connected and time.monotonic() >= self._reconnect_time:
-            self._reconnect_time = time.monotonic() + RECONNECT_SECONDS
+        """See `OpenJournal`: asks the server whether this is still its writer, once a second.
+
+        And connects what was lost: the writing side where no append is to be settled (that is for
+        the next try of it), and the reading side, which first answers are read by.
+        """
+        now = time.monotonic()
+        if not self._unsettled and (self._link.closed or now >= self._probe_time):
+            self._probe_time = now + PROBE_SECONDS
+            if self._fenced or not self._is_writer():
+                self._fenced = True
+                raise JournalFenced("another server has taken the journal over")
+        if now >= self._reader_time and not self._reader.connected:
+            self._reader_time = now + PROBE_SECONDS
             try:
                 self._reader.connect()
             except JournalError:
-                pass  # the next batch tries again; until then first answers are a 503
+                pass  # orders go on; until it is there, first answers of old keys are a 503
         return False
+
+    def _is_writer(self) -> bool:
+        if self._link.closed:
+            return self._settle(b"", self._last.seq + 1) is None
+        try:
+            rows = self._link.query(WRITER, self.partition)
+        except StatementFailed as fault:
+            raise fault_of(self.place, fault) from fault
+        return bool(rows) and to_int(rows[0][1]) == self.epoch
 
     def last(self) -> Position:
         """See `Journal`."""
