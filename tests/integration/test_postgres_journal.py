@@ -151,24 +151,6 @@ def test_a_server_that_hangs_is_given_up_and_taken_up_again(
     assert batches_in(journal) == [batch_of(seq) for seq in range(1, 5)]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_a_server_that_was_killed_comes_back_with_everything(
-    own_postgres: Postgres, tmp_path: Path
-) -> None:
-    place = Place(tmp_path / "data", own_postgres.url)
-    journal = place.open()
-    appended = fill(journal, 10)
-    own_postgres.kill()
-    for _ in range(2):
-        with pytest.raises(JournalAway):
-            journal.append(30, journal.epoch, batch_of(31))
-    own_postgres.start()
-    appended.append(append(journal, 1))
-    assert batches_in(journal) == appended
-    place.close()
-
-
 # --- another writer ---------------------------------------------------------------------------
 
 
