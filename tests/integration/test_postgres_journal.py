@@ -237,6 +237,7 @@ def lose_last(place: Place, seq: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_with_less_is_not_written_to(place: Place) -> None:
     journal = place.open()
     fill(journal, 4, count=1)
@@ -250,6 +251,9 @@ def test_a_server_that_comes_back_with_less_is_not_written_to(place: Place) -> N
     journal.close()
     with pytest.raises(JournalBehindWitness, match="ends with seq 2, but the durable mark saw 4"):
         place.open()
+    # What an operator does who gives the lost batches up.
+    (place.folder / "durable").unlink()
+    assert append(place.open()) == batch_of(3)
 
 
 def test_a_server_that_has_forgotten_the_writer_is_not_written_to(place: Place) -> None:
@@ -344,6 +348,17 @@ def set_server(place: Place, name: str, value: str) -> None:
     place.execute(f"ALTER SYSTEM SET {name} = '{value}'")
     place.execute("SELECT pg_reload_conf()")
     wait_until(lambda: place.execute(f"SHOW {name}") == [(value,)], what=f"{name} = {value}")
+
+
+@pytest.mark.slow
+def test_tables_that_are_gone_end_it(postgres: Postgres, tmp_path: Path) -> None:
+    place = Place(tmp_path / "data", postgres.make_database("dropped"))
+    journal = place.open()
+    append(journal)
+    place.execute("DROP SCHEMA novate_journal CASCADE")
+    with pytest.raises(JournalFailed, match=r"does not exist.*seq 2"):
+        journal.append(1, journal.epoch, batch_of(2))
+    place.close()
 
 
 def test_a_newer_format_is_refused(place: Place) -> None:
