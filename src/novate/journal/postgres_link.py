@@ -60,6 +60,7 @@ SET_UP: Final = """
            set_config('search_path', 'pg_catalog', false),
            set_config('statement_timeout', $1, false),
            set_config('lock_timeout', $1, false),
+           set_config('idle_session_timeout', '0', false),
            set_config('client_connection_check_interval', '1s', false),
            set_config('tcp_keepalives_idle', $2, false),
            set_config('tcp_keepalives_interval', $3, false),
