@@ -536,7 +536,7 @@ class Sequencer:
             self._drained = self._loop.create_future()
             await asyncio.wait([self._drained], timeout=seconds)
             if not self._idle:
-                self._fail("exchange_stopped", f"the disk took longer than {seconds} s to stop")
+                self._fail("exchange_stopped", f"the journal took longer than {seconds} s to stop")
         self._writer.inbox.put(None)
         try:
             await asyncio.wait_for(
