@@ -138,9 +138,9 @@ def follow(
 def verify(*, settings: config.Settings) -> int:
     """Read the whole journal; exit 1 names what is damaged."""
     from novate.journal.choosing import open_reader
-    from novate.journal.verify import run
+    from novate.journal.verify import run_journal
 
-    return run(settings.data_dir, partition=settings.partition, reader=open_reader(settings))
+    return run_journal(open_reader(settings))
 
 
 @app.command()

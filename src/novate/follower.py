@@ -245,7 +245,7 @@ def _follow(follower: Follower, tied: bool) -> None:
 def _run_once(settings: Settings) -> int:
     warnings: list[str] = []
     reader = open_reader(settings)
-    believed_end(reader, settings.data_dir)
+    believed_end(reader)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, _ = from_latest_snapshot(store, warnings)
     for warning in warnings:

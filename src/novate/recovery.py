@@ -419,7 +419,7 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
     began = time.monotonic()
     warnings: list[str] = []
     reader = open_reader(settings)
-    end = believed_end(reader, settings.data_dir)
+    end = believed_end(reader)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, snapshot = Replayer.at_zero(settings.partition), None
     if from_snapshot:

@@ -72,7 +72,7 @@ class Place:
         """Open it for reading."""
         reader: Any
         if self.url:
-            reader = PostgresReader(self.url, self.partition)
+            reader = PostgresReader(self.url, self.folder, partition=self.partition)
         else:
             reader = JournalReader(self.folder, RealDisk(), self.partition)
         self.opened.append(reader)

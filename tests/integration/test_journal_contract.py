@@ -13,7 +13,7 @@ from novate.journal.disk import RealDisk
 from novate.journal.interface import Appended, Witness
 from novate.journal.mark import DurableMark
 from novate.journal.snapshots import SnapshotStore, snapshot_at
-from novate.journal.verify import run, verify
+from novate.journal.verify import run_journal, verify_journal
 from novate.model.errors import JournalBehindWitness, JournalCorrupt
 from tests.integration.journals import Place, append, batch_of, batches_in, fill
 
@@ -225,7 +225,7 @@ def test_a_flipped_bit_is_found_and_its_seq_named(place: Place, offset: int) -> 
     journal.close()
     place.damage(record, offset)
     with pytest.raises(JournalCorrupt) as caught:
-        verify(place.folder, partition=place.partition, reader=place.reader())
+        verify_journal(place.reader())
     assert caught.value.seq == record.batch.first_seq
 
 
@@ -234,7 +234,7 @@ def test_verify_answers_0_or_1_with_the_seq(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reader = place.reader()
-    assert run(place.folder, partition=place.partition, reader=reader) == 1
+    assert run_journal(reader) == 1
     assert "there is none in" in capsys.readouterr().err
     journal = place.open()
     fill(journal, 6)
@@ -247,14 +247,14 @@ def test_verify_answers_0_or_1_with_the_seq(
         partition=place.partition,
     )
     SnapshotStore(place.folder, partition=place.partition).save(snapshot)
-    assert run(place.folder, partition=place.partition, reader=place.reader()) == 0
+    assert run_journal(place.reader()) == 0
     said = capsys.readouterr().out
     assert "6 records, 18 commands" in said
     assert "seq 1 to 18" in said
     assert "snapshots: 1 whole, at seq 9" in said
     journal.close()
     place.damage(record, 129)
-    assert run(place.folder, partition=place.partition, reader=place.reader()) == 1
+    assert run_journal(place.reader()) == 1
     assert "seq 7" in capsys.readouterr().err
 
 
@@ -272,4 +272,4 @@ def test_verify_refuses_a_snapshot_of_another_record(place: Place) -> None:
         replace(strange, record_hash=b"x" * 32)
     )
     with pytest.raises(JournalCorrupt, match="taken of another record"):
-        verify(place.folder, partition=place.partition, reader=place.reader())
+        verify_journal(place.reader())

@@ -22,7 +22,7 @@ import pytest
 from novate.config import Settings
 from novate.journal.choosing import open_reader
 from novate.journal.snapshots import SnapshotStore
-from novate.journal.verify import believed_end, verify
+from novate.journal.verify import believed_end, verify_journal
 from novate.model.errors import JournalBehindWitness
 from novate.recovery import Replayer, from_latest_snapshot, open_partition, replay_tail
 from novate.testing.auditor import Auditor
@@ -64,7 +64,7 @@ def settings_of(server: Server) -> Settings:
 def replayed(settings: Settings, replayer: Replayer) -> dict[str, str]:
     """What a replay of the journal comes to."""
     reader = open_reader(settings)
-    believed_end(reader, settings.data_dir)
+    believed_end(reader)
     replay_tail(replayer, reader)
     reader.close()
     return {
@@ -78,7 +78,7 @@ def states(server: Server) -> dict[str, str]:
     """What a replay from zero and one from the last snapshot come to: the same; and it is whole."""
     settings = settings_of(server)
     reader = open_reader(settings)
-    assert verify(settings.data_dir, reader=reader).commands > 0
+    assert verify_journal(reader).commands > 0
     reader.close()
     from_zero = replayed(settings, Replayer.at_zero())
     store = SnapshotStore(settings.data_dir)

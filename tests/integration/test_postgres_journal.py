@@ -15,6 +15,7 @@ from novate.journal.interface import Appended
 from novate.journal.postgres import PostgresJournal
 from novate.journal.postgres_link import PostgresLink, StatementFailed, place_of
 from novate.journal.postgres_reading import PostgresReader, PostgresTail
+from novate.journal.verify import verify_journal
 from novate.model.errors import (
     ConfigurationError,
     JournalAway,
@@ -285,12 +286,10 @@ def test_a_server_that_has_forgotten_the_writer_is_not_written_to(place: Place) 
 def test_what_is_missing_or_misplaced_is_found(
     place: Place, damage: str, seq: int, why: str
 ) -> None:
-    from novate.journal.verify import verify
-
     fill(place.open(), 6)
     place.execute(damage.format("novate_journal.record", f"partition = {place.partition}"))
     with pytest.raises((JournalCorrupt, JournalBehindWitness), match=why) as caught:
-        verify(place.folder, partition=place.partition, reader=place.reader())
+        verify_journal(place.reader())
     assert caught.value.seq == seq
 
 
@@ -397,7 +396,9 @@ def test_a_tail_waits_while_the_server_is_away_and_goes_on(
 ) -> None:
     journal = place.open()
     proxy = Proxy(postgres.port)
-    reader = PostgresReader(proxy.url("postgres"), place.partition, 0.5)
+    reader = PostgresReader(
+        proxy.url("postgres"), place.folder, partition=place.partition, seconds=0.5
+    )
     tail = PostgresTail(reader, None, 1)
     appended = fill(journal, 3)
     assert [record.batch for record in tail.records()] == appended

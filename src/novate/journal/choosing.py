@@ -6,6 +6,7 @@ What drives PostgreSQL is imported only where it is chosen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from novate.config import Settings
@@ -19,6 +20,14 @@ from novate.journal.tail import MarkTail
 
 class Reader(Protocol):
     """Reads a journal that someone else writes, or no one, and changes nothing."""
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, whose durable mark and snapshots saw how far the journal got."""
+
+    @property
+    def disk(self) -> Disk:
+        """Where that is."""
 
     @property
     def partition(self) -> int:
@@ -80,7 +89,13 @@ def open_reader(settings: Settings, disk: Disk | None = None) -> Reader:
         return JournalReader(settings.data_dir, disk or RealDisk(), settings.partition)
     from novate.journal.postgres_reading import PostgresReader
 
-    return PostgresReader(settings.journal_url, settings.partition, settings.journal_answer_seconds)
+    return PostgresReader(
+        settings.journal_url,
+        settings.data_dir,
+        disk=disk,
+        partition=settings.partition,
+        seconds=settings.journal_answer_seconds,
+    )
 
 
 def open_tail(
@@ -96,15 +111,11 @@ def open_tail(
         first_seq: A seq of the first record wanted.
         start: A known position at or before it.
     """
-    if not settings.journal_url:
+    reader = open_reader(settings, disk)
+    if isinstance(reader, JournalReader):
         assert mark is not None
-        reader = JournalReader(settings.data_dir, disk, settings.partition)
         return MarkTail(reader, mark, first_seq, start)
     from novate.journal.postgres_reading import PostgresReader, PostgresTail
 
-    return PostgresTail(
-        PostgresReader(settings.journal_url, settings.partition, settings.journal_answer_seconds),
-        mark,
-        first_seq,
-        start,
-    )
+    assert isinstance(reader, PostgresReader)
+    return PostgresTail(reader, mark, first_seq, start)

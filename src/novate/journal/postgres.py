@@ -196,7 +196,8 @@ class PostgresJournal:
         self.warnings: list[str] = []
         self._url = url
         self._seconds = seconds
-        self._reader = PostgresReader(url, partition, seconds)
+        self._folder = folder
+        self._reader = self._new_reader()
         self._fenced = False
         self._session = 0
         self._lock_key = _LOCK_SPACE << 32 | partition
@@ -232,6 +233,11 @@ class PostgresJournal:
 
     def _connect(self) -> PostgresLink:
         return PostgresLink(self._url, self._seconds, f"novate writer, partition {self.partition}")
+
+    def _new_reader(self) -> PostgresReader:
+        return PostgresReader(
+            self._url, self._folder, partition=self.partition, seconds=self._seconds
+        )
 
     def _open(self, witnesses: Sequence[Witness], random_bytes: Callable[[int], bytes]) -> None:
         link = self._link
@@ -454,8 +460,7 @@ class PostgresJournal:
 
     def tail(self, first_seq: int, start: Position | None = None) -> PostgresTail:
         """See `Journal`."""
-        reader = PostgresReader(self._url, self.partition, self._seconds)
-        return PostgresTail(reader, None, first_seq, start)
+        return PostgresTail(self._new_reader(), None, first_seq, start)
 
     def outcomes_of(self, seq: int) -> bytes | None:
         """See `Journal`. Does not connect: that is for the writer's thread.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from novate import logs
 from novate.journal.codec import scan
+from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import NO_HASH, Position, Record
 from novate.journal.layout import RECORD_HEADER, RECORD_HEADER_BYTES, Fields, why_bad
 from novate.journal.mark import DurableMark
@@ -136,12 +138,24 @@ class PostgresReader:
 
     Args:
         url: Of the database.
+        folder: The data folder, for its witnesses; it may be empty or missing.
+        disk: Where that is.
         partition: Number of the partition.
         seconds: Longest wait for an answer.
     """
 
-    def __init__(self, url: str, partition: int = 0, seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        disk: Disk | None = None,
+        partition: int = 0,
+        seconds: float = 5.0,
+    ) -> None:
         self.place = place_of(url)
+        self.folder = folder
+        self.disk: Disk = disk or RealDisk()
         self.partition = partition
         self._url = url
         self._seconds = seconds

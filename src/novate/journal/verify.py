@@ -41,36 +41,31 @@ class Verified(msgspec.Struct):
     warnings: list[str] = []
 
 
-def verify(
-    folder: Path, disk: Disk | None = None, partition: int = 0, reader: Reader | None = None
-) -> Verified:
-    """Check every record of a journal, and a data folder's snapshots and mark against it.
+def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verified:
+    """Check a data folder's segment files as `verify_journal` does."""
+    return verify_journal(JournalReader(folder, disk or RealDisk(), partition))
+
+
+def verify_journal(reader: Reader) -> Verified:
+    """Check every record of a journal, and its data folder's snapshots and mark against it.
 
     Nothing is changed, and a server may be running: what it is just writing is not counted.
-
-    Args:
-        folder: The data folder.
-        disk: Where that is.
-        partition: Number of the partition.
-        reader: The journal; that of the data folder if None.
 
     Raises:
         JournalError: The journal can't be believed; the place is named.
     """
-    disk = disk or RealDisk()
-    reader = reader or JournalReader(folder, disk, partition)
     while True:
         first_seq = reader.first_seq()
         try:
-            return _verify(reader, folder, disk)
+            return _verify(reader)
         except (JournalError, FileNotFoundError):
             if reader.first_seq() == first_seq:  # else it was pruned while it was read
                 raise
 
 
-def _verify(reader: Reader, folder: Path, disk: Disk) -> Verified:
+def _verify(reader: Reader) -> Verified:
     found = Verified()
-    snapshots, witnesses = _witnesses(folder, disk, reader.partition, found)
+    snapshots, witnesses = _witnesses(reader, found)
     end = reader.end()
     if end is None:
         check_witnesses(_nothing(), witnesses)
@@ -98,13 +93,13 @@ def _verify(reader: Reader, folder: Path, disk: Disk) -> Verified:
     return found
 
 
-def believed_end(reader: Reader, folder: Path, disk: Disk | None = None) -> End:
-    """The journal's end, held against the durable mark and the snapshots of a data folder.
+def believed_end(reader: Reader) -> End:
+    """The journal's end, held against the durable mark and the snapshots.
 
     Raises:
         JournalError: There is no journal, its end is damaged, or it is before a witness.
     """
-    _, witnesses = _witnesses(folder, disk or RealDisk(), reader.partition, Verified())
+    _, witnesses = _witnesses(reader, Verified())
     end = reader.end()
     check_witnesses(end.position if end else _nothing(), witnesses, end.torn if end else "")
     if end is None:
@@ -124,15 +119,13 @@ def _check_beginning(found: Verified, name: str) -> None:
     found.warnings.append(f"{missing} (pruned)")
 
 
-def _witnesses(
-    folder: Path, disk: Disk, partition: int, found: Verified
-) -> tuple[list[Snapshot], list[Witness]]:
+def _witnesses(reader: Reader, found: Verified) -> tuple[list[Snapshot], list[Witness]]:
     """The snapshots that can be believed, and everyone who saw how far the journal got.
 
     To be asked before the journal is read, for a running server goes on meanwhile.
     """
-    witnesses = _mark_witness(folder, disk)
-    snapshots = _snapshots(folder, disk, partition, found)
+    witnesses = _mark_witness(reader.folder, reader.disk)
+    snapshots = _snapshots(reader.folder, reader.disk, reader.partition, found)
     return snapshots, witnesses + [snapshot.witness() for snapshot in snapshots]
 
 
@@ -163,23 +156,25 @@ def _snapshots(folder: Path, disk: Disk, partition: int, found: Verified) -> lis
     return good
 
 
-def run(
-    folder: Path, disk: Disk | None = None, partition: int = 0, reader: Reader | None = None
-) -> int:
+def run(folder: Path, disk: Disk | None = None, partition: int = 0) -> int:
+    """Verify a data folder's segment files and print what was found, as `run_journal` does."""
+    return run_journal(JournalReader(folder, disk or RealDisk(), partition))
+
+
+def run_journal(reader: Reader) -> int:
     """Verify and print what was found; the exit code: 0 = whole, 1 = not."""
     try:
-        found = verify(folder, disk, partition, reader)
+        found = verify_journal(reader)
     except JournalError as fault:
         print(f"journal: FAILED: {fault}", file=sys.stderr)
         return 1
     finally:
-        if reader is not None:
-            reader.close()
+        reader.close()
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if found.last is None:
         print(
-            f"journal: FAILED: there is none in {reader.place if reader else folder}",
+            f"journal: FAILED: there is none in {reader.place}",
             file=sys.stderr,
         )
         return 1
