@@ -35,6 +35,9 @@ OPTIONS = {
     "shared_buffers": "64MB",
     "max_wal_size": "2GB",
     "log_min_messages": "fatal",
+    # What a kill leaves behind is synced at once and not file by file, and no shared memory stays.
+    "recovery_init_sync_method": "syncfs",
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
@@ -126,7 +129,10 @@ class Postgres:
         """Kill it and its backends as a power cut would."""
         if self._process is None or self._process.poll() is not None:
             return
-        children = [os.pidfd_open(child) for child in _children_of(self._process.pid)]
+        children: list[int] = []
+        for pid in _children_of(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended by itself
+                children.append(os.pidfd_open(pid))
         self._process.kill()
         for child in children:
             with contextlib.suppress(ProcessLookupError):

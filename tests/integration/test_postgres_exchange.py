@@ -44,8 +44,7 @@ FLAGS = {"trades_per_instrument_max": 1_000_000, "rate_limit_per_second": 0}
 @pytest.fixture(scope="module")
 def mortal_postgres() -> Iterator[Postgres]:
     """A PostgreSQL of this module's own, which its tests kill and start again."""
-    # What a kill leaves is synced at once and not file by file: a twentieth of the time.
-    server = Postgres(free_port(), {"recovery_init_sync_method": "syncfs"})
+    server = Postgres(free_port())
     yield server.start()
     server.close()
 
