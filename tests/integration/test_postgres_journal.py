@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from novate.config import Settings
 from novate.journal.interface import Appended
@@ -255,6 +256,25 @@ def test_a_server_that_comes_back_with_less_is_not_written_to(place: Place) -> N
     # What an operator does who gives the lost batches up.
     (place.folder / "durable").unlink()
     assert append(place.open()) == batch_of(3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_journal_that_lost_something_and_grew_again_is_refused(
+    place: Place, tmp_path: Path, count: int
+) -> None:
+    journal = place.open()
+    fill(journal, 4, count=3)
+    journal.close()
+    lose_last(place, 7)
+    other = Place(tmp_path / "other", place.url, place.partition)
+    journal = other.open()
+    journal.append(6, journal.epoch, replace(batch_of(7, count), timestamp_ns=1))
+    fill(journal, 6, count=count)
+    journal.close()
+    with pytest.raises(JournalBehindWitness, match=r"another record of seq 12 than .* mark saw"):
+        place.open()
+    other.open().close()
 
 
 def test_a_server_that_has_forgotten_the_writer_is_not_written_to(place: Place) -> None:

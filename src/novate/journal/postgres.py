@@ -42,6 +42,7 @@ from novate.journal.segments import check_witnesses
 from novate.model.errors import (
     JournalAway,
     JournalBehindWitness,
+    JournalCorrupt,
     JournalError,
     JournalFenced,
     JournalFull,
@@ -249,13 +250,35 @@ class PostgresJournal:
         link.execute(BEGIN, self.partition, FORMAT, random_bytes(8), NO_HASH)
         self._mark = self._reader.mark()
         # Before anything is changed: a database that lost something must not be written to.
-        check_witnesses(self._found_last(), witnesses)
-        seen = max(self._durable_mark.epoch(), self._found_last().epoch)
+        found = self._found_last()
+        check_witnesses(found, witnesses)
+        self._check_history(found, witnesses)
+        seen = max(self._durable_mark.epoch(), found.epoch)
         ((epoch,),) = link.query(TAKE_OVER, self.partition, seen)
         self.epoch = to_int(epoch)
         self._last = self._found_last()
         check_witnesses(self._last, witnesses)
         self._publish()
+
+    def _check_history(self, last: Position, witnesses: Sequence[Witness]) -> None:
+        """Refuse a journal that went on another way than someone saw: it lost that and grew again.
+
+        Other servers may have written since the data folder's, so that the end says nothing.
+        """
+        first_seq = self._reader.first_seq()
+        for witness in witnesses:
+            if not (witness.record_hash and first_seq <= witness.seq < last.seq):
+                continue
+            try:
+                found = self._reader.place_at(witness.seq).record_hash
+            except JournalCorrupt:
+                found = b""
+            if found != witness.record_hash:
+                raise JournalBehindWitness(
+                    f"the journal has another record of seq {witness.seq} than the one that "
+                    f"{witness.name} saw",
+                    seq=witness.seq,
+                )
 
     def _found_last(self) -> Position:
         record = self._reader.last_record()
