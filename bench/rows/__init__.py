@@ -14,6 +14,7 @@ from bench.rows import (
     open_loop,
     orderbook_reads,
     post_orders,
+    post_orders_postgres,
     restart,
     subscribers,
     ws_orders,
@@ -22,6 +23,7 @@ from bench.rows import (
 ROWS: tuple[Row, ...] = (
     engine_alone.ROW,
     post_orders.ROW,
+    post_orders_postgres.ROW,
     open_loop.ROW,
     ws_orders.ROW,
     batches.ROW,

@@ -38,7 +38,7 @@ from novate.gateway.throttle import Throttle
 from novate.gateway.websocket import StreamDesk
 from novate.gateway.ws_lane import LaneLimits, lane_class
 from novate.journal.disk import Disk
-from novate.journal.segments import SegmentJournal
+from novate.journal.interface import OpenJournal
 from novate.journal.snapshots import SnapshotStore
 from novate.metrics import Metrics
 from novate.model import codec
@@ -80,7 +80,7 @@ class Partition:
         self.number = number
         self.engine: Engine = recovered.engine
         self.reporter: Reporter = recovered.reporter
-        self.journal: SegmentJournal = recovered.journal
+        self.journal: OpenJournal = recovered.journal
         self.outcomes = OutcomeStore(self.journal, recovered.pending)
         self.sequencer = Sequencer(
             self.journal,
@@ -283,6 +283,7 @@ class Exchange:
         window = self.settings.relaxed_ms
         return {
             "mode": self.settings.durability,
+            "journal": self.partition.journal.place,
             "loss_window_ms": window,
             "unsynced_ms": round(self.partition.sequencer.unsynced_seconds * 1000, 3),
         }
@@ -387,6 +388,7 @@ def bounds_of(settings: Settings) -> Bounds:
         batch_commands_max=settings.batch_commands_max,
         relaxed_ms=settings.relaxed_ms,
         stall_seconds=settings.journal_stall_seconds,
+        probe_seconds=settings.journal_probe_seconds,
     )
 
 
@@ -574,12 +576,13 @@ def announce(exchange: Exchange, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     source = f"snapshot {recovered.snapshot_seq}" if recovered.snapshot_seq else "no snapshot"
+    journal = f"journal in {recovered.journal.place}, " if settings.journal_url else ""
     durability = "fsync"
     if settings.relaxed_ms:
         durability = f"relaxed, a crash may lose the last {settings.relaxed_ms} ms"
     sys.stdout.write(
         f"Novate {novate.__version__} at http://{shown}:{port} (docs at /docs), data in "
-        f"{settings.data_dir}, seq {recovered.seq} recovered in {recovered.seconds:.2f} s"
+        f"{settings.data_dir}, {journal}seq {recovered.seq} recovered in {recovered.seconds:.2f} s"
         f" ({source}, {recovered.replayed_commands} commands replayed), durability {durability}\n"
     )
     sys.stdout.flush()

@@ -29,12 +29,11 @@ import msgspec
 
 from novate import logs
 from novate.config import Settings
+from novate.journal.choosing import open_reader, open_tail
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Record, Tail
 from novate.journal.mark import DurableMark
-from novate.journal.reading import JournalReader
 from novate.journal.snapshots import SnapshotStore
-from novate.journal.tail import MarkTail
 from novate.journal.verify import believed_end
 from novate.model import codec
 from novate.model.errors import NovateError, ReplayDiverged
@@ -205,8 +204,7 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
     for warning in warnings:
         log.warning("snapshot_passed_over", why=warning)
     mark = _open_mark(settings, disk)
-    reader = JournalReader(settings.data_dir, disk, settings.partition)
-    tail = MarkTail(reader, mark, replayer.seq + 1, replayer.position)
+    tail = open_tail(settings, disk, mark, replayer.seq + 1, replayer.position)
     cadence = Cadence(settings.snapshot_commands, settings.snapshot_seconds)
     try:
         follower = Follower(replayer, tail, store, cadence, _say)
@@ -219,14 +217,17 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
         return 0
     finally:
         tail.close()
-        mark.close()
+        if mark is not None:
+            mark.close()
     return 0
 
 
-def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark:
+def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark | None:
     try:
         return DurableMark(settings.data_dir, disk)
     except FileNotFoundError as error:
+        if settings.journal_url:  # the exchange serves on another machine
+            return None
         what = "expected a folder that an exchange has served from, found no durable mark"
         raise NovateError(f"{settings.data_dir}: {what}") from error
 
@@ -243,12 +244,14 @@ def _follow(follower: Follower, tied: bool) -> None:
 
 def _run_once(settings: Settings) -> int:
     warnings: list[str] = []
-    believed_end(JournalReader(settings.data_dir, RealDisk(), settings.partition))
+    reader = open_reader(settings)
+    believed_end(reader)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, _ = from_latest_snapshot(store, warnings)
     for warning in warnings:
         log.warning("snapshot_passed_over", why=warning)
-    replay_tail(replayer, JournalReader(settings.data_dir, RealDisk(), settings.partition))
+    replay_tail(replayer, reader)
+    reader.close()
     print_state(replayer)
     return 0
 

@@ -11,6 +11,8 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     │   ├── JournalCorrupt          a damaged record with good ones behind it
     │   ├── JournalBehindWitness    the journal ends before something that saw more of it
     │   ├── JournalFull             nothing was written; may be tried again
+    │   ├── JournalAway             its database can't be reached; to be tried again
+    │   ├── JournalLocked           another server writes it
     │   ├── JournalFailed           an fsync failed: the file can't be believed any more
     │   └── JournalFenced           another writer has taken over
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
@@ -86,6 +88,17 @@ class JournalBehindWitness(JournalError):
 
 class JournalFull(JournalError):
     """Nothing of the batch was written, for want of room; it may be tried again."""
+
+
+class JournalAway(JournalError):
+    """The journal's database can't be reached; the same append is to be tried again.
+
+    Whether it was carried out may be unknown: the next try finds out before anything else.
+    """
+
+
+class JournalLocked(JournalError):
+    """Another server has the journal open for writing."""
 
 
 class JournalFailed(JournalError):
