@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import novate
+from tests.postgres import Postgres
 
 SOAK = os.environ.get("NOVATE_SOAK") == "1"
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,6 +190,26 @@ def _scaled() -> Callable[[int], int]:
 @pytest.fixture(name="free_port")
 def _free_port() -> Callable[[], int]:
     return free_port
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; make a database of your own in it, and leave it running."""
+    server = Postgres(free_port())
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL of the test's own, to be killed and started again."""
+    server = Postgres(free_port())
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 def pytest_configure() -> None:
