@@ -7,8 +7,10 @@ user's under the system's temporary folder (pytest's own lets nobody else in).
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,7 @@ import psycopg
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+POLL_SECONDS = 0.02
 USER = "postgres"
 UNPRIVILEGED, UNPRIVILEGED_GROUP = "nobody", "nogroup"
 
@@ -99,18 +102,16 @@ class Postgres:
         """Wait until it takes connections."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            assert self._process is not None
-            if self._process.poll() is not None:
-                raise AssertionError(
-                    f"ended with {self._process.returncode}:\n{self.log()[-4000:]}"
-                )
             try:
                 psycopg.connect(self.url, connect_timeout=5).close()
                 return
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.02)
+            assert self._process is not None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(POLL_SECONDS)
+                raise AssertionError(f"ended with {code}:\n{self.log()[-4000:]}")
 
     def stop(self) -> None:
         """End it in order: connections are cut, what was committed is written."""
@@ -125,17 +126,14 @@ class Postgres:
         """Kill it and its backends as a power cut would."""
         if self._process is None or self._process.poll() is not None:
             return
-        children = _children_of(self._process.pid)
+        children = [os.pidfd_open(child) for child in _children_of(self._process.pid)]
         self._process.kill()
         for child in children:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child, signal.SIGKILL)
+            select.select([child], [], [], STOP_SECONDS)  # readable when it has ended
+            os.close(child)
         self._process.wait(STOP_SECONDS)
-        deadline = time.monotonic() + STOP_SECONDS
-        while any(_runs(child) for child in children) and time.monotonic() < deadline:
-            time.sleep(0.005)
 
     def restart(self) -> None:
         """Stop it in order if it runs, and start it again on its folder."""
@@ -202,11 +200,3 @@ def _children_of(pid: int) -> list[int]:
         if int(fields[1]) == pid:
             children.append(int(path.parent.name))
     return children
-
-
-def _runs(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rsplit(")", 1)[1].split()[0] != "Z"
