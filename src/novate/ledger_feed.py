@@ -18,7 +18,6 @@ import msgspec
 
 from novate import logs
 from novate.journal.interface import Tail
-from novate.ledger import database
 from novate.ledger.projection import Projection, Rows
 from novate.ledger.store import LedgerStore
 from novate.model.errors import InvariantViolated, LedgerAway, LedgerFault, NovateError
@@ -184,11 +183,12 @@ class Scribe:
 
 
 class LedgerFeed:
-    """Keeps a ledger up to date, in a thread of its own.
+    """Keeps a ledger up to date, on a thread that is given to it.
 
     Args:
         scribe: What writes.
-        report: Is told how it stands, at most ten times a second; called on the thread.
+        report: Is told how it stands, at most ten times a second; called on that thread.
+        stop: Ends it, once set.
         clock: Seconds that only grow.
     """
 
@@ -196,27 +196,19 @@ class LedgerFeed:
         self,
         scribe: Scribe,
         report: Callable[[LedgerReport], None],
+        stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scribe = scribe
         self._report = report
         self._clock = clock
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._stop = stop
         self._jitter = random.Random()
         self._told: LedgerReport | None = None
         self._told_time = clock() - REPORT_SECONDS
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, seconds: float = 5.0) -> None:
-        """Have it end, and wait for that so long."""
-        self._stop.set()
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Write until it is stopped, or must not go on."""
         pause = RETRY_SECONDS_FIRST
         while not self._stop.is_set():
             try:
@@ -259,26 +251,3 @@ class LedgerFeed:
             return
         self._told, self._told_time = report, now
         self._report(report)
-
-
-def write_all(scribe: Scribe) -> int:
-    """Write all that the journal has now; the ledger's seq then.
-
-    Raises:
-        LedgerAway: the database went away.
-    """
-    try:
-        scribe.connect()
-        more = True
-        while more:
-            more = scribe.gather()
-            if scribe.gathered:
-                scribe.write()
-        return scribe.seq
-    finally:
-        scribe.close()
-
-
-def migrate(url: str) -> bool:
-    """Bring a ledger's tables to this version's form; whether anything was to do."""
-    return database.migrate(database.open_writer(url))

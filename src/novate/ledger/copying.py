@@ -36,9 +36,19 @@ def binary_rows(columns: Sequence[NDArray[Any]], widths: Sequence[int]) -> bytes
 
 
 def text_rows(rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Rows with texts in them."""
-    lines = ("\t".join(_text(value) for value in row) for row in rows)
-    return ("\n".join(lines) + "\n").encode()
+    """Rows with texts in them; all have as many columns."""
+    lines = ["\t".join(map(str, row)) for row in rows]
+    block = "\n".join(lines) + "\n"
+    columns = len(rows[0]) if rows else 1
+    plain = (
+        block.count("\n") == len(rows)
+        and block.count("\t") == (columns - 1) * len(rows)
+        and "\\" not in block
+        and "\r" not in block
+    )
+    if not plain:
+        block = "".join("\t".join(map(_text, row)) + "\n" for row in rows)
+    return block.encode()
 
 
 def _text(value: Any) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from novate.ledger import views
 from novate.ledger.schema import metadata
-from novate.model.errors import ConfigurationError, LedgerAway
+from novate.model.errors import ConfigurationError, LedgerAway, LedgerSlow
 
 FILE_NAME: Final = "ledger.db"
 NO_LEDGER: Final = "none"
@@ -33,6 +33,9 @@ SOCKET_MS: Final = 5_000
 BUSY_SECONDS: Final = 5.0
 MIGRATION_LOCK: Final = 0x6E6F76617465
 """Number of the advisory lock that a migration holds, so that two don't meet."""
+
+_CANCELED: Final = "57014"
+"""What PostgreSQL calls a statement that its time limit ended."""
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -154,7 +157,7 @@ _WRITER_PRAGMAS: Final = (
     "cache_size=-65536",
     "temp_store=MEMORY",
     "mmap_size=268435456",
-    "wal_autocheckpoint=4000",
+    "wal_autocheckpoint=16000",
 )
 
 
@@ -166,7 +169,9 @@ def faults() -> Iterator[None]:
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, sqlite3.Error) as error:
         cause = getattr(error, "orig", None) or error
         text = str(cause).strip().split("\n")[0][:200]
-        raise LedgerAway(f"{type(cause).__name__}: {text}") from error
+        slow = text == "interrupted" or getattr(cause, "sqlstate", None) == _CANCELED
+        kind = LedgerSlow if slow else LedgerAway
+        raise kind(f"{type(cause).__name__}: {text}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "psycopg":
             raise

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from novate.ledger.naming import name_hash
 from novate.model.commands import COMMAND, EXTENSION, Flag, IdKind
 
 _HEAD: Final = COMMAND.itemsize
@@ -31,9 +32,11 @@ class Commands:
         self.first_seq = first_seq
         self._packed = packed
         self._offsets = offsets_of(packed)
-        whole = np.frombuffer(packed, dtype=np.uint8)
-        starts = np.array(self._offsets, dtype=np.int64)
-        picked = whole[starts[:, None] + np.arange(_HEAD)] if len(starts) else whole[:0]
+        self._bytes = np.frombuffer(packed, dtype=np.uint8)
+        self._starts = np.array(self._offsets, dtype=np.int64)
+        picked = self._bytes[:0]
+        if self._offsets:
+            picked = self._bytes[self._starts[:, None] + np.arange(_HEAD)]
         self.heads: NDArray[Any] = picked.reshape(-1, _HEAD).view(COMMAND).reshape(-1)
 
     def __len__(self) -> int:
@@ -51,16 +54,37 @@ class Commands:
         start = self._offsets[place] + _HEAD
         return np.frombuffer(self._packed, dtype=EXTENSION, count=1, offset=start)[0]
 
-    def order_id(self, place: int) -> str | None:
-        """The order id that a command names; None where it is a number."""
+    def order_ids(self, places: NDArray[np.int64]) -> tuple[list[str], list[int]]:
+        """Order ids that commands name by text or UUID, and their hashes."""
+        texts = [""] * len(places)
+        hashes = [0] * len(places)
+        uuids = self.heads["order_id_kind"][places] == IdKind.UUID
+        at = np.flatnonzero(uuids)
+        for place, text, short in zip(at.tolist(), *self._uuids(places[at]), strict=True):
+            texts[place], hashes[place] = text, short
+        for place in np.flatnonzero(~uuids).tolist():
+            texts[place] = self._order_text(int(places[place]))
+            hashes[place] = name_hash(texts[place])
+        return texts, hashes
+
+    def _uuids(self, places: NDArray[np.int64]) -> tuple[list[str], list[int]]:
+        """Many UUIDs at once: their text, and `name_hash` of it."""
+        extended = self.heads["flags"][places] & _EXTENDED != 0
+        starts = self._starts[places] + _HEAD + np.where(extended, _BLOCK, 0)
+        raw = self._bytes[starts[:, None] + np.arange(16)] if len(places) else self._bytes[:0]
+        digits = raw.tobytes().hex()
+        texts = [
+            f"{digits[i : i + 8]}-{digits[i + 8 : i + 12]}-{digits[i + 12 : i + 16]}-"
+            f"{digits[i + 16 : i + 20]}-{digits[i + 20 : i + 32]}"
+            for i in range(0, len(digits), 32)
+        ]
+        halves = np.frombuffer(raw.tobytes(), dtype=">i8").reshape(-1, 2)
+        return texts, halves[:, 1].tolist()
+
+    def _order_text(self, place: int) -> str:
         start = self._text_at(place)
-        kind, length = self._packed[self._offsets[place] + 5 : self._offsets[place] + 7]
-        if kind == IdKind.UUID:
-            text = self._packed[start : start + 16].hex()
-            return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-        if kind == IdKind.TEXT:
-            return self._packed[start : start + length].decode("ascii", "replace")
-        return None
+        length = self._packed[self._offsets[place] + 6]
+        return self._packed[start : start + length].decode("ascii", "replace")
 
     def client_id(self, place: int) -> str | None:
         """The client id that a command names; None where it is a number."""

@@ -15,12 +15,7 @@ CACHED_MAX: Final = 200_000
 """Positions kept at hand; they are read again where they were let go."""
 
 Position = list[int]
-"""[net lots, cost, realized], the last two in ticks x lots."""
-
-
-def position_key(client: int, instrument: int) -> int:
-    """Number of the position of a client in an instrument."""
-    return client << 32 | instrument
+"""[net lots, cost, realized], the last two in ticks x lots; its key: client << 32 | instrument."""
 
 
 def trade(position: Position, signed_lots: int, price_ticks: int) -> None:
@@ -60,9 +55,13 @@ class Positions:
         """Take what the ledger has."""
         self._held[key] = position
 
-    def __getitem__(self, key: int) -> Position:
+    def get(self, key: int) -> Position:
         """A position; flat where nothing is known of it."""
-        return self._held.setdefault(key, [0, 0, 0])
+        held = self._held
+        found = held.get(key)
+        if found is None:
+            found = held[key] = [0, 0, 0]
+        return found
 
     def let_go(self) -> None:
         """Forget all where they have become too many; to be called when all are stored."""

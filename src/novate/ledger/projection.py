@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from novate.ledger import wide
 from novate.ledger.books import BookKeeper, EngineView
 from novate.ledger.decoding import Commands
-from novate.ledger.naming import name_hash
-from novate.ledger.positions import Position, Positions, position_key, trade
+from novate.ledger.positions import Position, Positions, trade
 from novate.ledger.terms import TermsChange, TermsReader
-from novate.model.commands import Flag, KillSwitch, Side
+from novate.model.commands import Flag, IdKind, KillSwitch, Side
 from novate.model.errors import LedgerFault
 from novate.model.events import AUCTION_TRADE, EventKind
 
@@ -232,23 +231,29 @@ class Projection:
         return rows
 
     def _traded_positions(self, trades: Events, times: NDArray[np.int64]) -> list[tuple[int, ...]]:
-        touched: dict[int, tuple[int, int, int, int]] = {}
-        held = self.positions
-        columns = ("instrument", "side", "client", "taker_client", "price_ticks", "quantity_lots")
-        listed = [trades[name].tolist() for name in ("seq", *columns)]
-        for seq, instrument, side, maker, taker, price, lots, time_ns in zip(
-            *listed, times.tolist(), strict=True
+        touched: dict[int, tuple[int, int]] = {}
+        get = self.positions.get
+        instruments = trades["instrument"].astype(np.int64)
+        bought = np.where(trades["side"] == Side.BUY, 1, -1) * trades["quantity_lots"]
+        columns = (
+            trades["taker_client"].astype(np.int64) << 32 | instruments,
+            trades["client"].astype(np.int64) << 32 | instruments,
+            bought,
+            trades["price_ticks"],
+            trades["seq"],
+            times,
+        )
+        for taker, maker, lots, price, seq, time_ns in zip(
+            *(column.tolist() for column in columns), strict=True
         ):
-            bought = lots if side == Side.BUY else -lots
-            for client, signed in ((maker, -bought), (taker, bought)):
-                key = position_key(client, instrument)
-                trade(held[key], signed, price)
-                touched[key] = (client, instrument, seq, time_ns)
+            trade(get(taker), lots, price)
+            trade(get(maker), -lots, price)
+            touched[taker] = touched[maker] = (seq, time_ns)
         return [
-            (key, client, instrument, *wide.split(net), *wide.split(cost), *wide.split(realized),
-             seq, time_ns)
-            for key, (client, instrument, seq, time_ns) in sorted(touched.items())
-            for net, cost, realized in (held[key],)
+            (key, key >> 32, key & 0xFFFFFFFF, *wide.split(net), *wide.split(cost),
+             *wide.split(realized), seq, time_ns)
+            for key, (seq, time_ns) in sorted(touched.items())
+            for net, cost, realized in (get(key),)
         ]  # fmt: skip
 
 
@@ -277,10 +282,10 @@ def _trade_columns(
     trades: Events, times: NDArray[np.int64], position: NDArray[np.int64]
 ) -> Columns:
     return [
+        trades["instrument"],
         trades["seq"],
         trades["index"],
         position,
-        trades["instrument"],
         trades["price_ticks"],
         trades["quantity_lots"],
         trades["side"],
@@ -319,13 +324,15 @@ def _minutes(trades: Events, times: NDArray[np.int64]) -> Columns:
 
 
 def _names(placed: Events, commands: Commands) -> Texts:
-    rows: Texts = []
-    for seq, number in zip(placed["seq"].tolist(), placed["order"].tolist(), strict=True):
-        name = commands.order_id(seq - commands.first_seq)
-        if name is None or number != seq:
-            raise LedgerFault(f"expected an order named by text at seq {seq}, found a number")
-        rows.append((number, name_hash(name), name))
-    return rows
+    numbers = placed["order"]
+    places = placed["seq"].astype(np.int64) - commands.first_seq
+    named = commands.heads["order_id_kind"][places] != IdKind.NUMBER
+    wrong = np.flatnonzero(~named | (numbers != placed["seq"]))
+    if len(wrong):
+        seq = int(placed["seq"][wrong[0]])
+        raise LedgerFault(f"expected an order named by text at seq {seq}, found a number")
+    texts, hashes = commands.order_ids(places)
+    return list(zip(numbers.tolist(), hashes, texts, strict=True))
 
 
 def _orders(

@@ -48,18 +48,33 @@ _TRADES: Final = f"""SELECT t.*, {_GRID}, mn.order_id AS maker_order_id,
  JOIN order_names mn ON mn.order_number = t.maker_order
  JOIN order_names tn ON tn.order_number = t.taker_order
  JOIN clients mc ON mc.client = t.maker_client JOIN clients tc ON tc.client = t.taker_client"""
+_OWN: Final = (
+    "seq, position, kind, reason, instrument, price_ticks, quantity_lots, remaining_lots, "
+    "timestamp_ns, 0 AS trade_index"
+)
+
+
+def _fills(remaining: str) -> str:
+    """Columns of a trade, as those of `_OWN`."""
+    return (
+        f"seq, position, {int(EventKind.TRADE)}, 0, instrument, price_ticks, quantity_lots, "
+        f"{remaining}, timestamp_ns, trade_index"
+    )
+
+
 _EVENTS: Final = f"""SELECT e.*, {_GRID} FROM (
- SELECT seq, position, kind, reason, instrument, price_ticks, quantity_lots, remaining_lots,
- timestamp_ns, 0 AS trade_index FROM order_events
- WHERE order_number = :order_number AND kind IN ({_ORDER_KINDS})
- UNION ALL
- SELECT seq, position, {int(EventKind.TRADE)}, 0, instrument, price_ticks, quantity_lots,
- maker_remaining_lots, timestamp_ns, trade_index FROM trades WHERE maker_order = :order_number
- UNION ALL
- SELECT seq, position, {int(EventKind.TRADE)}, 0, instrument, price_ticks, quantity_lots,
- NULL, timestamp_ns, trade_index FROM trades WHERE taker_order = :order_number
+ SELECT {_OWN} FROM order_events
+ WHERE seq = :number AND order_number = :number AND kind IN ({_ORDER_KINDS})
+ UNION ALL SELECT {_OWN} FROM order_events
+ WHERE order_number = :number AND order_number <> seq AND kind IN ({_ORDER_KINDS})
+ UNION ALL SELECT {_fills("maker_remaining_lots")} FROM trades WHERE maker_order = :number
+ UNION ALL SELECT {_fills("NULL")} FROM trades
+ WHERE instrument = :instrument AND seq = :number AND taker_order = :number
+ UNION ALL SELECT {_fills("NULL")} FROM trades
+ WHERE taker_order = :number AND taker_order <> seq
  ) e JOIN instruments i ON i.instrument = e.instrument
  ORDER BY e.seq, e.position LIMIT :limit OFFSET :skipped"""
+"""An order's events by key where its own command made them, else by index."""
 
 
 class Found(NamedTuple):
@@ -143,9 +158,15 @@ class LedgerReader:
         order = " ORDER BY o.order_number DESC LIMIT 1"
         return self._ask(_ORDERS + where + order, name_hash=name_hash(order_id), order_id=order_id)
 
-    def order_events(self, order_number: int, limit: int, skipped: int) -> Found:
+    def order_events(self, order: RowMapping, limit: int, skipped: int) -> Found:
         """An order's audit trail, oldest first."""
-        return self._ask(_EVENTS, order_number=order_number, limit=limit, skipped=skipped)
+        return self._ask(
+            _EVENTS,
+            number=order["order_number"],
+            instrument=order["instrument"],
+            limit=limit,
+            skipped=skipped,
+        )
 
     def trades(self, instrument: int, limit: int, before: tuple[int, int] | None) -> Found:
         """Trades of an instrument, newest first; only those before (seq, index), if given."""

@@ -5,8 +5,7 @@ Numbers are exact decimal text of integers of any size; none passes through a fl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from novate.ledger.statuses import status_of
 from novate.ledger.wide import join
@@ -15,7 +14,14 @@ from novate.model.commands import Flag, OrderType, SelfTrade, Side, TimeInForce
 from novate.model.events import EventKind
 from novate.model.rejects import Reason
 
-Row = Mapping[str, Any]
+
+class Row(Protocol):
+    """A row by the names of its columns."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """A column's value."""
+        ...
+
 
 _SIDES: Final = {int(each): each.name.lower() for each in Side}
 _TYPES: Final = {int(each): each.name.lower() for each in OrderType}

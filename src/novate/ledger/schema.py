@@ -27,6 +27,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 LIMB: Final = 10**18
@@ -59,6 +60,12 @@ def _text(name: str) -> Column[str]:
 
 def _wide(name: str) -> tuple[Column[int], Column[int]]:
     return _big(f"{name}_high"), _big(f"{name}_low")
+
+
+def _elsewhere(name: str, column: str, condition: str) -> Index:
+    """An index of those rows alone that are not found by their key."""
+    where = text(condition)
+    return Index(name, column, sqlite_where=where, postgresql_where=where)
 
 
 ledger_state: Final = Table(
@@ -167,17 +174,18 @@ order_events: Final = Table(
     _big("quantity_lots"),
     _big("remaining_lots"),
     _big("timestamp_ns"),
-    Index("order_events_of_order", "order_number"),
+    # What an order's own command says of it is found by seq; the index has the rest.
+    _elsewhere("order_events_of_order", "order_number", "order_number <> seq"),
     **_ORDERED,
 )
 
 trades: Final = Table(
     "trades",
     metadata,
+    _key("instrument"),
     _key("seq"),
     _key("trade_index"),
     _big("position"),
-    _big("instrument"),
     _big("price_ticks"),
     _big("quantity_lots"),
     _small("taker_side"),
@@ -188,9 +196,9 @@ trades: Final = Table(
     _big("taker_client"),
     _big("maker_remaining_lots"),
     _big("timestamp_ns"),
-    Index("trades_of_instrument", "instrument", "seq", "trade_index"),
     Index("trades_of_maker", "maker_order"),
-    Index("trades_of_taker", "taker_order"),
+    # Most takers trade at the command that places them.
+    _elsewhere("trades_of_taker", "taker_order", "taker_order <> seq"),
     **_ORDERED,
 )
 

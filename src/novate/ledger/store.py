@@ -180,7 +180,10 @@ class LedgerStore:
         by_events = sa.select(order_events.c.instrument).where(
             order_events.c.seq > seq, order_events.c.kind.in_(CHANGING_KINDS)
         )
-        by_trades = sa.select(trades.c.instrument).where(trades.c.seq > seq)
+        traded = sa.exists().where(
+            trades.c.instrument == instruments.c.instrument, trades.c.seq > seq
+        )
+        by_trades = sa.select(instruments.c.instrument).where(traded)
         found = self._connection.execute(sa.union(by_events, by_trades)).scalars()
         return {int(each) for each in found}
 

@@ -16,6 +16,7 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
     ├── ReplayDiverged              a replay gave other events than the journal vouches for
     ├── LedgerAway              the ledger's database can't be reached, or takes too long
+    │   ├── LedgerSlow          a question to it took longer than it may
     │   └── LedgerMoved         another writer moved it on; nothing of ours was written
     ├── LedgerFault             the ledger is not of this journal, or not in a form we know
     ├── MatchFileError              a file of the matching challenge that can't be read
@@ -117,6 +118,10 @@ class ReplayDiverged(NovateError):
 
 class LedgerAway(NovateError):
     """The ledger's database can't be reached, or did not answer in time; it may be tried again."""
+
+
+class LedgerSlow(LedgerAway):
+    """A question to the ledger took longer than it may, and was ended."""
 
 
 class LedgerMoved(LedgerAway):

@@ -159,7 +159,14 @@ def _order_events() -> None:
         sa.PrimaryKeyConstraint("seq", "position"),
         sqlite_with_rowid=False,
     )
-    op.create_index("order_events_of_order", "order_events", ["order_number"], unique=False)
+    op.create_index(
+        "order_events_of_order",
+        "order_events",
+        ["order_number"],
+        unique=False,
+        sqlite_where=sa.text("order_number <> seq"),
+        postgresql_where=sa.text("order_number <> seq"),
+    )
 
 
 def _order_names() -> None:
@@ -320,10 +327,10 @@ def _trade_minutes() -> None:
 def _trades() -> None:
     op.create_table(
         "trades",
+        _key("instrument"),
         _key("seq"),
         _key("trade_index"),
         _big("position"),
-        _big("instrument"),
         _big("price_ticks"),
         _big("quantity_lots"),
         _small("taker_side"),
@@ -334,11 +341,15 @@ def _trades() -> None:
         _big("taker_client"),
         _big("maker_remaining_lots"),
         _big("timestamp_ns"),
-        sa.PrimaryKeyConstraint("seq", "trade_index"),
+        sa.PrimaryKeyConstraint("instrument", "seq", "trade_index"),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "trades_of_instrument", "trades", ["instrument", "seq", "trade_index"], unique=False
-    )
     op.create_index("trades_of_maker", "trades", ["maker_order"], unique=False)
-    op.create_index("trades_of_taker", "trades", ["taker_order"], unique=False)
+    op.create_index(
+        "trades_of_taker",
+        "trades",
+        ["taker_order"],
+        unique=False,
+        sqlite_where=sa.text("taker_order <> seq"),
+        postgresql_where=sa.text("taker_order <> seq"),
+    )
