@@ -118,7 +118,11 @@ class OrderEvent(Struct, kw_only=True):
     reason: str | None
     price: OptionalNumber
     quantity: Annotated[
-        Any, _number("The order's total; traded; of order_ended the unfilled rest.")
+        Any,
+        _used(
+            "The order's total (null: by quote quantity); traded; of order_ended the rest.",
+            "number",
+        ),
     ]
     remaining_quantity: Annotated[
         Any, _used("Open after it; null: of a trade in which it was the taker.", "number")

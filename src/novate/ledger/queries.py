@@ -50,7 +50,7 @@ _TRADES: Final = f"""SELECT t.*, {_GRID}, mn.order_id AS maker_order_id,
  JOIN clients mc ON mc.client = t.maker_client JOIN clients tc ON tc.client = t.taker_client"""
 _OWN: Final = (
     "seq, position, kind, reason, instrument, price_ticks, quantity_lots, remaining_lots, "
-    "timestamp_ns, 0 AS trade_index"
+    "timestamp_ns, 0 AS trade_index, flags"
 )
 
 
@@ -58,7 +58,7 @@ def _fills(remaining: str) -> str:
     """Columns of a trade, as those of `_OWN`."""
     return (
         f"seq, position, {int(EventKind.TRADE)}, 0, instrument, price_ticks, quantity_lots, "
-        f"{remaining}, timestamp_ns, trade_index"
+        f"{remaining}, timestamp_ns, trade_index, 0"
     )
 
 

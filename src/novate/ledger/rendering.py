@@ -159,10 +159,13 @@ def event(row: Row, partition: int) -> str:
     trade_id = f'"{partition}-{row["seq"]}-{row["trade_index"]}"' if is_trade else "null"
     limit = price(row, row["price_ticks"]) if row["price_ticks"] else "null"
     left = row["remaining_lots"]
+    total = "null" if row["flags"] & Flag.BY_QUOTE else quantity(row, row["quantity_lots"])
+    if row["flags"] & Flag.BY_QUOTE:
+        left = None
     return (
         f'{{"sequence":{row["seq"]},"event":"{_KINDS[row["kind"]]}",'
         f'"timestamp":"{time_text(row["timestamp_ns"])}","reason":{reason},"price":{limit},'
-        f'"quantity":{quantity(row, row["quantity_lots"])},'
+        f'"quantity":{total},'
         f'"remaining_quantity":{"null" if left is None else quantity(row, left)},'
         f'"trade_id":{trade_id}}}'
     )
