@@ -73,10 +73,12 @@ class Scribe:
         url: The ledger's database.
         source: The journal.
         partition: Whose journal it is.
+        anew: Drop what is there and write all anew, in one transaction that `commit` ends.
     """
 
-    def __init__(self, url: str, source: Source, partition: int = 0) -> None:
+    def __init__(self, url: str, source: Source, partition: int = 0, anew: bool = False) -> None:
         self._url = url
+        self._anew = anew
         self._source = source
         self._partition = partition
         self._store: LedgerStore | None = None
@@ -94,7 +96,7 @@ class Scribe:
             LedgerFault: the ledger is not of this journal.
         """
         self.disconnect()
-        self._store = LedgerStore(self._url, self._partition)
+        self._store = LedgerStore(self._url, self._partition, self._anew)
         seq = self._store.seq()
         held, projection = self._held, self._projection
         if held is not None and seq == held.before_seq:
@@ -104,6 +106,11 @@ class Scribe:
         if projection is None or projection.seq != seq:
             self._begin_at_ledger()
         self.seq = seq
+
+    def commit(self) -> None:
+        """Have everybody see what was written anew."""
+        assert self._store is not None
+        self._store.commit()
 
     def disconnect(self) -> None:
         """Let go of the database; what was read and not written is kept."""

@@ -81,23 +81,21 @@ def run_migrate(settings: Settings) -> int:
 def run_rebuild(settings: Settings) -> int:
     """`novate rebuild`: drop every table and write them anew, as the journal has it.
 
-    A follower that runs meanwhile notices that the ledger was moved, and goes on from where it is.
+    One transaction: until its end others see the ledger as it was, or wait. A follower that runs
+    meanwhile finds the ledger moved, and goes on from where it is.
     """
     url, journal = ledger_url(settings), WholeJournal(settings)
-    engine = database.open_writer(url)
-    database.drop_all(engine)
-    engine.dispose()
     began = time.monotonic()
-    seq = write(url, journal, settings.partition)
+    seq = write(url, journal, settings.partition, anew=True)
     seconds = time.monotonic() - began
     log.info("rebuilt", seq=seq, seconds=round(seconds, 3))
     print(f"{database.shown(url)} rebuilt to seq {seq} in {seconds:.1f} s")
     return 0
 
 
-def write(url: str, journal: WholeJournal, partition: int = 0) -> int:
+def write(url: str, journal: WholeJournal, partition: int = 0, anew: bool = False) -> int:
     """Write all of a journal into a ledger, with a bar for who watches; the last seq."""
-    scribe = Scribe(url, journal, partition)
+    scribe = Scribe(url, journal, partition, anew)
     try:
         scribe.connect()
         with Progress(transient=True) as progress:
@@ -108,6 +106,8 @@ def write(url: str, journal: WholeJournal, partition: int = 0) -> int:
                 if scribe.gathered:
                     scribe.write()
                 progress.update(bar, completed=scribe.seq)
+        if anew:
+            scribe.commit()
         return scribe.seq
     finally:
         scribe.close()

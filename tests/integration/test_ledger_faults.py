@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -338,3 +339,35 @@ def test_a_second_writer_writes_nothing_over_the_first(tmp_path: Path) -> None:
     first.close()
     second.close()
     assert digest_of(url) == rebuilt(settings.data_dir, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_rebuild_beside_a_running_exchange(
+    kind: str, make_server: Callable[..., Server], postgres: Postgres, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    if kind == "postgresql":
+        url = postgres.make_database("rebuilt")
+    server = make_server(ledger_url=url, rate_limit_per_second=0).start()
+    settled: list[Answer] = []
+    client = httpx.Client(base_url=server.url, timeout=40)
+    command = [sys.executable, "-m", "novate", "rebuild", "--data-dir", str(server.data_dir)]
+
+    async def rebuilding() -> None:
+        await wait_until_async(lambda: has_caught_up(client) and len(settled) > 200, 40)
+        process = await asyncio.create_subprocess_exec(
+            *command, "--ledger-url", url, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0
+        assert b"rebuilt to seq" in said
+        more = len(settled) + 100
+        await wait_until_async(lambda: len(settled) > more, 40)
+
+    with client:
+        asyncio.run(trade_while(server, settled, rebuilding))
+        wait_until(lambda: has_caught_up(client), 40, "a ledger that caught up")
+    assert server.stop() == 0
+    assert digest_of(url) == rebuilt(server.data_dir, tmp_path)

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import NullPool, QueuePool
 
 from novate.ledger import views
-from novate.ledger.schema import metadata
+from novate.ledger.schema import ledger_state, metadata
 from novate.model.errors import ConfigurationError, LedgerAway, LedgerSlow
 
 FILE_NAME: Final = "ledger.db"
@@ -31,6 +31,9 @@ SOCKET_MS: Final = 5_000
 """After so long without an answer of its kernel a PostgreSQL server counts as gone."""
 
 BUSY_SECONDS: Final = 5.0
+LOCK_MS: Final = 5_000
+"""How long the writer waits for somebody who migrates or rebuilds."""
+
 MIGRATION_LOCK: Final = 0x6E6F76617465
 """Number of the advisory lock that a migration holds, so that two don't meet."""
 
@@ -86,7 +89,14 @@ def open_writer(url: str) -> Engine:
         parsed.set(drivername="postgresql+psycopg"),
         isolation_level="READ COMMITTED",
         poolclass=NullPool,
-        connect_args=_postgres_arguments("synchronous_commit=off"),
+        connect_args=_postgres_arguments(
+            "synchronous_commit=off",  # as SQLite's synchronous=NORMAL, below
+            f"lock_timeout={LOCK_MS}",
+            # Few rows against a large table, by its key; an estimate without statistics of the
+            # few would read all of the large one.
+            "enable_hashjoin=off",
+            "enable_mergejoin=off",
+        ),
     )
 
 
@@ -157,7 +167,7 @@ _WRITER_PRAGMAS: Final = (
     "cache_size=-65536",
     "temp_store=MEMORY",
     "mmap_size=268435456",
-    "wal_autocheckpoint=16000",
+    "wal_autocheckpoint=4000",
 )
 
 
@@ -209,17 +219,35 @@ def migrate(engine: Engine) -> bool:
         return True
 
 
+def make_anew(connection: Connection) -> None:
+    """Drop every table and view of the ledger and make them anew, in the caller's transaction."""
+    _drop(connection)
+    _upgrade(connection)
+    views.create(connection)
+
+
 def drop_all(engine: Engine) -> None:
     """Drop every table and view of the ledger."""
     with faults(), engine.begin() as connection:
-        _lock(connection)
-        views.drop(connection)
-        metadata.drop_all(connection)
-        connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+        _drop(connection)
+
+
+def _drop(connection: Connection) -> None:
+    _lock(connection)
+    if sa.inspect(connection).has_table(ledger_state.name) and not _is_sqlite(connection):
+        # Writers and readers take this table first: none of them can hold another one now.
+        connection.exec_driver_sql(f"LOCK TABLE {ledger_state.name} IN ACCESS EXCLUSIVE MODE")
+    views.drop(connection)
+    metadata.drop_all(connection)
+    connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
 
 
 def _lock(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
+    if not _is_sqlite(connection):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
 
 

@@ -137,8 +137,10 @@ class LedgerReader:
 
     def _ask(self, statement: str, **values: Any) -> Found:
         with self._reading() as connection:
+            # First of all, as the writer does: who meets a rebuild then waits and holds nothing.
+            seq = _seq(connection)
             rows = connection.execute(sa.text(statement), values).mappings().all()
-            return Found(_seq(connection), list(rows))
+            return Found(seq, list(rows))
 
     def seq(self) -> int:
         """The last command whose rows the ledger has."""

@@ -8,11 +8,12 @@ is unknown, the next look at `ledger_state` says whether its rows are there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, RootTransaction
 
 from novate.ledger import database, wide
 from novate.ledger.books import CHANGING_KINDS
@@ -95,27 +96,44 @@ class LedgerStore:
     Args:
         url: Its database.
         partition: The partition whose journal it has.
+        anew: Drop what is there and write all anew, as one transaction that `commit` ends: until
+            then nobody sees any of it, and another writer has to wait.
 
     Raises:
         LedgerAway: it can't be reached.
         LedgerFault: it is of another partition.
     """
 
-    def __init__(self, url: str, partition: int = 0) -> None:
+    def __init__(self, url: str, partition: int = 0, anew: bool = False) -> None:
         self._partition = partition
         self._engine = database.open_writer(url)
         self._sqlite = database.is_sqlite(self._engine)
-        database.migrate(self._engine)
+        self._whole: RootTransaction | None = None
+        if not anew:
+            database.migrate(self._engine)
         with database.faults():
             self._connection = self._engine.connect()
             try:
+                if anew:
+                    self._whole = self._connection.begin()
+                    database.make_anew(self._connection)
                 self._begin()
             except BaseException:
                 self.close()
                 raise
 
+    def _transaction(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._whole else self._connection.begin()
+
+    def commit(self) -> None:
+        """End the transaction of a ledger that is written anew."""
+        assert self._whole is not None
+        with database.faults():
+            self._whole.commit()
+        self._whole = None
+
     def _begin(self) -> None:
-        with self._connection.begin():
+        with self._transaction():
             held = self._connection.execute(sa.select(ledger_state.c.partition)).scalars().all()
             if not held:
                 first = Standing()
@@ -156,13 +174,13 @@ class LedgerStore:
 
     def seq(self) -> int:
         """The last command whose rows it has."""
-        with database.faults(), self._connection.begin():
+        with database.faults(), self._transaction():
             found = self._connection.execute(sa.select(ledger_state.c.seq)).scalar_one()
         return int(found)
 
     def standing(self) -> Standing:
         """Where it stands, with what a projection has to know."""
-        with database.faults(), self._connection.begin():
+        with database.faults(), self._transaction():
             state = self._connection.execute(sa.select(ledger_state)).one()
             known = self._connection.execute(sa.select(clients.c.client)).scalars().all()
             changed = self._changed_since(state.book_snapshot_seq)
@@ -190,7 +208,7 @@ class LedgerStore:
     def load_positions(self, keys: Sequence[int]) -> dict[int, Position]:
         """The positions of these keys that there are."""
         found: dict[int, Position] = {}
-        with database.faults(), self._connection.begin():
+        with database.faults(), self._transaction():
             for start in range(0, len(keys), _KEYS_MAX):
                 asked = list(keys[start : start + _KEYS_MAX])
                 query = sa.select(positions).where(positions.c.position.in_(asked))
@@ -211,7 +229,7 @@ class LedgerStore:
             LedgerMoved: the ledger is not where these rows follow on; nothing was written.
             LedgerAway: it failed, or its outcome is unknown: `seq` says, once it can be asked.
         """
-        with database.faults(), self._connection.begin():
+        with database.faults(), self._transaction():
             self._move(rows)
             self._add_texts(rows)
             self._add(orders, rows.orders)
@@ -267,7 +285,7 @@ class LedgerStore:
         if self._sqlite:
             self._many(_SQLITE_TOUCH, zip(*(each.tolist() for each in touched), strict=True))
             return
-        self._copy_columns("touched", touched, (8,) * len(touched))
+        self._copy_apart("touched", touched, (8,) * len(touched))
         self._connection.exec_driver_sql(_POSTGRES_TOUCH.replace("%", "%%"))
 
     def _change_terms(self, rows: Rows) -> None:
@@ -290,12 +308,18 @@ class LedgerStore:
             rows = zip(*(each.tolist() for each in columns), strict=True)
             self._many(_insert(table) + conflict, rows)
             return
-        self._copy_columns(f"new_{table.name}", columns, _widths(table))
+        self._copy_apart(f"new_{table.name}", columns, _widths(table))
         select = f"INSERT INTO {table.name} SELECT * FROM new_{table.name}" + conflict
         self._connection.exec_driver_sql(select.replace("%", "%%"))
 
     def _many(self, statement: str, rows: Any) -> None:
         self._driver().executemany(statement, rows)
+
+    def _copy_apart(self, name: str, columns: Columns, widths: Sequence[int]) -> None:
+        """Copy into a temporary table, whose rows go with their transaction or here."""
+        if self._whole:
+            self._connection.exec_driver_sql(f"DELETE FROM {name}")
+        self._copy_columns(name, columns, widths)
 
     def _copy_columns(self, name: str, columns: Columns, widths: Sequence[int]) -> None:
         packed = binary_rows(columns, widths)
