@@ -160,6 +160,33 @@ def replay(
 
 
 @app.command()
+@settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
+def migrate(*, settings: config.Settings) -> int:
+    """Bring the ledger's tables to this version's form."""
+    from novate.rebuild import run_migrate
+
+    return run_migrate(settings)
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS, "ledger_url")
+def rebuild(*, settings: config.Settings) -> int:
+    """Drop the ledger and write it anew from the journal."""
+    from novate.rebuild import run_rebuild
+
+    return run_rebuild(settings)
+
+
+@app.command()
+@settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
+def ledger_digest(*, settings: config.Settings) -> int:
+    """Print a hash of every table of the ledger, and one of all."""
+    from novate.rebuild import run_digest
+
+    return run_digest(settings)
+
+
+@app.command()
 @settings_flags("host", "port", *LOG_SETTINGS)
 def snapshot(
     *,

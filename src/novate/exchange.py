@@ -29,8 +29,10 @@ from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.history import History, ledger_opener
 from novate.gateway.http import make_application
 from novate.gateway.operations import Operations
+from novate.gateway.past import Past
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
@@ -40,6 +42,7 @@ from novate.gateway.ws_lane import LaneLimits, lane_class
 from novate.journal.disk import Disk
 from novate.journal.interface import OpenJournal
 from novate.journal.snapshots import SnapshotStore
+from novate.listening import bind, listen
 from novate.metrics import Metrics
 from novate.model import codec
 from novate.model.errors import NotAccepting, NovateError
@@ -159,7 +162,11 @@ class Exchange:
         )
         self.follower = FollowerSupervisor(settings)
 
-        # 7. Who hears of a batch that is durable and applied, after its clients were answered.
+        # 7. The way to what the follower writes.
+        self.history = History(settings, loop, ledger_opener(settings))
+        self.follower.on_ledger_up = self.history.probe
+
+        # 8. Who hears of a batch that is durable and applied, after its clients were answered.
         sequencer.on_applied += [self.publisher.on_applied, self.metrics.on_applied]
         sequencer.on_part.append(self.publisher.on_part)
         if self._order_log is not None:
@@ -171,6 +178,8 @@ class Exchange:
         sequencer.on_failed.append(self._on_failed)
         self.metrics.queue_depth = lambda: sequencer.depth
         self.metrics.follower_lag = self._follower_lag
+        self.metrics.ledger_lag = lambda: self.follower.ledger.lag(sequencer.seq)
+        self.metrics.ledger_up = lambda: self.follower.ledger.state == "up"
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""
@@ -185,6 +194,7 @@ class Exchange:
 
     async def close(self) -> None:
         """Let go of everything; after `stop`, and when no request can come any more."""
+        self.history.close()
         await self.follower.stop()
         self.recovered.close()
 
@@ -228,13 +238,20 @@ class Exchange:
             snapshots["reason"] = follower.snapshot_fault
         well = follower.state in ("running", "starting", "off") and not behind
         well = well and not follower.snapshot_fault
+        ledger, written = follower.ledger, sequencer.seq
+        well = well and ledger.is_well(written, self.settings.ledger_lag_max)
         overall = "healthy" if well else "degraded"
         if journal["status"] != "ok":
             overall = "unhealthy"
         return 503 if overall == "unhealthy" else 200, {
             "status": overall,
             "timestamp": _iso(time.time_ns()),
-            "checks": {"journal": journal, "follower": follow, "snapshots": snapshots},
+            "checks": {
+                "journal": journal,
+                "follower": follow,
+                "snapshots": snapshots,
+                "ledger": ledger.check(written),
+            },
         }
 
     def status(self) -> dict[str, Any]:
@@ -275,6 +292,7 @@ class Exchange:
                 "warnings": self.recovered.warnings,
             },
             "follower": self._follower_status(),
+            "ledger": self.follower.ledger.check(sequencer.seq),
             "usage": self.partition.engine.usage(),
             "idempotency": self._idempotency_reach(),
         }
@@ -424,7 +442,8 @@ def make_server(exchange: Exchange) -> _Server:
     operations, publisher = exchange.operations, exchange.publisher
     reporter = exchange.partition.reporter
     instruments = operations.validator.instruments
-    calls = Calls(operations, Reads(reporter, instruments, exchange.partition.engine.rules))
+    reads = Reads(reporter, instruments, exchange.partition.engine.rules)
+    calls = Calls(operations, reads, Past(reads, reporter, exchange.history))
     desk = StreamDesk(
         operations,
         reporter,
@@ -526,48 +545,6 @@ async def run(exchange: Exchange, listener: socket.socket) -> int:
         exit_code=code,
     )
     return code
-
-
-def bind(settings: Settings) -> socket.socket:
-    """A socket on the address of the settings; `listen` when all is ready.
-
-    Raises:
-        NovateError: the address is taken, or is none of this machine's.
-    """
-    where = f"{settings.host}:{settings.port}"
-    try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
-    listener.set_inheritable(False)
-    return listener
-
-
-def listen(settings: Settings, listener: socket.socket) -> None:
-    """Have the kernel take connections; closes the socket where it can't.
-
-    Another server may have bound the address too while this one recovered, and the first to
-    listen gets it. The event loop would say nothing of that.
-
-    Raises:
-        NovateError: somebody else listens there.
-    """
-    try:
-        listener.listen(settings.connection_backlog_max)
-    except OSError as error:
-        listener.close()
-        where = f"{settings.host}:{settings.port}"
-        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
 
 
 def announce(exchange: Exchange, listener: socket.socket) -> None:

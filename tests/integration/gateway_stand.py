@@ -17,8 +17,10 @@ from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.history import History
 from novate.gateway.http import make_application
 from novate.gateway.operations import Operations
+from novate.gateway.past import Past
 from novate.gateway.reads import Reads
 from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
@@ -104,7 +106,8 @@ class Stand:
 
     def _make_server(self) -> uvicorn.Server:
         reads = Reads(self.partition.reporter, self.operations.validator.instruments)
-        calls = Calls(self.operations, reads)
+        history = History(self.settings, self.loop, None)
+        calls = Calls(self.operations, reads, Past(reads, self.partition.reporter, history))
         self.lane = Lane(calls, self.settings, self.metrics, self.fast_lane)
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",
