@@ -2,6 +2,7 @@
 
 from bench.row import Row
 from bench.rows import (
+    analytics,
     batches,
     core_challenge,
     core_dump,
@@ -31,4 +32,5 @@ ROWS: tuple[Row, ...] = (
     core_liquibook.ROW,
     core_growth.ROW,
     core_dump.ROW,
+    analytics.ROW,
 )
