@@ -14,6 +14,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from novate import logs
 from novate.config import InstrumentSettings, Settings
@@ -86,8 +88,11 @@ class Replayer:
         """A replayer before the first command."""
         return cls(Engine(), partition=partition)
 
-    def apply(self, record: Record) -> None:
+    def apply(self, record: Record) -> NDArray[np.void]:
         """Apply a record without rendering its answers: the fast way.
+
+        Returns:
+            Its events, records `EVENT`.
 
         Raises:
             ReplayDiverged: the events before this record are not those it vouches for.
@@ -102,6 +107,7 @@ class Replayer:
             raise self._blamed(record, error) from error
         self.pending = b""
         self._advance(record, events.tobytes())
+        return events
 
     def _require_next(self, record: Record) -> None:
         """Refuse a record that does not follow on, or is of rules that this version lacks."""

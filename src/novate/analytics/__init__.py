@@ -10,7 +10,14 @@ and volatilities are statistics and float64; the docstring says so where it is t
 """
 
 from novate.analytics.book import Depth, Slippage, Spread, depth_within, imbalance, slippage, spread
-from novate.analytics.candles import Candles, TimeOrderError, candles, merge_candles, with_gaps
+from novate.analytics.candles import (
+    Candles,
+    TimeOrderError,
+    candles,
+    join_candles,
+    merge_candles,
+    with_gaps,
+)
 from novate.analytics.positions import Positions, positions
 from novate.analytics.trading import (
     WindowStatistics,
@@ -34,6 +41,7 @@ __all__ = [
     "depth_within",
     "effective_spread",
     "imbalance",
+    "join_candles",
     "markouts",
     "merge_candles",
     "order_to_trade_ratio",

@@ -111,6 +111,17 @@ def candles(
     )
 
 
+def join_candles(earlier: Candles, later: Candles) -> Candles:
+    """Candles of one interval, one after the other; `merge_candles` puts equal buckets together."""
+    if earlier.interval_ns != later.interval_ns:
+        expected = f"expected candles of {earlier.interval_ns} ns"
+        raise ValueError(f"{expected}, got {later.interval_ns}")
+    joined = {
+        name: np.concatenate((getattr(earlier, name), getattr(later, name))) for name in COLUMNS
+    }
+    return Candles(earlier.interval_ns, **joined)
+
+
 def merge_candles(finer: Candles, interval_ns: int) -> Candles:
     """Candles of a longer interval from those of a shorter one.
 

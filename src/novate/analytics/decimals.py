@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
 from typing import Final
 
 from novate.analytics.exact import rounded_half_even
@@ -11,8 +10,6 @@ from novate.model.instrument import Instrument
 
 AVERAGE_DIGITS: Final = 4
 """Digits of an average beyond those of the tick."""
-
-_WIDE: Final = Context(prec=60)
 
 
 class Amounts:
@@ -52,23 +49,3 @@ class Amounts:
             ticks_sum, count = -ticks_sum, -count
         scaled = rounded_half_even(ticks_sum * coefficient * 10**AVERAGE_DIGITS, count)
         return codec.format_scaled(scaled, 1, exponent + AVERAGE_DIGITS)
-
-    @property
-    def price_scale(self) -> int:
-        """Decimal places of every price."""
-        return self._tick[1]
-
-    @property
-    def quantity_scale(self) -> int:
-        """Decimal places of every quantity."""
-        return self._lot[1]
-
-    @property
-    def notional_scale(self) -> int:
-        """Decimal places of money in the quote asset."""
-        return self._quote[1]
-
-
-def scaled_decimal(value: int, coefficient: int, exponent: int) -> Decimal:
-    """`value * coefficient * 10**-exponent`, exact."""
-    return Decimal(value * coefficient).scaleb(-exponent, _WIDE)

@@ -16,6 +16,7 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
     ├── ReplayDiverged              a replay gave other events than the journal vouches for
     ├── MatchFileError              a file of the matching challenge that can't be read
+    ├── ExportError                 an export that can't be made as it was asked for
     └── FeedError                   a feed from another venue can't go on
     InvariantViolated               we are wrong; the exchange stops before it publishes
 """

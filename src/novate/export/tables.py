@@ -1,0 +1,389 @@
+"""The tables of an export: what columns each has, and how a history becomes their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+
+from novate.analytics.candles import Candles, candles, join_candles, merge_candles
+from novate.analytics.exact import rounded_half_even
+from novate.engine import Applied, Reporter
+from novate.export.columns import Chunk, Column, ExportError, Kind, Scales
+from novate.export.sources import JournalSource, Trades
+from novate.model.commands import Side
+from novate.model.events import EVENT, EventKind
+from novate.model.instrument import Instrument
+
+ROWS_PER_CHUNK: Final = 65_536
+TRADES_PER_FOLD: Final = 250_000
+OPEN_ORDERS_PER_READ: Final = 50_000
+
+EVENT_SIDE: Final = EVENT.names.index("side")  # type: ignore[union-attr]
+EVENT_INDEX: Final = EVENT.names.index("index")  # type: ignore[union-attr]
+
+Seen = Callable[[int], None]
+
+
+class Table(Protocol):
+    """A table of an export."""
+
+    @property
+    def columns(self) -> list[Column]:
+        """Its columns, in order."""
+
+    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+        """Its rows."""
+
+
+def _text(*names: str) -> list[Column]:
+    return [Column(name, Kind.TEXT) for name in names]
+
+
+def _decimals(scale: tuple[int, int], *names: str) -> list[Column]:
+    return [Column(name, Kind.DECIMAL, *scale) for name in names]
+
+
+class Rows:
+    """Rows that gather until they are a chunk."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        self._names = [each.name for each in columns]
+        self._rows: list[tuple[Any, ...]] = []
+
+    def add(self, rows: list[tuple[Any, ...]]) -> Iterator[Chunk]:
+        """Add rows; gives the chunks that became full."""
+        self._rows += rows
+        while len(self._rows) >= ROWS_PER_CHUNK:
+            yield self._chunk(self._rows[:ROWS_PER_CHUNK])
+            self._rows = self._rows[ROWS_PER_CHUNK:]
+
+    def rest(self) -> Iterator[Chunk]:
+        """What is left, as the last chunk."""
+        if self._rows:
+            yield self._chunk(self._rows)
+            self._rows = []
+
+    def _chunk(self, rows: list[tuple[Any, ...]]) -> Chunk:
+        return dict(zip(self._names, zip(*rows, strict=True), strict=True))
+
+
+# --- trades -------------------------------------------------------------------------------------
+
+
+class _TradeTexts(msgspec.Struct, gc=False):
+    trade_id: str
+    buy_order_id: str
+    sell_order_id: str
+    taker_side: str | None
+
+
+_decode_texts = msgspec.json.Decoder(_TradeTexts).decode
+
+
+class TradeTable:
+    """A row a trade, in the order in which they happened."""
+
+    def __init__(self, scales: Scales) -> None:
+        self._scales = scales
+
+    @property
+    def columns(self) -> list[Column]:
+        """Its columns."""
+        return [
+            *_text("trade_id"),
+            Column("sequence", Kind.INTEGER),
+            Column("trade_index", Kind.INTEGER),
+            Column("timestamp", Kind.TIME),
+            *_text("instrument"),
+            *_decimals(self._scales.price, "price"),
+            *_decimals(self._scales.quantity, "quantity"),
+            *_decimals(self._scales.notional, "notional"),
+            *_text("taker_side", "buy_order_id", "sell_order_id"),
+            *_text("buy_client_id", "sell_client_id"),
+        ]
+
+    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+        """Its rows."""
+        rows = Rows(self.columns)
+        names = _ClientNames()
+        for reporter, applied in source.batches(seen, updates=False):
+            if source.wanted.covers_time(applied.timestamp_ns):
+                yield from rows.add(self._rows(source, names.of(reporter), applied))
+        yield from rows.rest()
+
+    def _rows(
+        self, source: JournalSource, client: Callable[[int], str], applied: Applied
+    ) -> list[tuple[Any, ...]]:
+        found = []
+        events = trade_events(applied)
+        time_us = applied.timestamp_ns // 1000
+        for event, (book, seq, text) in zip(events.tolist(), applied.trades, strict=True):
+            instrument = source.instruments.get(book)
+            if instrument is None or not source.wanted.covers_seq(seq):
+                continue
+            said = _decode_texts(text)
+            bought, index = event[EVENT_SIDE], event[EVENT_INDEX]
+            *_, maker, taker, price, lots, _ = event
+            buyer, seller = (taker, maker) if bought == Side.BUY else (maker, taker)
+            found.append(
+                (said.trade_id, seq, index, time_us, instrument.name,
+                 *self._amounts(instrument, price, lots), said.taker_side,
+                 said.buy_order_id, said.sell_order_id, client(buyer), client(seller))
+            )  # fmt: skip
+        return found
+
+    def _amounts(self, instrument: Instrument, price: int, lots: int) -> tuple[int, int, int]:
+        scales = self._scales
+        return (
+            price * scales.price_factor(instrument),
+            lots * scales.quantity_factor(instrument),
+            price * lots * scales.notional_factor(instrument),
+        )
+
+
+def trade_events(applied: Applied) -> Trades:
+    """The TRADE events of a batch, in their order, which is that of its trades' texts."""
+    events = np.frombuffer(applied.events, EVENT)
+    found: Trades = events[events["kind"] == EventKind.TRADE]
+    return found
+
+
+class _ClientNames:
+    """Client ids by number, read of the engine once for each."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def of(self, reporter: Reporter) -> Callable[[int], str]:
+        """A function that names clients."""
+
+        def name(client: int) -> str:
+            found = self._known.get(client)
+            if found is None:
+                found = self._known[client] = reporter.client_id(client).decode()
+            return found
+
+        return name
+
+
+# --- orders -------------------------------------------------------------------------------------
+
+
+class _Order(msgspec.Struct, gc=False):
+    order_id: str
+    client_id: str
+    instrument: str
+    side: str
+    type: str
+    time_in_force: str
+    price: Decimal | None
+    quantity: Decimal | None
+    filled_quantity: Decimal
+    remaining_quantity: Decimal | None
+    average_price: Decimal | None
+    status: str
+    working: bool
+    reason: str | None
+    created_at: str
+    updated_at: str
+    sequence: int
+    stop_price: Decimal | None = None
+    quote_quantity: Decimal | None = None
+    filled_quote_quantity: Decimal | None = None
+
+
+_decode_order = msgspec.json.Decoder(_Order).decode
+
+
+class OrderTable:
+    """A row an order as it ended, in the order of their ends; then those that are open."""
+
+    def __init__(self, scales: Scales) -> None:
+        self._scales = scales
+
+    @property
+    def columns(self) -> list[Column]:
+        """Its columns."""
+        scales = self._scales
+        return [
+            *_text("order_id", "client_id", "instrument", "side", "type", "time_in_force"),
+            *_decimals(scales.price, "price", "stop_price"),
+            *_decimals(scales.quantity, "quantity", "filled_quantity", "remaining_quantity"),
+            *_decimals(scales.notional, "quote_quantity", "filled_quote_quantity"),
+            *_decimals(scales.average, "average_price"),
+            *_text("status", "reason"),
+            Column("created_at", Kind.TIME),
+            Column("updated_at", Kind.TIME),
+            Column("sequence", Kind.INTEGER),
+        ]
+
+    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+        """Its rows."""
+        rows = Rows(self.columns)
+        last: Reporter | None = None
+        for last, applied in source.batches(seen, updates=True):  # noqa: B007 - read below
+            ended = [
+                text
+                for book, _, _, text in applied.updates
+                if book in source.instruments and b',"working":false,' in text
+            ]
+            yield from rows.add(self._rows(source, ended))
+        for listed in _open_orders(last, source) if last else ():
+            yield from rows.add(self._rows(source, listed))
+        yield from rows.rest()
+
+    def _rows(self, source: JournalSource, texts: list[bytes]) -> list[tuple[Any, ...]]:
+        rows = (self._row(source, _decode_order(text)) for text in texts)
+        return [row for row in rows if row is not None]
+
+    def _row(self, source: JournalSource, order: _Order) -> tuple[Any, ...] | None:
+        created_us = _time_us(order.created_at)
+        wanted = source.wanted
+        if not (wanted.covers_seq(order.sequence) and wanted.covers_time(created_us * 1000)):
+            return None
+        scales = self._scales
+        prices = (order.price, order.stop_price)
+        quantities = (order.quantity, order.filled_quantity, order.remaining_quantity)
+        money = (order.quote_quantity, order.filled_quote_quantity)
+        return (
+            order.order_id, order.client_id, order.instrument, order.side, order.type,
+            order.time_in_force,
+            *(_scaled(each, scales.price[1]) for each in prices),
+            *(_scaled(each, scales.quantity[1]) for each in quantities),
+            *(_scaled(each, scales.notional[1]) for each in money),
+            _scaled(order.average_price, scales.average[1]),
+            order.status, order.reason, created_us, _time_us(order.updated_at), order.sequence,
+        )  # fmt: skip
+
+
+def _open_orders(reporter: Reporter, source: JournalSource) -> Iterator[list[bytes]]:
+    """The orders that still work, newest first, some at a time."""
+    for status in ("open", "partially_filled"):
+        cursor = 0
+        while True:
+            listed, cursor = reporter.orders_json(None, -1, status, OPEN_ORDERS_PER_READ, cursor)
+            names = {each.name for each in source.instruments.values()}
+            yield [
+                text
+                for text in listed
+                if b',"working":true,' in text and _decode_order(text).instrument in names
+            ]
+            if not cursor:
+                break
+
+
+def _scaled(amount: Decimal | None, scale: int) -> int | None:
+    """An amount in units of 10**-scale, exact."""
+    if amount is None:
+        return None
+    sign, digits, exponent = amount.as_tuple()
+    assert isinstance(exponent, int)
+    units = int("".join(map(str, digits)))
+    units = units * 10 ** (scale + exponent) if scale + exponent >= 0 else _inexact(amount, scale)
+    return -units if sign else units
+
+
+def _inexact(amount: Decimal, scale: int) -> int:
+    raise ExportError(f"expected at most {scale} decimal places, found {amount}")
+
+
+def _time_us(text: str) -> int:
+    """ISO 8601 UTC with microseconds, as the engine writes it, in us since 1970."""
+    return int(np.datetime64(text[:-1], "us").astype(np.int64))
+
+
+# --- candles ------------------------------------------------------------------------------------
+
+
+class CandleTable:
+    """A row a candle, of each instrument in the order of time; buckets without a trade have none.
+
+    Args:
+        interval_ns: Length of a bucket.
+    """
+
+    def __init__(self, scales: Scales, interval_ns: int) -> None:
+        self._scales = scales
+        self._interval_ns = interval_ns
+        self._open: dict[int, Candles] = {}
+
+    @property
+    def columns(self) -> list[Column]:
+        """Its columns."""
+        scales = self._scales
+        return [
+            *_text("instrument"),
+            Column("time", Kind.TIME),
+            *_decimals(scales.price, "open", "high", "low", "close"),
+            *_decimals((38, scales.quantity[1]), "volume"),
+            *_decimals(scales.notional, "notional"),
+            *_decimals(scales.average, "vwap"),
+            Column("trade_count", Kind.INTEGER),
+        ]
+
+    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+        """Its rows."""
+        rows = Rows(self.columns)
+        gathered: list[tuple[int, Trades]] = []
+        count = 0
+        for time_ns, trades in source.trades(seen):
+            if len(trades) and source.wanted.covers_time(time_ns):
+                gathered.append((time_ns, trades))
+                count += len(trades)
+            if count >= TRADES_PER_FOLD:
+                yield from rows.add(self._folded(source, gathered))
+                gathered, count = [], 0
+        yield from rows.add(self._folded(source, gathered))
+        for book, last in self._open.items():
+            yield from rows.add(self._rows(source.instruments[book], last))
+        yield from rows.rest()
+
+    def _folded(
+        self, source: JournalSource, gathered: list[tuple[int, Trades]]
+    ) -> list[tuple[Any, ...]]:
+        """The candles that these trades bring to their end; those that go on are kept."""
+        if not gathered:
+            return []
+        trades = np.concatenate([each for _, each in gathered])
+        times = np.repeat([time for time, _ in gathered], [len(each) for _, each in gathered])
+        seqs = trades["seq"].astype(np.int64)
+        wanted = source.wanted
+        inside = (seqs >= wanted.first_seq) & (seqs <= wanted.last_seq)
+        found: list[tuple[Any, ...]] = []
+        for book, instrument in source.instruments.items():
+            own = inside & (trades["instrument"] == book)
+            if not own.any():
+                continue
+            prices, lots = trades["price_ticks"][own], trades["quantity_lots"][own]
+            made = candles(times[own], prices, lots, self._interval_ns)
+            if book in self._open:
+                made = merge_candles(join_candles(self._open[book], made), self._interval_ns)
+            self._open[book] = made.take(slice(-1, None))
+            found += self._rows(instrument, made.take(slice(0, -1)))
+        return found
+
+    def _rows(self, instrument: Instrument, made: Candles) -> list[tuple[Any, ...]]:
+        scales = self._scales
+        price, lot = scales.price_factor(instrument), scales.quantity_factor(instrument)
+        quote = scales.notional_factor(instrument)
+        rows = zip(
+            made.start_ns.tolist(), made.open_ticks.tolist(), made.high_ticks.tolist(),
+            made.low_ticks.tolist(), made.close_ticks.tolist(), made.volume_lots.tolist(),
+            made.notional.tolist(), made.trade_count.tolist(), strict=True,
+        )  # fmt: skip
+        return [
+            (instrument.name, start // 1000, first * price, high * price, low * price,
+             last * price, volume * lot, notional * quote,
+             self._average(instrument, notional, volume), count)
+            for start, first, high, low, last, volume, notional, count in rows
+        ]  # fmt: skip
+
+    def _average(self, instrument: Instrument, notional: int, volume: int) -> int:
+        """Rounded as all averages of the instrument are, then brought to the common scale."""
+        rounded = rounded_half_even(notional * instrument.tick_coefficient * 10_000, volume)
+        shift: int = 10 ** (self._scales.average[1] - instrument.tick_exponent - 4)
+        return rounded * shift
