@@ -17,7 +17,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import uvicorn
@@ -30,6 +29,7 @@ from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
 from novate.gateway.http import make_application
+from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
@@ -48,6 +48,7 @@ from novate.outcomes import OutcomeStore
 from novate.process import tune_process
 from novate.recovery import Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
+from novate.streams.candle_window import CandleWindow
 from novate.streams.publisher import Publisher
 from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
 
@@ -141,7 +142,9 @@ class Exchange:
 
         # 4. The streams.
         loop = asyncio.get_running_loop()
-        self.publisher = Publisher(self.partition.reporter, loop, settings, self.metrics)
+        reporter = self.partition.reporter
+        self.window = CandleWindow.warmed(loop, settings, reporter)
+        self.publisher = Publisher(reporter, loop, settings, self.metrics, window=self.window)
 
         # 5. The gateway: the same operations behind HTTP and WebSocket.
         throttle = Throttle(
@@ -160,7 +163,8 @@ class Exchange:
         self.follower = FollowerSupervisor(settings)
 
         # 7. Who hears of a batch that is durable and applied, after its clients were answered.
-        sequencer.on_applied += [self.publisher.on_applied, self.metrics.on_applied]
+        sequencer.on_applied += [self.window.on_applied, self.publisher.on_applied]
+        sequencer.on_applied.append(self.metrics.on_applied)
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
         self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
@@ -272,7 +276,7 @@ class Exchange:
                 "warnings": self.recovered.warnings,
             },
             "follower": self._follower_status(),
-            "usage": self.partition.engine.usage(),
+            "usage": {**self.partition.engine.usage(), "candle_rows": self.window.rows},
             "idempotency": self._idempotency_reach(),
         }
 
@@ -373,8 +377,7 @@ class Exchange:
 
 
 def _iso(timestamp_ns: int) -> str:
-    moment = datetime.fromtimestamp(timestamp_ns // 10**9, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ns % 10**9 // 1000:06d}Z"
+    return codec.format_time(timestamp_ns // 1000).decode()
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -419,7 +422,9 @@ def make_server(exchange: Exchange) -> _Server:
     operations, publisher = exchange.operations, exchange.publisher
     reporter = exchange.partition.reporter
     instruments = operations.validator.instruments
-    calls = Calls(operations, Reads(reporter, instruments, exchange.partition.engine.rules))
+    engine = exchange.partition.engine
+    reads = Reads(reporter, instruments, engine.rules)
+    calls = Calls(operations, reads, MarketReads(engine, instruments, exchange.window))
     desk = StreamDesk(
         operations,
         reporter,

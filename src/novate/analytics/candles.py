@@ -97,9 +97,25 @@ def candles(
         expected = f"expected times that never go back, got {times[at]} after {times[at - 1]}"
         raise TimeOrderError(f"{expected} (trade {at})")
     starts = group_starts(times // interval_ns)
+    start_ns = times[starts] // interval_ns * interval_ns
+    return grouped_candles(start_ns, prices, quantities, starts, interval_ns)
+
+
+def grouped_candles(
+    start_ns: Int64s, prices: Int64s, quantities: Int64s, starts: Int64s, interval_ns: int
+) -> Candles:
+    """A candle for each group of trades, whatever it is that makes them a group.
+
+    Args:
+        start_ns: Beginning of each group's bucket, ns.
+        prices: Price of each trade, ticks.
+        quantities: Its quantity, lots.
+        starts: Where each group begins among the trades; no group is empty.
+        interval_ns: Length of a bucket.
+    """
     return Candles(
         interval_ns=interval_ns,
-        start_ns=times[starts] // interval_ns * interval_ns,
+        start_ns=start_ns,
         open_ticks=prices[starts],
         high_ticks=_reduced(np.maximum, prices, starts),
         low_ticks=_reduced(np.minimum, prices, starts),

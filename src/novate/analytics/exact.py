@@ -1,8 +1,9 @@
 """Sums that never round and never wrap: of lots, and of price times quantity.
 
 A price has up to 50 bits and a quantity too, so one product may have 100. Where the greatest
-product times the greatest number of summands stays under 2**63, int64 does; else the factors are
-split into halves and the partial sums are put together in Python integers. Both ways give the same.
+magnitudes say that int64 holds the sum, it is int64; else what is summed is split into halves, and
+if need be the factors before, and the partial sums are put together in Python integers. Every way
+gives the same.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def sums_of_products(prices: Int64s, quantities: Int64s, starts: Int64s) -> Inte
     if max(price_max, quantity_max) >= FACTOR_MAX:
         found = max(price_max, quantity_max)
         raise ValueError(f"expected prices and quantities under 2**50, got {found}")
-    if price_max * quantity_max * _group_size_max(len(prices), starts) <= INT64_MAX:
-        return np.add.reduceat(prices * quantities, starts).astype(object)
+    if price_max * quantity_max <= INT64_MAX:
+        return sums(prices * quantities, starts)
     price_high, price_low = prices >> HALF_BITS, prices & HALF_MASK
     quantity_high, quantity_low = quantities >> HALF_BITS, quantities & HALF_MASK
     high = sums(price_high * quantity_high, starts)

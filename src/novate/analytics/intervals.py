@@ -8,6 +8,7 @@ from typing import Final
 from novate.analytics.candles import DAY_NS, SECOND_NS
 
 INTERVAL_EXPECTED: Final = "expected an interval from 1s to 1d, as 1s, 30s, 5m, 4h or 1d"
+INTERVAL_DEFAULT: Final = "1m"
 INTERVAL_PATTERN: Final = "^[1-9][0-9]{0,4}[smhd]$"
 
 _INTERVAL = re.compile(r"([1-9][0-9]{0,4})([smhd])", re.ASCII)

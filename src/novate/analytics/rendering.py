@@ -34,6 +34,37 @@ def aggregates_json(found: Candles, amounts: Amounts) -> list[bytes]:
     ]  # fmt: skip
 
 
+def candle_json(
+    amounts: Amounts,
+    start_ns: int,
+    prices: tuple[int, int, int, int],
+    traded: tuple[int, int, int],
+    final: bool,
+    complete: bool,
+) -> bytes:
+    """A candle of the live window, as a JSON object.
+
+    Args:
+        amounts: Of its instrument.
+        start_ns: Beginning of its bucket, ns.
+        prices: Open, high, low and close, ticks.
+        traded: Volume in lots, notional in ticks times lots, number of trades.
+        final: Whether its bucket is over.
+        complete: Whether every trade of it is in it.
+    """
+    first, high, low, last = map(amounts.price, prices)
+    volume, notional, count = traded
+    return (
+        b'{"time":%b,"open":%b,"high":%b,"low":%b,"close":%b,"volume":%b,"notional":%b,'
+        b'"vwap":%b,"trade_count":%d,"final":%b,"complete":%b}'
+        % (
+            time_text(start_ns), first, high, low, last, amounts.quantity(volume),
+            amounts.notional(notional), amounts.average(notional, volume), count,
+            b"true" if final else b"false", b"true" if complete else b"false",
+        )
+    )  # fmt: skip
+
+
 def overall_vwap(found: Candles, amounts: Amounts) -> bytes:
     """The VWAP over all of the candles, `null` without volume."""
     return amounts.average(sum(found.notional.tolist()), sum(found.volume_lots.tolist()))

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from novate.analytics.intervals import INTERVAL_PATTERN
 from novate.gateway import replies, requests
 from novate.gateway.reads import STATUSES
 
@@ -71,12 +72,24 @@ PARAMETERS: Final = {
         ),
         Parameter("instrument", "query", "Default BTC-USD.", {**_NAME, "examples": ["BTC-USD"]}),
         Parameter("client_id", "query", "Only this client's.", _ID),
-        Parameter("side", "query", "Only this side.", {"type": "string", "enum": ["buy", "sell"]}),
+        Parameter(
+            "side",
+            "query",
+            "Only this side; of a slippage the order's, default buy.",
+            {"type": "string", "enum": ["buy", "sell"]},
+        ),
         Parameter(
             "status", "query", "Only of this status.", {"type": "string", "enum": list(STATUSES)}
         ),
         Parameter("levels", "query", "Price levels of each side.", _whole(1, 1000, 20)),
         Parameter("limit", "query", "Most that are listed.", _whole(1, 1000, 50)),
+        Parameter(
+            "interval",
+            "query",
+            "Length of a candle, 1s to 1d; default 1m.",
+            {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
+        ),
+        Parameter("quantity", "query", "Of the order.", {"type": "string", "examples": ["0.5"]}),
         Parameter("cursor", "query", "next_cursor of the page before.", _CURSOR),
         Parameter("before", "query", "trade_id of the last trade of the page before.", _ID),
     )
@@ -186,6 +199,21 @@ ROUTES: Final = (
         "GET", "/trades/detailed", "list_detailed_trades", "market data",
         "Trades with their clients, newest first", replies.DetailedTrades, parameters=_TRADES,
         errors=(400,),
+    ),
+    Route(
+        "GET", "/market/candles", "list_candles", "market data",
+        "The last candles from memory, oldest first", replies.Candles,
+        parameters=("instrument", "interval", "limit"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/statistics", "get_statistics", "market data",
+        "The last 24 hours, and spread, depth and imbalance of the book", replies.Statistics,
+        parameters=_BOOK, errors=(400,),
+    ),
+    Route(
+        "GET", "/market/slippage", "get_slippage", "market data",
+        "What a market order would get of the book", replies.Slippage,
+        parameters=("instrument", "side", "quantity"), errors=(400,),
     ),
     Route(
         "GET", "/instruments", "list_instruments", "market data", "Every instrument",
