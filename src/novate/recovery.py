@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from novate import logs
@@ -88,11 +87,11 @@ class Replayer:
         """A replayer before the first command."""
         return cls(Engine(), partition=partition)
 
-    def apply(self, record: Record) -> NDArray[np.void]:
+    def apply(self, record: Record) -> NDArray[Any]:
         """Apply a record without rendering its answers: the fast way.
 
         Returns:
-            Its events, records `EVENT`.
+            Its events, an array of `EVENT`.
 
         Raises:
             ReplayDiverged: the events before this record are not those it vouches for.

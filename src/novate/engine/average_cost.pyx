@@ -33,7 +33,7 @@ cdef packed struct Held:
 
 
 cdef inline i128 joined(int64_t high, uint64_t low) noexcept nogil:
-    return ((<i128>high) << 64) | <i128>low
+    return <i128>high * (<i128>1 << 64) + low  # a negative number is not shifted in C
 
 
 cdef inline i128 removed_cost(i128 cost, int64_t lots, int64_t held) noexcept nogil:
