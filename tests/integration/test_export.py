@@ -21,7 +21,8 @@ from novate.export import tables
 from novate.export.columns import Column, ExportError, Kind, Scales
 from novate.export.command import Options, parse_time, run
 from novate.export.files import decimal_array, decimal_text, new_file
-from novate.export.sources import JournalSource, Wanted
+from novate.export.journal_source import JournalSource
+from novate.export.sources import Wanted
 from novate.journal.segments import SegmentJournal
 from novate.model.errors import JournalError
 from novate.model.instrument import Instrument

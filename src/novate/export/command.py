@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,8 @@ from novate.analytics.intervals import INTERVAL_EXPECTED, parse_interval
 from novate.config import Settings
 from novate.export.columns import ExportError, Scales
 from novate.export.files import FORMATS, new_file, open_writer
-from novate.export.sources import INT64_MAX, JournalSource, Wanted
+from novate.export.journal_source import JournalSource
+from novate.export.sources import INT64_MAX, Seen, Source, Wanted
 from novate.export.tables import CandleTable, OrderTable, Table, TradeTable
 
 TABLES: Final = ("trades", "orders", "candles")
@@ -63,7 +64,7 @@ def run(settings: Settings, options: Options) -> int:
     interval_ns = parse_interval(options.interval)
     if interval_ns is None:
         raise ExportError(f"--interval: {INTERVAL_EXPECTED}; found {options.interval!r}")
-    source = JournalSource.open(settings.data_dir, settings.partition, _wanted(options))
+    source = _open(settings, options)
     for warning in source.warnings:
         log.warning("export", warning=warning)
     scales = Scales.of(list(source.instruments.values()))
@@ -71,6 +72,11 @@ def run(settings: Settings, options: Options) -> int:
     rows = _write(source, table, options, form)
     print(f"{rows} {options.table} written to {options.out}")
     return 0
+
+
+def _open(settings: Settings, options: Options) -> Source:
+    """The source of that name."""
+    return JournalSource.open(settings.data_dir, settings.partition, _wanted(options))
 
 
 def _table(name: str, scales: Scales, interval_ns: int) -> Table:
@@ -81,7 +87,7 @@ def _table(name: str, scales: Scales, interval_ns: int) -> Table:
     return CandleTable(scales, interval_ns)
 
 
-def _write(source: JournalSource, table: Table, options: Options, form: str) -> int:
+def _write(source: Source, table: Table, options: Options, form: str) -> int:
     rows = 0
     notes = {
         "novate_version": novate.__version__,
@@ -100,7 +106,7 @@ def _write(source: JournalSource, table: Table, options: Options, form: str) -> 
 
 
 @contextlib.contextmanager
-def _progress(source: JournalSource, what: str) -> Iterator[Callable[[int], None]]:
+def _progress(source: Source, what: str) -> Iterator[Seen]:
     """A function that is told how far the replay is, and shows it on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -11,21 +11,12 @@ import numpy as np
 
 from novate.analytics.candles import Candles, candles, join_candles, merge_candles
 from novate.analytics.exact import rounded_half_even
-from novate.engine import Applied, Reporter
 from novate.export.columns import Chunk, Column, ExportError, Kind, Scales
-from novate.export.sources import JournalSource, Trades
-from novate.model.commands import Side
-from novate.model.events import EVENT, EventKind
+from novate.export.sources import NamedTrade, Seen, Source, TradeColumns, Wanted
 from novate.model.instrument import Instrument
 
 ROWS_PER_CHUNK: Final = 65_536
 TRADES_PER_FOLD: Final = 250_000
-OPEN_ORDERS_PER_READ: Final = 50_000
-
-EVENT_SIDE: Final = EVENT.names.index("side")  # type: ignore[union-attr]
-EVENT_INDEX: Final = EVENT.names.index("index")  # type: ignore[union-attr]
-
-Seen = Callable[[int], None]
 
 
 class Table(Protocol):
@@ -35,7 +26,7 @@ class Table(Protocol):
     def columns(self) -> list[Column]:
         """Its columns, in order."""
 
-    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+    def chunks(self, source: Source, seen: Seen) -> Iterator[Chunk]:
         """Its rows."""
 
 
@@ -74,16 +65,6 @@ class Rows:
 # --- trades -------------------------------------------------------------------------------------
 
 
-class _TradeTexts(msgspec.Struct, gc=False):
-    trade_id: str
-    buy_order_id: str
-    sell_order_id: str
-    taker_side: str | None
-
-
-_decode_texts = msgspec.json.Decoder(_TradeTexts).decode
-
-
 class TradeTable:
     """A row a trade, in the order in which they happened."""
 
@@ -106,35 +87,27 @@ class TradeTable:
             *_text("buy_client_id", "sell_client_id"),
         ]
 
-    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+    def chunks(self, source: Source, seen: Seen) -> Iterator[Chunk]:
         """Its rows."""
         rows = Rows(self.columns)
-        names = _ClientNames()
-        for reporter, applied in source.batches(seen, updates=False):
-            if source.wanted.covers_time(applied.timestamp_ns):
-                yield from rows.add(self._rows(source, names.of(reporter), applied))
+        wanted, instruments = source.wanted, source.instruments
+        for made in source.named_trades(seen):
+            found = [
+                self._row(instruments[trade.instrument], trade)
+                for trade in made
+                if trade.instrument in instruments
+                and wanted.covers_seq(trade.seq)
+                and wanted.covers_time(trade.time_ns)
+            ]
+            yield from rows.add(found)
         yield from rows.rest()
 
-    def _rows(
-        self, source: JournalSource, client: Callable[[int], str], applied: Applied
-    ) -> list[tuple[Any, ...]]:
-        found = []
-        events = trade_events(applied)
-        time_us = applied.timestamp_ns // 1000
-        for event, (book, seq, text) in zip(events.tolist(), applied.trades, strict=True):
-            instrument = source.instruments.get(book)
-            if instrument is None or not source.wanted.covers_seq(seq):
-                continue
-            said = _decode_texts(text)
-            bought, index = event[EVENT_SIDE], event[EVENT_INDEX]
-            *_, maker, taker, price, lots, _ = event
-            buyer, seller = (taker, maker) if bought == Side.BUY else (maker, taker)
-            found.append(
-                (said.trade_id, seq, index, time_us, instrument.name,
-                 *self._amounts(instrument, price, lots), said.taker_side,
-                 said.buy_order_id, said.sell_order_id, client(buyer), client(seller))
-            )  # fmt: skip
-        return found
+    def _row(self, instrument: Instrument, trade: NamedTrade) -> tuple[Any, ...]:
+        return (
+            trade.trade_id, trade.seq, trade.trade_index, trade.time_ns // 1000, instrument.name,
+            *self._amounts(instrument, trade.price_ticks, trade.quantity_lots), trade.taker_side,
+            trade.buy_order_id, trade.sell_order_id, trade.buy_client_id, trade.sell_client_id,
+        )  # fmt: skip
 
     def _amounts(self, instrument: Instrument, price: int, lots: int) -> tuple[int, int, int]:
         scales = self._scales
@@ -143,31 +116,6 @@ class TradeTable:
             lots * scales.quantity_factor(instrument),
             price * lots * scales.notional_factor(instrument),
         )
-
-
-def trade_events(applied: Applied) -> Trades:
-    """The TRADE events of a batch, in their order, which is that of its trades' texts."""
-    events = np.frombuffer(applied.events, EVENT)
-    found: Trades = events[events["kind"] == EventKind.TRADE]
-    return found
-
-
-class _ClientNames:
-    """Client ids by number, read of the engine once for each."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, str] = {}
-
-    def of(self, reporter: Reporter) -> Callable[[int], str]:
-        """A function that names clients."""
-
-        def name(client: int) -> str:
-            found = self._known.get(client)
-            if found is None:
-                found = self._known[client] = reporter.client_id(client).decode()
-            return found
-
-        return name
 
 
 # --- orders -------------------------------------------------------------------------------------
@@ -221,30 +169,22 @@ class OrderTable:
             Column("sequence", Kind.INTEGER),
         ]
 
-    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+    def chunks(self, source: Source, seen: Seen) -> Iterator[Chunk]:
         """Its rows."""
         rows = Rows(self.columns)
-        last: Reporter | None = None
-        for last, applied in source.batches(seen, updates=True):  # noqa: B007 - read below
-            ended = [
-                text
-                for book, _, _, text in applied.updates
-                if book in source.instruments and b',"working":false,' in text
-            ]
-            yield from rows.add(self._rows(source, ended))
-        for listed in _open_orders(last, source) if last else ():
-            yield from rows.add(self._rows(source, listed))
+        names = {each.name for each in source.instruments.values()}
+        for texts in source.orders(seen):
+            orders = map(_decode_order, texts)
+            yield from rows.add(
+                [
+                    self._row(order)
+                    for order in orders
+                    if order.instrument in names and _is_wanted(source.wanted, order)
+                ]
+            )
         yield from rows.rest()
 
-    def _rows(self, source: JournalSource, texts: list[bytes]) -> list[tuple[Any, ...]]:
-        rows = (self._row(source, _decode_order(text)) for text in texts)
-        return [row for row in rows if row is not None]
-
-    def _row(self, source: JournalSource, order: _Order) -> tuple[Any, ...] | None:
-        created_us = _time_us(order.created_at)
-        wanted = source.wanted
-        if not (wanted.covers_seq(order.sequence) and wanted.covers_time(created_us * 1000)):
-            return None
+    def _row(self, order: _Order) -> tuple[Any, ...]:
         scales = self._scales
         prices = (order.price, order.stop_price)
         quantities = (order.quantity, order.filled_quantity, order.remaining_quantity)
@@ -256,24 +196,14 @@ class OrderTable:
             *(_scaled(each, scales.quantity[1]) for each in quantities),
             *(_scaled(each, scales.notional[1]) for each in money),
             _scaled(order.average_price, scales.average[1]),
-            order.status, order.reason, created_us, _time_us(order.updated_at), order.sequence,
+            order.status, order.reason, _time_us(order.created_at), _time_us(order.updated_at),
+            order.sequence,
         )  # fmt: skip
 
 
-def _open_orders(reporter: Reporter, source: JournalSource) -> Iterator[list[bytes]]:
-    """The orders that still work, newest first, some at a time."""
-    for status in ("open", "partially_filled"):
-        cursor = 0
-        while True:
-            listed, cursor = reporter.orders_json(None, -1, status, OPEN_ORDERS_PER_READ, cursor)
-            names = {each.name for each in source.instruments.values()}
-            yield [
-                text
-                for text in listed
-                if b',"working":true,' in text and _decode_order(text).instrument in names
-            ]
-            if not cursor:
-                break
+def _is_wanted(wanted: Wanted, order: _Order) -> bool:
+    created_ns = _time_us(order.created_at) * 1000
+    return wanted.covers_seq(order.sequence) and wanted.covers_time(created_ns)
 
 
 def _scaled(amount: Decimal | None, scale: int) -> int | None:
@@ -325,15 +255,14 @@ class CandleTable:
             Column("trade_count", Kind.INTEGER),
         ]
 
-    def chunks(self, source: JournalSource, seen: Seen) -> Iterator[Chunk]:
+    def chunks(self, source: Source, seen: Seen) -> Iterator[Chunk]:
         """Its rows."""
         rows = Rows(self.columns)
-        gathered: list[tuple[int, Trades]] = []
+        gathered: list[TradeColumns] = []
         count = 0
-        for time_ns, trades in source.trades(seen):
-            if len(trades) and source.wanted.covers_time(time_ns):
-                gathered.append((time_ns, trades))
-                count += len(trades)
+        for made in source.trades(seen):
+            gathered.append(made)
+            count += len(made.seq)
             if count >= TRADES_PER_FOLD:
                 yield from rows.add(self._folded(source, gathered))
                 gathered, count = [], 0
@@ -342,24 +271,21 @@ class CandleTable:
             yield from rows.add(self._rows(source.instruments[book], last))
         yield from rows.rest()
 
-    def _folded(
-        self, source: JournalSource, gathered: list[tuple[int, Trades]]
-    ) -> list[tuple[Any, ...]]:
+    def _folded(self, source: Source, gathered: list[TradeColumns]) -> list[tuple[Any, ...]]:
         """The candles that these trades bring to their end; those that go on are kept."""
         if not gathered:
             return []
-        trades = np.concatenate([each for _, each in gathered])
-        times = np.repeat([time for time, _ in gathered], [len(each) for _, each in gathered])
-        seqs = trades["seq"].astype(np.int64)
+        trades = TradeColumns(*(np.concatenate(each) for each in zip(*gathered, strict=True)))
         wanted = source.wanted
-        inside = (seqs >= wanted.first_seq) & (seqs <= wanted.last_seq)
+        inside = (trades.seq >= wanted.first_seq) & (trades.seq <= wanted.last_seq)
+        inside &= (trades.time_ns >= wanted.since_ns) & (trades.time_ns < wanted.until_ns)
         found: list[tuple[Any, ...]] = []
         for book, instrument in source.instruments.items():
-            own = inside & (trades["instrument"] == book)
+            own = inside & (trades.instrument == book)
             if not own.any():
                 continue
-            prices, lots = trades["price_ticks"][own], trades["quantity_lots"][own]
-            made = candles(times[own], prices, lots, self._interval_ns)
+            prices, lots = trades.price_ticks[own], trades.quantity_lots[own]
+            made = candles(trades.time_ns[own], prices, lots, self._interval_ns)
             if book in self._open:
                 made = merge_candles(join_candles(self._open[book], made), self._interval_ns)
             self._open[book] = made.take(slice(-1, None))
