@@ -72,29 +72,38 @@ PARAMETERS: Final = {
         ),
         Parameter("instrument", "query", "Default BTC-USD.", {**_NAME, "examples": ["BTC-USD"]}),
         Parameter("client_id", "query", "Only this client's.", _ID),
-        Parameter(
-            "side",
-            "query",
-            "Only this side; of a slippage the order's, default buy.",
-            {"type": "string", "enum": ["buy", "sell"]},
-        ),
+        Parameter("side", "query", "Only this side.", {"type": "string", "enum": ["buy", "sell"]}),
         Parameter(
             "status", "query", "Only of this status.", {"type": "string", "enum": list(STATUSES)}
         ),
         Parameter("levels", "query", "Price levels of each side.", _whole(1, 1000, 20)),
         Parameter("limit", "query", "Most that are listed.", _whole(1, 1000, 50)),
-        Parameter(
-            "interval",
-            "query",
-            "Length of a candle, 1s to 1d; default 1m.",
-            {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
-        ),
-        Parameter("quantity", "query", "Of the order.", {"type": "string", "examples": ["0.5"]}),
         Parameter("cursor", "query", "next_cursor of the page before.", _CURSOR),
         Parameter("before", "query", "trade_id of the last trade of the page before.", _ID),
     )
 }
 """Every parameter; those of a path stand under their name in braces."""
+
+CANDLE_INTERVAL: Final = "interval of a candle"
+ORDER_SIDE: Final = "side of an order"
+
+PARAMETERS.update(
+    {
+        CANDLE_INTERVAL: Parameter(
+            "interval",
+            "query",
+            "Length of a candle, 1s to 1d; default 1m.",
+            {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
+        ),
+        ORDER_SIDE: Parameter(
+            "side",
+            "query",
+            "Of the order; default buy.",
+            {"type": "string", "enum": ["buy", "sell"]},
+        ),
+        "quantity": Parameter("quantity", "query", "Of the order.", {"type": "string"}),
+    }
+)
 
 _ORDER_EXAMPLE: Final = {
     "client_id": "client-A",
@@ -203,7 +212,7 @@ ROUTES: Final = (
     Route(
         "GET", "/market/candles", "list_candles", "market data",
         "The last candles from memory, oldest first", replies.Candles,
-        parameters=("instrument", "interval", "limit"), errors=(400,),
+        parameters=("instrument", CANDLE_INTERVAL, "limit"), errors=(400,),
     ),
     Route(
         "GET", "/market/statistics", "get_statistics", "market data",
@@ -213,7 +222,7 @@ ROUTES: Final = (
     Route(
         "GET", "/market/slippage", "get_slippage", "market data",
         "What a market order would get of the book", replies.Slippage,
-        parameters=("instrument", "side", "quantity"), errors=(400,),
+        parameters=("instrument", ORDER_SIDE, "quantity"), errors=(400,),
     ),
     Route(
         "GET", "/instruments", "list_instruments", "market data", "Every instrument",
