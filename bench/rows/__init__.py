@@ -2,6 +2,7 @@
 
 from bench.row import Row
 from bench.rows import (
+    analytics,
     batches,
     core_cascade,
     core_challenge,
@@ -42,4 +43,5 @@ ROWS: tuple[Row, ...] = (
     core_cascade.ROW,
     core_dump.ROW,
     core_memory.ROW,
+    analytics.ROW,
 )

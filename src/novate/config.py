@@ -411,6 +411,10 @@ class Settings:
     websocket_requests_max: int = _whole(
         8192, 1, 65536, "Unanswered commands of one connection; reading waits past it", "commands"
     )
+    candle_window_hours: int = _whole(24, 1, 168, "Reach of the candles kept in memory", "hours")
+    candle_rows_max: int = _whole(
+        1_000_000, 100_000, 100_000_000, "Seconds with trades kept for them, in all", "rows"
+    )
     heartbeat_seconds: float = _seconds(15.0, 0.1, 3600, "Silence after which a heartbeat is sent")
 
     # Snapshots and the follower

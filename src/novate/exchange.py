@@ -17,7 +17,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import uvicorn
@@ -31,6 +30,7 @@ from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
 from novate.gateway.history import History, ledger_opener
 from novate.gateway.http import make_application
+from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
 from novate.gateway.problems import problem
@@ -51,6 +51,7 @@ from novate.outcomes import OutcomeStore
 from novate.process import tune_process
 from novate.recovery import Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
+from novate.streams.candle_window import CandleWindow
 from novate.streams.publisher import Publisher
 from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
 
@@ -144,7 +145,9 @@ class Exchange:
 
         # 4. The streams.
         loop = asyncio.get_running_loop()
-        self.publisher = Publisher(self.partition.reporter, loop, settings, self.metrics)
+        reporter = self.partition.reporter
+        self.window = CandleWindow.warmed(loop, settings, reporter)
+        self.publisher = Publisher(reporter, loop, settings, self.metrics, window=self.window)
 
         # 5. The gateway: the same operations behind HTTP and WebSocket.
         throttle = Throttle(
@@ -167,8 +170,9 @@ class Exchange:
         self.follower.on_ledger_up = self.history.probe
 
         # 8. Who hears of a batch that is durable and applied, after its clients were answered.
-        sequencer.on_applied += [self.publisher.on_applied, self.metrics.on_applied]
-        sequencer.on_part.append(self.publisher.on_part)
+        sequencer.on_applied += [self.window.on_applied, self.publisher.on_applied]
+        sequencer.on_applied.append(self.metrics.on_applied)
+        sequencer.on_part += [self.window.on_part, self.publisher.on_part]
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
             sequencer.on_part.append(self._order_log.on_part)
@@ -293,7 +297,7 @@ class Exchange:
             },
             "follower": self._follower_status(),
             "ledger": self.follower.ledger.check(sequencer.seq),
-            "usage": self.partition.engine.usage(),
+            "usage": {**self.partition.engine.usage(), "candle_rows": self.window.rows},
             "idempotency": self._idempotency_reach(),
         }
 
@@ -395,8 +399,7 @@ class Exchange:
 
 
 def _iso(timestamp_ns: int) -> str:
-    moment = datetime.fromtimestamp(timestamp_ns // 10**9, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ns % 10**9 // 1000:06d}Z"
+    return codec.format_time(timestamp_ns // 1000).decode()
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -442,8 +445,11 @@ def make_server(exchange: Exchange) -> _Server:
     operations, publisher = exchange.operations, exchange.publisher
     reporter = exchange.partition.reporter
     instruments = operations.validator.instruments
-    reads = Reads(reporter, instruments, exchange.partition.engine.rules)
-    calls = Calls(operations, reads, Past(reads, reporter, exchange.history))
+    engine = exchange.partition.engine
+    reads = Reads(reporter, instruments, engine.rules)
+    past = Past(reads, reporter, exchange.history)
+    market = MarketReads(engine, instruments, exchange.window)
+    calls = Calls(operations, reads, past, market)
     desk = StreamDesk(
         operations,
         reporter,

@@ -23,6 +23,7 @@ from novate.model.codec cimport big, read_uuid
 from novate.model.records cimport ID_TEXT, ID_UUID
 
 import msgspec
+import numpy as np
 
 from novate.model.commands import Phase
 
@@ -152,6 +153,37 @@ cdef class Reader:
         put_id(&self.out, &client)
         name = taken_bytes(&self.out, 0)
         return name[1:len(name) - 1]
+
+    def client_id(self, uint32_t client):
+        """The client id (bytes) of a client's number, as events bear it."""
+        cdef Name name
+        if client >= self.engine.st.clients_count:
+            raise IndexError(f"client: expected under {self.engine.st.clients_count}, got {client}")
+        client_of(self.engine.st, client, &name)
+        self.out.used = 0
+        put_id(&self.out, &name)
+        quoted = taken_bytes(&self.out, 0)
+        return quoted[1:len(quoted) - 1]
+
+    def trades_kept(self, uint32_t instrument):
+        """(time in us, price in ticks, quantity in lots) of the trades in memory, oldest first.
+
+        Returns:
+            An int64 array of three columns, a row a trade.
+        """
+        self.grid(instrument)
+        cdef Book *book = &self.engine.st.books[instrument]
+        cdef uint32_t i, at
+        found = np.empty((book.trades_count, 3), np.int64)
+        cdef int64_t[:, ::1] rows = found
+        for i in range(book.trades_count):
+            at = book.trades_first + i
+            if at >= book.trades_capacity:
+                at -= book.trades_capacity
+            rows[i, 0] = book.trades[at].time_us
+            rows[i, 1] = book.trades[at].price
+            rows[i, 2] = book.trades[at].quantity
+        return found
 
     def orders_json(self, client_id, int64_t instrument, status, int limit, cursor):
         """Orders in memory, the newest first.

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from novate.gateway.controls import Controls
+from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.past import Past
 from novate.gateway.problems import ProblemError
@@ -25,6 +26,9 @@ TRADES_PARAMETERS: Final = ("instrument", "limit", "before")
 STATS_PARAMETERS: Final = ("instrument", "window")
 ANALYTICS_PARAMETERS: Final = ("instrument", "interval", "start_time", "end_time")
 EVENTS_PARAMETERS: Final = ("limit", "cursor")
+CANDLES_PARAMETERS: Final = ("instrument", "interval", "limit")
+STATISTICS_PARAMETERS: Final = ("instrument", "levels")
+SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity")
 ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
 MASS_CANCEL_PARAMETERS: Final = ("client_id", "instrument", "side")
 
@@ -82,10 +86,13 @@ class Calls:
         controls: Those of the operator, and a client's dead-man timer.
     """
 
-    def __init__(self, operations: Operations, reads: Reads, past: Past) -> None:
+    def __init__(
+        self, operations: Operations, reads: Reads, past: Past, market: MarketReads
+    ) -> None:
         self._operations = operations
         self._reads = reads
         self._past = past
+        self._market = market
         self.controls = Controls(operations, reads)
         self._place = Call(operations.place, "/orders", places=True)
         self._batch = Call(operations.batch, "/orders/batch")
@@ -201,6 +208,18 @@ class Calls:
                 parse_query(raw_query, TRADES_PARAMETERS), reply, detailed
             )
         )
+
+    def candles(self, raw_query: bytes) -> Handler:
+        """GET /market/candles."""
+        return read(lambda: self._market.candles(parse_query(raw_query, CANDLES_PARAMETERS)))
+
+    def statistics(self, raw_query: bytes) -> Handler:
+        """GET /market/statistics."""
+        return read(lambda: self._market.statistics(parse_query(raw_query, STATISTICS_PARAMETERS)))
+
+    def slippage(self, raw_query: bytes) -> Handler:
+        """GET /market/slippage."""
+        return read(lambda: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS)))
 
     def instruments(self) -> Handler:
         """GET /instruments."""

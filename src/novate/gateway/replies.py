@@ -304,6 +304,94 @@ class DetailedTrades(Struct, kw_only=True):
     ledger_sequence: PartSequence = None
 
 
+CompleteFrom = Annotated[
+    Time | None, Meta(description="Since when no trade is missing; null: from the first.")
+]
+
+
+class Candle(Struct, kw_only=True):
+    """What was traded in an interval of time; there is none where nothing was."""
+
+    time: Annotated[Time, Meta(description="Its beginning.")]
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
+    notional: Number
+    vwap: Number
+    trade_count: int
+    final: Annotated[bool, Meta(description="Whether its end has come, by the commands' time.")]
+    complete: Annotated[bool, Meta(description="Whether every trade of it is in it.")]
+
+
+class Candles(Struct, kw_only=True):
+    """Candles, oldest first."""
+
+    instrument: str
+    interval: str
+    sequence: int
+    complete_from: CompleteFrom
+    count: int
+    candles: list[Candle]
+
+
+class Statistics(Struct, kw_only=True):
+    """A market's last 24 hours, by the commands' time, and its book now."""
+
+    instrument: str
+    sequence: int
+    timestamp: Time
+    complete_from: CompleteFrom
+    window_seconds: int
+    trade_count: int
+    volume: Number
+    notional: Number
+    vwap: OptionalNumber
+    open: OptionalNumber
+    high: OptionalNumber
+    low: OptionalNumber
+    last: OptionalNumber
+    change: OptionalNumber
+    change_percent: OptionalNumber
+    realized_volatility: Annotated[
+        Any,
+        Meta(
+            description="Of 5-minute closes, annualised with a year of 365.25 days; a ratio.",
+            extra_json_schema={"type": ["number", "null"]},
+        ),
+    ]
+    best_bid: OptionalNumber
+    best_ask: OptionalNumber
+    mid: OptionalNumber
+    spread: OptionalNumber
+    relative_spread: OptionalNumber
+    levels: Annotated[int, Meta(description="Levels of each side in what follows.")]
+    bid_quantity: Number
+    ask_quantity: Number
+    bid_notional: Number
+    ask_notional: Number
+    imbalance: Annotated[Any, _number("(bids - asks) / (bids + asks), -1 to 1.")]
+
+
+class Slippage(Struct, kw_only=True):
+    """What a market order would get now of what the book shows."""
+
+    instrument: str
+    sequence: int
+    side: Side
+    quantity: Number
+    filled_quantity: Number
+    unfilled_quantity: Number
+    notional: Number
+    levels: Annotated[int, Meta(description="Price levels that it would reach.")]
+    best_price: OptionalNumber
+    worst_price: OptionalNumber
+    average_price: OptionalNumber
+    slippage: Annotated[Any, _number("What it costs beyond the best price, in the quote asset.")]
+    average_slippage: OptionalNumber
+
+
 class Auction(Struct, kw_only=True):
     """The uncross that would be now."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from novate.analytics.intervals import INTERVAL_PATTERN
 from novate.gateway import replies, requests
 from novate.gateway.reads import STATUSES
 
@@ -92,6 +93,27 @@ PARAMETERS: Final = {
     )
 }
 """Every parameter; those of a path stand under their name in braces."""
+
+CANDLE_INTERVAL: Final = "interval of a candle"
+ORDER_SIDE: Final = "side of an order"
+
+PARAMETERS.update(
+    {
+        CANDLE_INTERVAL: Parameter(
+            "interval",
+            "query",
+            "Length of a candle, 1s to 1d; default 1m.",
+            {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
+        ),
+        ORDER_SIDE: Parameter(
+            "side",
+            "query",
+            "Of the order; default buy.",
+            {"type": "string", "enum": ["buy", "sell"]},
+        ),
+        "quantity": Parameter("quantity", "query", "Of the order.", {"type": "string"}),
+    }
+)
 
 _ORDER_EXAMPLE: Final = {
     "client_id": "client-A",
@@ -216,6 +238,21 @@ ROUTES: Final = (
         "GET", "/market/positions/{client_id}", "get_positions", "history",
         "A client's positions, marked at the last price", replies.Positions,
         parameters=("{client_id}",), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/candles", "list_candles", "market data",
+        "The last candles from memory, oldest first", replies.Candles,
+        parameters=("instrument", CANDLE_INTERVAL, "limit"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/statistics", "get_statistics", "market data",
+        "The last 24 hours, and spread, depth and imbalance of the book", replies.Statistics,
+        parameters=_BOOK, errors=(400,),
+    ),
+    Route(
+        "GET", "/market/slippage", "get_slippage", "market data",
+        "What a market order would get of the book", replies.Slippage,
+        parameters=("instrument", ORDER_SIDE, "quantity"), errors=(400,),
     ),
     Route(
         "GET", "/instruments", "list_instruments", "market data", "Every instrument",

@@ -22,6 +22,7 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     │   └── LedgerMoved         another writer moved it on; nothing of ours was written
     ├── LedgerFault             the ledger is not of this journal, or not in a form we know
     ├── MatchFileError              a file of the matching challenge that can't be read
+    ├── ExportError                 an export that can't be made as it was asked for
     └── FeedError                   a feed from another venue can't go on
     InvariantViolated               we are wrong; the exchange stops before it publishes
 """
