@@ -24,9 +24,10 @@ from array import array
 from bench.allocations import counter
 from novate.engine import Engine
 from novate.engine.native import EventRing, stream
-from tests.oracle.duel import Duel, batch, spec
+from novate.model.commands import TimeInForce
+from tests.oracle.duel import START_NS, Duel, spec
 from tests.oracle.market import Market, MarketWorkload
-from tests.oracle.words import Create, SetClientLimits, SetRules, to_bytes
+from tests.oracle.words import Create, Place, SetClientLimits, SetRules, to_bytes
 from tests.oracle.workload import TINY
 
 asked = counter()
@@ -45,6 +46,9 @@ engine, ring = Engine(TINY), EventRing(1024)
 for each in specs:
     engine.apply(to_bytes(Create(each)))
 threading.Thread(target=ring.tally, daemon=True).start()
+for number in range(6000):  # every shard of the indices of ids and of keys is in use
+    warm = Place("client-0", f"warm-{number}", 0, 1, 100, force=TimeInForce.IOC, key=f"w{number}")
+    stream(engine, to_bytes(warm), ring, None, START_NS - 10**16 + number * 10**9)
 half, counts = len(batches) // 2, array("I", [0]) * len(batches)
 gc.disable()
 for number, (record, now_ns, kind) in enumerate(batches):
