@@ -143,3 +143,14 @@ def test_without_a_ledger_it_says_so() -> None:
         history.close()
 
     play(scenario)
+
+
+def test_a_question_that_never_ends_trips_it_and_holds_up_no_exit() -> None:
+    async def scenario() -> None:
+        ledger = Ledger()
+        desk = Desk(ledger, Limits(history_seconds=-1.9))  # with the grace: a tenth of a second
+        assert code_of(await desk.answer(lambda each: each.wait())) == (503, "ledger_away")
+        assert desk.history.is_open
+        desk.history.close()
+
+    play(scenario)

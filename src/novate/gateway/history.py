@@ -8,9 +8,11 @@ client's question, finds out when it is back.
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from novate import logs
@@ -31,6 +33,38 @@ GRACE_SECONDS: Final = 2.0
 RETRY_OFF_SECONDS: Final = 3600
 
 log = logs.get("history")
+
+
+class DaemonPool(Executor):
+    """A few threads that end with the process, whatever a database keeps them waiting for.
+
+    The threads of a `ThreadPoolExecutor` are waited for at the end of the process.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._threads = threads
+        self._name = name
+        self._started = 0
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a thread call a function; all threads are there from the first call on."""
+        while self._started < self._threads:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            self._started += 1
+        future: Future[Any] = Future()
+        self._work.put((future, partial(function, *args, **kwargs)))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            future, function = self._work.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except Exception as error:
+                future.set_exception(error)
 
 
 class HistorySettings(Protocol):
@@ -79,7 +113,7 @@ class History:
         self._loop = loop
         self._open_answers = open_answers
         self._answers: Answers | None = None
-        self._pool = ThreadPoolExecutor(settings.history_threads, "history")
+        self._pool = DaemonPool(settings.history_threads, "history")
         self._opening = threading.Lock()
         self._asked = 0
         self._probe: asyncio.TimerHandle | None = None
@@ -195,7 +229,6 @@ class History:
         self._closed = True
         if self._probe is not None:
             self._probe.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._answers is not None:
             self._answers.close()
 
