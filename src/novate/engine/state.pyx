@@ -16,6 +16,15 @@ import os
 cdef size_t NUMBERS_SIZE = (NUMBERS_MAX + 1) * 4
 
 
+cdef Clearing *clearing_new() noexcept:
+    """Nothing cleared yet."""
+    cdef Clearing *clearing = <Clearing *>grow(NULL, sizeof(Clearing))
+    memset(clearing, 0, sizeof(Clearing))
+    clearing.cutoff_ns = -1
+    clearing.cutoff_due_at = NONE
+    return clearing
+
+
 cdef State *state_new() noexcept:
     """A state without instruments, with every limit at zero; NULL when out of memory."""
     cdef State *st = <State *>calloc(1, sizeof(State))
@@ -41,6 +50,7 @@ cdef State *state_new() noexcept:
     st.no_rules.iceberg_parts_max = 100
     st.no_rules.volatility_auction_ns = <int64_t>300 * 1000000000
     st.cells.used = 1
+    st.clearing = clearing_new()
     more_orders(st)  # there is always a slot that may be looked at
     return st
 
@@ -78,6 +88,7 @@ cdef void state_free(State *st) noexcept:
     free(st.keys)
     free(st.events)
     free(st.event_orders)
+    clearing_free(st.clearing)
     free(st)
 
 
