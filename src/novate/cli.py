@@ -178,6 +178,21 @@ def snapshot(
 
 
 @app.command()
+@settings_flags("host", "port", *LOG_SETTINGS)
+def settle(
+    *,
+    cycle: Annotated[int, typer.Option(help="The cycle's number; 0 = today's date.", min=0)] = 0,
+    form: Annotated[str, typer.Option("--format", help="json or csv.")] = "json",
+    url: Annotated[str, typer.Option(help="The exchange; from --host and --port if empty.")] = "",
+    settings: config.Settings,
+) -> int:
+    """Have a running exchange close its settlement cycle, and print the report."""
+    from novate.settle import run
+
+    return run(url.rstrip("/") or f"http://{settings.host}:{settings.port}", cycle, form)
+
+
+@app.command()
 def match(
     file: Annotated[Path, typer.Argument(help="CSV of new orders and cancels.")],
     bbo: Annotated[Path | None, typer.Option(help="Write the best bid and ask here.")] = None,

@@ -26,8 +26,10 @@ import novate
 from novate import logs
 from novate.alarm import Alarm
 from novate.config import Settings
-from novate.engine import Engine, Reporter
+from novate.engine import Accounts, Engine, Reporter
+from novate.gateway.accounts import AccountReads
 from novate.gateway.calls import Calls
+from novate.gateway.clearing import Clearing
 from novate.gateway.fast_lane import Lane, protocol_class
 from novate.gateway.http import make_application
 from novate.gateway.operations import Operations
@@ -419,7 +421,12 @@ def make_server(exchange: Exchange) -> _Server:
     operations, publisher = exchange.operations, exchange.publisher
     reporter = exchange.partition.reporter
     instruments = operations.validator.instruments
-    calls = Calls(operations, Reads(reporter, instruments, exchange.partition.engine.rules))
+    engine = exchange.partition.engine
+    accounts = Accounts(engine)
+    clearing = Clearing(
+        operations, accounts, AccountReads(engine, accounts), reporter, settings.partition
+    )
+    calls = Calls(operations, Reads(reporter, instruments, engine.rules), clearing)
     desk = StreamDesk(
         operations,
         reporter,

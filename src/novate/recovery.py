@@ -34,6 +34,7 @@ from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.journal.verify import believed_end
 from novate.lock import FolderLock
 from novate.model import codec, packing
+from novate.model.clearing import ClearingTerms, pack_set_clearing
 from novate.model.errors import (
     ConfigurationError,
     InvariantViolated,
@@ -320,7 +321,7 @@ def _set_up(
     clock: Callable[[], int],
     warnings: list[str],
 ) -> None:
-    """Journal the limits where they changed, and the instruments at the first start."""
+    """Journal the limits where they changed, and the instruments and their terms at the first."""
     limits = settings.limits
     commands: list[bytes] = []
     if replayer.seq == 0 or replayer.engine.limits() != limits:
@@ -329,6 +330,10 @@ def _set_up(
     if replayer.seq == 0:
         commands += [
             codec.pack_create_instrument(instrument_of(row)) for row in settings.instruments
+        ]
+        commands += [
+            pack_set_clearing(number, ClearingTerms())
+            for number in range(len(settings.instruments))
         ]
     if not commands:
         return

@@ -59,14 +59,14 @@ def compare(oracle: Exchange, engine: Engine, ledger: Ledger | None = None) -> N
     for place, units in held_now.items():
         total = clearing.funds.get(place, 0)
         assert found.get(place, (0, 0)) == (total - units, units), place
-    positions = {row[:2]: row[2:] for row in accounts.positions()}
+    positions = {row[:2]: row[2:6] for row in accounts.positions()}
     for place, own in clearing.positions.items():
         assert positions.get(place) == (own.lots, own.basis, own.realized, own.fees), place
     assert set(positions) == set(clearing.positions)
     compare_cycles(oracle, accounts)
-    assert {
-        asset: row["fees"] for asset, row in enumerate(accounts.house()) if row["fees"]
-    } == {asset: units for asset, units in clearing.fees.items() if units}
+    assert {asset: row["fees"] for asset, row in enumerate(accounts.house()) if row["fees"]} == {
+        asset: units for asset, units in clearing.fees.items() if units
+    }
     if ledger is not None:
         compare_ledger(oracle, accounts, ledger, held_now)
 

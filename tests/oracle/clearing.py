@@ -295,9 +295,7 @@ def clear(
     totals.lots += lots
     totals.turnover += lots * price
     index = exchange.trade_index - 1
-    for client, signed, fee in zip(
-        (buyer.client, seller.client), (lots, -lots), fees, strict=True
-    ):
+    for client, signed, fee in zip((buyer.client, seller.client), (lots, -lots), fees, strict=True):
         move(exchange, Leg(client, maker.instrument, signed, price, 0))
         charge(exchange, client, maker.instrument, signed, fee, index)
 

@@ -1,5 +1,6 @@
 """Random commands over clearing: funds, fees, tiers, busts, corrections, settlements, among all
-others. Numbers are drawn first and read after, as in `market.py`."""
+others. Numbers are drawn first and read after, as in `market.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The engine's accounts against the oracle's, over commands of every kind: every event, balance,
-position and obligation after each; the entries of every command sum to zero."""
+position and obligation after each; the entries of every command sum to zero.
+"""
 
 from __future__ import annotations
 

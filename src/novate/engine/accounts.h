@@ -19,7 +19,7 @@ typedef struct {
     union { novate_i128 basis, held; };
     novate_i128 realized;
     uint64_t key;                      /* client << 32 | instrument or asset */
-    uint64_t pad;
+    int64_t updated_us;                /* of a position: its last trade */
 } Account;
 
 /* Beside a position: what the last close had settled already, and the fees. */

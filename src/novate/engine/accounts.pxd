@@ -108,6 +108,8 @@ cdef inline void positions_traded(State *st, uint32_t instrument, uint32_t buyer
     cdef uint32_t other = account_of(st, positions, account_key(seller, instrument))
     position_trade(positions.accounts + one, lots, price)
     position_trade(positions.accounts + other, -lots, price)
+    positions.accounts[one].updated_us = st.time_us
+    positions.accounts[other].updated_us = st.time_us
 
 cdef inline void clear_trade(State *st, Book *book, const Order *maker, const Order *taker,
                              int64_t price, int64_t lots, int64_t maker_limit,

@@ -239,8 +239,7 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef bint rejected(State *st, Book *book, Command *command, int reason) noexcept nogil:
     """Whether a new order is rejected: for a reason of the book, or for want of funds."""
     cdef Taker *taker = &st.taker
-    if not reason:
-        reason = refused_by_funds(st, book, <Order *>taker, taker.price, taker.remaining)
+    reason = reason or refused_by_funds(st, book, <Order *>taker, taker.price, taker.remaining)
     if reason:
         placed_event(st, ORDER_REJECTED, command, reason)
         st.current = taker_closed(st, taker, NONE, REJECTED, reason)
@@ -519,7 +518,6 @@ cdef void funds(State *st, Command *command, const uint8_t *text) noexcept nogil
 # --- dispatch -------------------------------------------------------------------------------
 
 cdef void malformed(State *st, Command *command, const uint8_t *text) noexcept nogil:
-    """A command of no kind, or of one that is the engine's own matter."""
     refuse(st, MALFORMED_COMMAND, NONE)
 
 

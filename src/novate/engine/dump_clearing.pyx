@@ -61,6 +61,7 @@ cdef void put_accounts(Writer *out, const AccountTable *table,
         put(out, &account.basis, 16)
         if settled != NULL:
             put(out, &account.realized, 16)
+            put_u64(out, account.updated_us)
             put(out, settled + named[i].at, sizeof(Settled))
     free(named)
 
@@ -202,6 +203,7 @@ cdef void get_account(State *st, Reader *source, AccountTable *table, uint32_t o
     get(source, &account.basis, 16)
     if table == &clearing.positions:
         get(source, &account.realized, 16)
+        account.updated_us = get_u64(source)
         get(source, clearing.settled + at, sizeof(Settled))
     else:
         clearing.assets[other].available += account.available

@@ -193,6 +193,7 @@ cdef extern from "novate/engine/state.h":
     ctypedef struct Account:
         i128 lots, available, basis, held, realized
         uint64_t key
+        int64_t updated_us
 
     ctypedef struct Settled:
         i128 lots, cash, fees_due, fees_total

@@ -174,12 +174,13 @@ cdef class Accounts:
         cdef Account *account = clearing.positions.accounts + at
         return (int(account.key >> 32), int(<uint32_t>account.key), whole(account.lots),
                 whole(account.basis), whole(account.realized),
-                whole(clearing.settled[at].fees_total))
+                whole(clearing.settled[at].fees_total), account.updated_us)
 
     def positions(self):
-        """(client, instrument, lots, basis, realized, fees) of every position ever had.
+        """(client, instrument, lots, basis, realized, fees, time) of every position ever had.
 
-        Basis and realized in ticks times lots; basis is under 0 for a short one; fees in units.
+        Basis and realized in ticks times lots; basis is under 0 for a short one; fees in units;
+        the time of its last trade in microseconds since 1970 UTC.
         """
         cdef uint32_t i
         return sorted([

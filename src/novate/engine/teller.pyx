@@ -14,6 +14,7 @@ from novate.engine.images cimport (
     Grid, OrderImage, TradeImage, name_at, order_image, put_bytes, put_number, put_order,
     put_text, put_trade,
 )
+from novate.engine.clearing_answers cimport clearing_answer
 from novate.engine.packed cimport pack_order, pack_terms, pack_whole_trade
 from novate.engine.reads cimport put_uncross, taken_bytes
 from novate.engine.registry cimport find_order, hash_id
@@ -22,8 +23,9 @@ from novate.engine.state cimport (
 )
 from novate.model.codec cimport write_time
 from novate.model.records cimport (
-    AMEND, BY_CLIENT, CANCEL, COMMAND_REFUSED, ID_NUMBER, MASS_CANCEL, MASS_CANCELLED,
-    MASS_CANCEL_REASON, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, PLACE, TRADE,
+    AMEND, BY_CLIENT, CANCEL, CLEARING_SET, COMMAND_REFUSED, CUTOFF_SET, CYCLE_CLOSED, DEPOSITED,
+    ID_NUMBER, MARK_SET, MASS_CANCEL, MASS_CANCELLED, MASS_CANCEL_REASON, SETTLEMENT_MOVED,
+    TIER_SET, TRADE_BUSTED, WITHDRAWN, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, PLACE, TRADE,
     Command, Event, head_size,
 )
 
@@ -51,10 +53,11 @@ cdef enum:
     OUTCOME_ORDER = 1
 
 # The event that answers an operator's command, by the command's kind.
-cdef int[17] ANSWERS
+cdef int[26] ANSWERS
 ANSWERS[:] = [0, 0, 0, 0, MASS_CANCELLED, 7, 8, 9, TIME_ADVANCED, RULES_SET, CLIENT_LIMITS_SET,
               PHASE_CHANGED, SESSION_OPENED, SESSION_CLOSED, SESSIONS_LOST, TIMER_SET,
-              KILL_SWITCHED]
+              KILL_SWITCHED, CLEARING_SET, MARK_SET, TIER_SET, DEPOSITED, WITHDRAWN, CYCLE_CLOSED,
+              SETTLEMENT_MOVED, CUTOFF_SET, TRADE_BUSTED]
 
 cdef packed struct OutcomeHead:
     uint8_t kind, form
@@ -101,7 +104,7 @@ cdef class Teller(Reader):
         cdef State *st = self.engine.st
         cdef Event *event
         cdef uint32_t at
-        cdef int answer = ANSWERS[command.kind] if command.kind < 17 else 0
+        cdef int answer = ANSWERS[command.kind] if command.kind < 26 else 0
         for at in range(first, st.events_count):
             event = &st.events[at]
             if event.kind == COMMAND_REFUSED:
@@ -116,7 +119,8 @@ cdef class Teller(Reader):
                 if event.kind == ORDER_AMENDED and event.reason == 0:
                     return at
             elif event.kind == answer and (answer != PHASE_CHANGED or event.reason == 0):
-                if answer != SESSION_CLOSED or at == st.events_count - 1:
+                if (answer != SESSION_CLOSED and answer != CYCLE_CLOSED) or (
+                        at == st.events_count - 1):
                     return at
         return st.events_count - 1
 
@@ -338,7 +342,7 @@ cdef class Teller(Reader):
         elif kind == SESSIONS_LOST:
             body = b'{"sessions_lost":%d,"sequence":%d}' % (event.quantity_lots, st.seq)
         else:
-            body = b'{"sequence":%d}' % st.seq
+            body = clearing_answer(self.engine, event, client, st.seq)
         return 200, body, 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from novate.gateway.clearing import Clearing
 from novate.gateway.controls import Controls
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.problems import ProblemError
@@ -66,7 +67,10 @@ class Calls:
         controls: Those of the operator, and a client's dead-man timer.
     """
 
-    def __init__(self, operations: Operations, reads: Reads) -> None:
+    def __init__(
+        self, operations: Operations, reads: Reads, clearing: Clearing | None = None
+    ) -> None:
+        self._clearing = clearing
         self._operations = operations
         self._reads = reads
         self.controls = Controls(operations, reads)
@@ -104,6 +108,12 @@ class Calls:
         if method == b"PATCH":
             return Call(self.amend(order_id), "/orders/{order_id}", repeats=False)
         return None
+
+    @property
+    def clearing(self) -> Clearing:
+        """Those of the clearing house."""
+        assert self._clearing is not None, "this partition was wired without clearing"
+        return self._clearing
 
     # --- handlers ---------------------------------------------------------------------------------
 

@@ -261,7 +261,7 @@ def pack_move_settlement(cycle: int, state: SettlementState) -> bytes:
 
 
 def pack_set_cutoff(at_s: int) -> bytes:
-    """A SET_CUTOFF record: seconds after 00:00 UTC at which cycles close by themselves, -1: none."""
+    """A SET_CUTOFF record: when cycles close by themselves, seconds after 00:00 UTC; -1: never."""
     return _record(CommandKind.SET_CUTOFF, quantity=at_s)
 
 
