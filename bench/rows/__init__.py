@@ -3,6 +3,7 @@
 from bench.row import Row
 from bench.rows import (
     batches,
+    clearing_modes,
     core_challenge,
     core_dump,
     core_growth,
@@ -13,12 +14,15 @@ from bench.rows import (
     orderbook_reads,
     post_orders,
     restart,
+    settlement,
     subscribers,
     ws_orders,
 )
 
 ROWS: tuple[Row, ...] = (
     engine_alone.ROW,
+    clearing_modes.ROW,
+    settlement.ROW,
     post_orders.ROW,
     open_loop.ROW,
     ws_orders.ROW,

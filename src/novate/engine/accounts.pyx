@@ -138,15 +138,10 @@ cdef void move_available(State *st, uint32_t client, uint32_t asset, i128 units)
     st.clearing.assets[asset].available += units
 
 
-cdef void move_held(State *st, uint32_t client, uint32_t asset, i128 units,
-                    int kind) noexcept nogil:
-    """Hold so many units more of a client's, or below 0 release them."""
-    cdef AccountTable *balances = &st.clearing.balances
+cdef inline void hold(State *st, Account *balance, uint32_t client, uint32_t asset, i128 units,
+                      int kind) noexcept nogil:
+    """Hold so many units more of a balance, or below 0 release them."""
     cdef Asset *books = st.clearing.assets + asset
-    cdef Account *balance
-    if units == 0:
-        return
-    balance = balances.accounts + account_of(st, balances, account_key(client, asset))
     balance.available -= units
     balance.held += units
     books.available -= units
@@ -202,7 +197,10 @@ cdef i128 lot_cost(State *st, Book *book, uint32_t client, int64_t price) noexce
     """Quote units that a lot costs a client at most at this price, with the fee on it alone."""
     cdef uint32_t instrument = <uint32_t>(book - st.books)
     cdef i128 units = <i128>price * book.quote_units
-    cdef int rate = max(rate_of(st, instrument, client, MAKER),
+    cdef int rate
+    if not book.clears & CHARGED:
+        return units
+    rate = max(rate_of(st, instrument, client, MAKER),
                         rate_of(st, instrument, client, TAKER))
     return units + fee_on(units, rate) if rate > 0 else units
 
@@ -210,6 +208,8 @@ cdef i128 lot_cost(State *st, Book *book, uint32_t client, int64_t price) noexce
 cdef i128 hold_of(State *st, Book *book, const Order *order, int64_t limit,
                   int64_t lots) noexcept nogil:
     """Units that an order holds for so many open lots: of the quote asset, or a seller's base."""
+    if lots == 0:
+        return 0
     if order.side:
         if order.by_quote:
             return 0
@@ -243,8 +243,9 @@ cdef int refused_by_funds(State *st, Book *book, const Order *order, int64_t lim
 cdef int rehold(State *st, Book *book, const Order *order, int64_t limit, int64_t lots,
                 int64_t new_limit, int64_t new_lots) noexcept nogil:
     """Hold for another limit and other lots; or why that is refused, and all is as it was."""
-    cdef uint32_t asset
+    cdef uint32_t asset, at
     cdef i128 more
+    cdef Account *balance
     cdef int reason
     if book.clears & WIDE:
         reason = refused_by_worth(st, book, new_limit, new_lots)
@@ -254,16 +255,27 @@ cdef int rehold(State *st, Book *book, const Order *order, int64_t limit, int64_
         return 0
     more = hold_of(st, book, order, new_limit, new_lots) - hold_of(st, book, order, limit, lots)
     asset = held_asset(st, book, order.side)
-    if more > 0 and more > available(st, order.client, asset):
+    if more == 0:
+        return 0
+    at = account_at(&st.clearing.balances, account_key(order.client, asset))
+    if at == NONE:
         return INSUFFICIENT_FUNDS
-    move_held(st, order.client, asset, more, HOLD_ENTRY if more > 0 else RELEASE_ENTRY)
+    balance = st.clearing.balances.accounts + at
+    if more > balance.available and more > 0:
+        return INSUFFICIENT_FUNDS
+    hold(st, balance, order.client, asset, more, HOLD_ENTRY if more > 0 else RELEASE_ENTRY)
     return 0
 
 
 cdef void release_held(State *st, Book *book, const Order *order, int64_t limit,
                        int64_t lots) noexcept nogil:
-    move_held(st, order.client, held_asset(st, book, order.side),
-              -hold_of(st, book, order, limit, lots), RELEASE_ENTRY)
+    cdef AccountTable *balances = &st.clearing.balances
+    cdef uint32_t asset = held_asset(st, book, order.side)
+    cdef i128 units = hold_of(st, book, order, limit, lots)
+    if units:
+        hold(st, balances.accounts + account_of(
+            st, balances, account_key(order.client, asset)), order.client, asset, -units,
+            RELEASE_ENTRY)
 
 
 cdef int64_t fundable(State *st, Book *book, const Order *taker, int64_t price,
@@ -292,7 +304,10 @@ cdef void market_trade(State *st, uint32_t instrument, uint32_t buyer, uint32_t 
     clearing.settled[one].cash -= cash
     clearing.settled[other].lots -= lots
     clearing.settled[other].cash += cash
-    positions_traded(st, instrument, buyer, seller, lots, price)
+    position_trade(positions.accounts + one, lots, price)
+    position_trade(positions.accounts + other, -lots, price)
+    positions.accounts[one].updated_us = st.time_us
+    positions.accounts[other].updated_us = st.time_us
 
 
 cdef void trade_whole(State *st, Book *book, const Order *maker, const Order *taker, int64_t price,
