@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 from novate import config
+from novate.setting_kinds import Setting
 
 HEADER = """\
 # Every setting of Novate with its default. Copy to `.env` and uncomment what you change.
@@ -20,7 +21,7 @@ def example() -> str:
     return HEADER + "".join(map(entry, config.TABLE))
 
 
-def entry(row: config.Setting) -> str:
+def entry(row: Setting) -> str:
     """One setting: what it means, what it may be, and its default."""
     words = f"{row.rule.doc} ({row.rule.expected})"
     lines = textwrap.wrap(words, 96, initial_indent="# ", subsequent_indent="# ")

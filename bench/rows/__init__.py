@@ -4,6 +4,7 @@ from bench.row import Row
 from bench.rows import (
     analytics,
     batches,
+    clearing_modes,
     core_cascade,
     core_challenge,
     core_dump,
@@ -19,12 +20,15 @@ from bench.rows import (
     post_orders,
     post_orders_postgres,
     restart,
+    settlement,
     subscribers,
     ws_orders,
 )
 
 ROWS: tuple[Row, ...] = (
     engine_alone.ROW,
+    clearing_modes.ROW,
+    settlement.ROW,
     post_orders.ROW,
     post_orders_postgres.ROW,
     open_loop.ROW,

@@ -20,6 +20,7 @@ import typer
 import novate
 from novate import config, logs
 from novate.model.errors import ConfigurationError, InvariantViolated, NovateError
+from novate.setting_kinds import Setting
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
@@ -78,7 +79,7 @@ def settings_flags(*names: str) -> Callable[[Verb], Callable[..., None]]:
     return decorate
 
 
-def _flag(row: config.Setting) -> inspect.Parameter:
+def _flag(row: Setting) -> inspect.Parameter:
     """One setting as an option; its text is read by the setting's own rule."""
     words = f"{row.rule.doc} ({row.rule.expected}; default {row.default_text})."
     name = row.flag
@@ -203,6 +204,21 @@ def snapshot(
         raise NovateError(f"expected an exchange at {base}, found: {error}") from error
     print(reply.text)
     return 0 if reply.is_success else EXIT_FAULT
+
+
+@app.command()
+@settings_flags("host", "port", *LOG_SETTINGS)
+def settle(
+    *,
+    cycle: Annotated[int, typer.Option(help="The cycle's number; 0 = today's date.", min=0)] = 0,
+    form: Annotated[str, typer.Option("--format", help="json or csv.")] = "json",
+    url: Annotated[str, typer.Option(help="The exchange; from --host and --port if empty.")] = "",
+    settings: config.Settings,
+) -> int:
+    """Have a running exchange close its settlement cycle, and print the report."""
+    from novate.settle import run
+
+    return run(url.rstrip("/") or f"http://{settings.host}:{settings.port}", cycle, form)
 
 
 @app.command()

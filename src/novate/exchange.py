@@ -25,8 +25,10 @@ import novate
 from novate import logs
 from novate.alarm import Alarm
 from novate.config import Settings
-from novate.engine import Engine, Reporter
+from novate.engine import Accounts, Engine, Reporter
+from novate.gateway.accounts import AccountReads
 from novate.gateway.calls import Calls
+from novate.gateway.clearing import Clearing
 from novate.gateway.fast_lane import Lane, protocol_class
 from novate.gateway.history import History, ledger_opener
 from novate.gateway.http import make_application
@@ -449,7 +451,11 @@ def make_server(exchange: Exchange) -> _Server:
     reads = Reads(reporter, instruments, engine.rules)
     past = Past(reads, reporter, exchange.history)
     market = MarketReads(engine, instruments, exchange.window)
-    calls = Calls(operations, reads, past, market)
+    accounts = Accounts(engine)
+    clearing = Clearing(
+        operations, accounts, AccountReads(engine, accounts), reporter, settings.partition
+    )
+    calls = Calls(operations, reads, past, market, clearing)
     desk = StreamDesk(
         operations,
         reporter,

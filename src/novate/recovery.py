@@ -17,7 +17,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from novate import logs
-from novate.config import InstrumentSettings, Settings
+from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.journal.choosing import Reader, open_journal, open_reader
 from novate.journal.disk import Disk, RealDisk
@@ -35,6 +35,7 @@ from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.journal.verify import believed_end
 from novate.lock import FolderLock
 from novate.model import codec, packing
+from novate.model.clearing import ClearingTerms, pack_set_clearing
 from novate.model.errors import (
     ConfigurationError,
     InvariantViolated,
@@ -46,6 +47,7 @@ from novate.model.errors import (
 )
 from novate.model.instrument import Instrument, Limits
 from novate.outcomes import pack_outcomes
+from novate.setting_kinds import InstrumentSettings
 
 if TYPE_CHECKING:
     from novate.engine import Applied
@@ -325,7 +327,7 @@ def _set_up(
     clock: Callable[[], int],
     warnings: list[str],
 ) -> None:
-    """Journal the limits where they changed, and the instruments at the first start."""
+    """Journal the limits where they changed, and the instruments and their terms at the first."""
     limits = settings.limits
     commands: list[bytes] = []
     if replayer.seq == 0 or replayer.engine.limits() != limits:
@@ -334,6 +336,10 @@ def _set_up(
     if replayer.seq == 0:
         commands += [
             codec.pack_create_instrument(instrument_of(row)) for row in settings.instruments
+        ]
+        commands += [
+            pack_set_clearing(number, ClearingTerms())
+            for number in range(len(settings.instruments))
         ]
     if not commands:
         return

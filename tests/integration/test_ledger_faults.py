@@ -85,9 +85,9 @@ def look_at_outage(client: httpx.Client) -> None:
     health = client.get("/healthz")
     assert (health.status_code, health.json()["status"]) == (200, "degraded")
     # The first question may meet the dead connection; from then on the breaker answers.
-    client.get("/market/positions/client-0")
+    client.get("/trades/stats")
     asked = time.monotonic()
-    refused = client.get("/market/positions/client-0")
+    refused = client.get("/trades/stats")
     assert (refused.status_code, refused.json()["code"]) == (503, "ledger_away")
     assert int(refused.headers["retry-after"]) >= 1
     assert time.monotonic() - asked < 1
@@ -125,7 +125,7 @@ def test_an_outage_of_the_database_under_load(
     with client:
         asyncio.run(trade_while(server, settled, outage))
         wait_until(lambda: has_caught_up(client), 40, "a ledger that caught up")
-        wait_until(lambda: client.get("/market/positions/client-0").status_code == 200, 20)
+        wait_until(lambda: client.get("/trades/stats").status_code == 200, 20)
         assert client.get("/healthz").json()["status"] == "healthy"
     assert server.stop() == 0
     assert digest_of(url) == rebuilt(server.data_dir, tmp_path)

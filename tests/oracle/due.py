@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from novate.model.commands import Phase
 from novate.model.instrument import DAY_S
 from novate.model.rejects import Reason
-from tests.oracle import phases, sessions
+from tests.oracle import clearing, phases, sessions
 from tests.oracle.book import NOWHERE, Book
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NS = 10**9
 DAY_NS = DAY_S * NS
-PHASES, EXPIRIES, TIMERS = 0, 1, 2
+PHASES, EXPIRIES, TIMERS, CUTOFFS = 0, 1, 2, 3
 
 
 class Item(NamedTuple):
@@ -56,6 +56,9 @@ def items(exchange: Exchange) -> Iterator[Item]:
             yield Item(order.expire_ns, EXPIRIES, order.created_seq, 0, happen)
     for client, (deadline_ns, seq) in exchange.timers.items():
         yield Item(deadline_ns, TIMERS, seq, 0, partial(sessions.expire_timer, exchange, client))
+    if exchange.clearing.cutoff_due_ns:
+        due_ns = exchange.clearing.cutoff_due_ns
+        yield Item(due_ns, CUTOFFS, 0, 0, partial(clearing.cut_off, exchange))
 
 
 def entries(book: Book, now_ns: int) -> Iterator[tuple[int, Phase]]:

@@ -17,7 +17,7 @@ from novate.model.commands import LinkUse, Phase, TimeInForce
 from novate.model.events import EventKind
 from novate.model.instrument import DAY_S, Instrument, Limits, OrderLimits
 from novate.model.rejects import REASONS, Reason
-from tests.oracle import due, form, limits, links, matching, phases, sessions, stops
+from tests.oracle import clearing, due, form, limits, links, matching, phases, sessions, stops
 from tests.oracle.book import Book, Order
 from tests.oracle.registry import Key, Registry, ident_of
 from tests.oracle.words import (
@@ -28,6 +28,7 @@ from tests.oracle.words import (
     Command,
     Configure,
     Create,
+    Deposit,
     Event,
     Kill,
     MassCancel,
@@ -40,6 +41,7 @@ from tests.oracle.words import (
     SetPhase,
     SetRules,
     Snapshot,
+    Withdraw,
 )
 
 STATUSES_NOT_KEPT = frozenset({400, 429, 503})
@@ -47,7 +49,7 @@ STATUSES_NOT_KEPT = frozenset({400, 429, 503})
 
 NS = 10**9
 
-Asked = TypeVar("Asked", Place, Cancel, Amend, MassCancel)
+Asked = TypeVar("Asked", Place, Cancel, Amend, MassCancel, Deposit, Withdraw)
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Exchange:
     killed: set[int] = field(default_factory=set)
     venue_killed: bool = False
     client_limits: dict[tuple[int, int], OrderLimits] = field(default_factory=dict)
+    clearing: clearing.Clearing = field(default_factory=clearing.Clearing)
 
     @classmethod
     def with_limits(cls, limits: Limits) -> Exchange:
@@ -101,6 +104,8 @@ class Exchange:
                 self.keyed(command, self.amend)
             case MassCancel():
                 self.keyed(command, self.mass_cancel)
+            case Deposit() | Withdraw():
+                self.keyed(command, lambda asked: clearing.transfer(self, asked))
             case _:
                 self.operate(command)
         self.registry.trim_closed()
@@ -129,6 +134,8 @@ class Exchange:
                 sessions.set_timer(self, command)
             case Kill():
                 sessions.kill(self, command)
+            case _:
+                clearing.carry_out(self, command)
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -185,7 +192,7 @@ class Exchange:
             self.end(linked, Reason.REPLACED)
         if linked and command.link_use is LinkUse.ONE_CANCELS_OTHER:
             order.partner = linked
-        reason = reason or limits.refuses(self, order)
+        reason = reason or limits.refuses(self, order) or clearing.refuses(self, order)
         self.registry.orders[ident] = order
         if reason is not Reason.NONE:
             order.partner = None
@@ -273,6 +280,7 @@ class Exchange:
         wanted = amended(order, command)
         keeps = keeps_place(order, wanted)
         reason = limits.refuses_amendment(self, order, command, wanted, keeps)
+        reason = reason or clearing.refuses_amendment(self, order, wanted)
         if reason is not Reason.NONE:
             self.refuse(reason, order)
             return
@@ -325,6 +333,7 @@ class Exchange:
         else:
             number = len(self.books)
             self.books.append(Book(msgspec.structs.replace(spec, index=number)))
+            self.clearing.add_instrument(spec)
             self.say(EventKind.INSTRUMENT_CREATED, instrument=number)
 
     def configure(self, limits: Limits) -> None:
@@ -426,6 +435,7 @@ class Exchange:
             remaining=maker.remaining,
         )
         self.trade_index += 1
+        clearing.clear(self, maker, taker, price, lots, auction=flags != 0)
 
     # --- reads ------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from novate.model.commands import OrderType, Phase, Side, TimeInForce
 from novate.model.instrument import OrderLimits
 from novate.model.rejects import Reason
 from tests.oracle.book import RESTING_FORCES, WAITING, Book, Order
+from tests.oracle.clearing import waits_for_auction
 from tests.oracle.matching import corridor, obtainable
 from tests.oracle.words import Amend
 
@@ -35,6 +36,7 @@ def refuses(exchange: Exchange, order: Order) -> Reason:
         killed(exchange, order)
         or closed
         or refused_by_phase(book, order)
+        or (Reason.AUCTION if waits_for_auction(exchange, book, order) else Reason.NONE)
         or (Reason.EXPIRES_IN_PAST if is_past(exchange, order) else Reason.NONE)
         or refused_by_size(exchange, book, order)
         or (Reason.POST_ONLY_WOULD_CROSS if crosses else Reason.NONE)

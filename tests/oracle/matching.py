@@ -10,6 +10,7 @@ from novate.model.instrument import Distance
 from novate.model.rejects import Reason
 from tests.oracle import links, selftrade
 from tests.oracle.book import Book, Order
+from tests.oracle.clearing import fundable
 
 if TYPE_CHECKING:
     from tests.oracle.exchange import Exchange
@@ -133,6 +134,9 @@ def match(exchange: Exchange, taker: Order) -> Reason:
         if selftrade.is_prevented(taker, maker):
             selftrade.prevent(exchange, taker, maker, lots)
         else:
+            lots = fundable(exchange, taker, maker.price, lots)
+            if lots == 0:
+                return Reason.FUNDS_EXHAUSTED
             trade(exchange, book, taker, maker, lots)
     return Reason.NONE
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from novate.model.commands import Phase
+from novate.model.commands import OrderType, Phase, Side
 from novate.model.events import EventKind
 from novate.model.rejects import Reason
 from tests.oracle import limits, links
 from tests.oracle.book import Book, Order
+from tests.oracle.clearing import covers_walk
 
 if TYPE_CHECKING:
     from tests.oracle.exchange import Exchange
@@ -46,7 +47,14 @@ def trigger(exchange: Exchange, order: Order) -> None:
     links.cancel_partner(exchange, order)
     if limits.refused_by_band(book, order) is not Reason.NONE:
         exchange.end(order, Reason.OUTSIDE_PRICE_BAND)
+    elif order.type is OrderType.STOP and buys_uncovered(exchange, order):
+        exchange.end(order, Reason.FUNDS_EXHAUSTED)
     else:
         exchange.triggering = order
         exchange.step(order)
         exchange.triggering = None
+
+
+def buys_uncovered(exchange: Exchange, order: Order) -> bool:
+    """Whether a triggered order without a limit could cost more than there is."""
+    return order.side is Side.BUY and not covers_walk(exchange, order)

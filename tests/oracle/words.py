@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from novate.model import codec
+from novate.model import clearing, codec
+from novate.model.clearing import ClearingTerms, SettlementState, TradeCorrection
 from novate.model.commands import (
     ANY_INSTRUMENT,
     ANY_SIDE,
@@ -230,6 +231,81 @@ class Kill:
     on: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class SetClearing:
+    """The terms on which an instrument's trades are cleared."""
+
+    terms: ClearingTerms
+    instrument: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """The operator's mark price; 0: none."""
+
+    price: int
+    instrument: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetTier:
+    """The tier of a client's fees."""
+
+    client: str | int
+    tier: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Units of an asset come in."""
+
+    client: str | int
+    asset: int
+    units: int
+    key: str | None = None
+    body: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Units of an asset go out."""
+
+    client: str | int
+    asset: int
+    units: int
+    key: str | None = None
+    body: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The open cycle closes under a number."""
+
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveSettlement:
+    """What became of a cycle's obligations."""
+
+    cycle: int
+    state: SettlementState
+
+
+@dataclass(frozen=True, slots=True)
+class SetCutoff:
+    """The time of day at which cycles close by themselves; -1: none."""
+
+    at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectTrade:
+    """A trade is busted or corrected."""
+
+    correction: TradeCorrection
+
+
 Operation = (
     Create
     | Configure
@@ -243,10 +319,17 @@ Operation = (
     | SessionsLost
     | CancelAfter
     | Kill
+    | SetClearing
+    | SetMark
+    | SetTier
+    | Settle
+    | MoveSettlement
+    | SetCutoff
+    | CorrectTrade
 )
 """What is nobody's order."""
 
-Command = Place | Cancel | Amend | MassCancel | Operation
+Command = Place | Cancel | Amend | MassCancel | Deposit | Withdraw | Operation
 
 
 class Event(NamedTuple):
@@ -287,7 +370,9 @@ def encoded(text: str | int | None) -> bytes | None:
     return None if text is None else str(text).encode()
 
 
-def key_arguments(command: Place | Cancel | Amend | MassCancel) -> tuple[bytes | None, int]:
+def key_arguments(
+    command: Place | Cancel | Amend | MassCancel | Deposit | Withdraw,
+) -> tuple[bytes | None, int]:
     """The digests of a command's key and body, as the last arguments of the codec's functions."""
     if command.key is None:
         return None, 0
@@ -329,6 +414,8 @@ def to_bytes(command: Command) -> bytes:
             return codec.pack_mass_cancel(
                 encoded(client), instrument, side, *key_arguments(command)
             )
+        case Deposit() | Withdraw():
+            return transfer_to_bytes(command)
         case Create(spec):
             return codec.pack_create_instrument(spec)
         case Configure(limits):
@@ -337,6 +424,43 @@ def to_bytes(command: Command) -> bytes:
             return codec.pack_take_snapshot()
         case _:
             return operation_to_bytes(command)
+
+
+def transfer_to_bytes(command: Deposit | Withdraw) -> bytes:
+    """Funds in or out as bytes."""
+    pack = clearing.pack_deposit if isinstance(command, Deposit) else clearing.pack_withdraw
+    client = command.client.encode() if isinstance(command.client, str) else b""
+    record = pack(client, command.asset, command.units, *key_arguments(command))
+    return numbered(record, command.client)
+
+
+def numbered(record: bytes, client: str | int) -> bytes:
+    """A record whose client may be a number."""
+    if isinstance(client, str):
+        return record
+    return record[:12] + client.to_bytes(4, "little") + record[16:]
+
+
+def clearing_to_bytes(command: Operation) -> bytes:
+    """A command of the clearing house as bytes."""
+    match command:
+        case SetClearing(terms, instrument):
+            return clearing.pack_set_clearing(instrument, terms)
+        case SetMark(price, instrument):
+            return clearing.pack_set_mark(instrument, price)
+        case SetTier(client, tier):
+            name = client.encode() if isinstance(client, str) else b""
+            return numbered(clearing.pack_set_tier(name, tier), client)
+        case Settle(cycle):
+            return clearing.pack_settle(cycle)
+        case MoveSettlement(cycle, state):
+            return clearing.pack_move_settlement(cycle, state)
+        case SetCutoff(at_s):
+            return clearing.pack_set_cutoff(at_s)
+        case CorrectTrade(correction):
+            return clearing.pack_correct_trade(correction)
+        case _:
+            raise AssertionError(command)
 
 
 def operation_to_bytes(command: Operation) -> bytes:
@@ -367,7 +491,7 @@ def operation_to_bytes(command: Operation) -> bytes:
             switch = (KillSwitch.ON if on else 0) | (KillSwitch.VENUE if client is None else 0)
             return extend(plain(CommandKind.KILL, client=client), {"kill": switch})
         case _:
-            raise AssertionError(command)
+            return clearing_to_bytes(command)
 
 
 def plain(

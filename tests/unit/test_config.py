@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from novate import config
+from novate import config, setting_kinds
 from novate.model.errors import ConfigurationError
 from novate.model.instrument import Limits
 
@@ -56,7 +56,7 @@ def test_a_variable_names_the_file_and_an_empty_one_sets_nothing(tmp_path):
 
 @pytest.mark.parametrize("row", config.TABLE, ids=lambda row: row.name)
 def test_every_default_is_within_its_own_limits(row):
-    assert row.rule.parse(config.to_text(row.default)) == row.default
+    assert row.rule.parse(setting_kinds.to_text(row.default)) == row.default
     assert row.rule.doc
     assert row.rule.expected
 
@@ -78,7 +78,7 @@ def test_all_settings_pass_through_variables_unchanged(tmp_path):
         ("request_timeout_seconds", "2.5", 2.5),
         ("durability", "relaxed=20", "relaxed=20"),
         ("rate_limit_per_second", "0", 0),
-        ("instruments", json.dumps([GOLD]), (config.InstrumentSettings(**GOLD),)),
+        ("instruments", json.dumps([GOLD]), (setting_kinds.InstrumentSettings(**GOLD),)),
     ],
 )
 def test_text_is_read_by_the_settings_own_rule(name, text, value):
@@ -168,7 +168,7 @@ def test_an_instrument_in_the_file_is_exact_even_where_toml_has_a_float(tmp_path
 
 
 def test_a_tick_above_one_has_no_negative_exponent():
-    gold = config.InstrumentSettings(**GOLD | {"tick_size": "250"})
+    gold = setting_kinds.InstrumentSettings(**GOLD | {"tick_size": "250"})
     assert gold.to_instrument().tick_coefficient == 250
     assert gold.to_instrument().tick_exponent == 0
 

@@ -7,6 +7,7 @@ walk over the limits of both sides, from the highest down.
 
 from libc.stdint cimport int64_t, uint32_t
 
+from novate.engine.accounts cimport clear_trade
 from novate.engine.book cimport TOTAL_MAX, keep_trade, touch
 from novate.engine.special cimport (
     cancel_partner, close, fill, has_limit, partner_of, remove, special_of, take_off, unpair,
@@ -14,7 +15,8 @@ from novate.engine.special cimport (
 from novate.engine.state cimport (
     AT_LEVEL, FILLED, NONE,
     Book, BookSide, Event, Level, Order, Special, State, Taker, i128,
-    event_new, event_room, level_price, order_special, order_unfilled, trade_event_of,
+    event_new, event_room, level_price, order_price, order_special, order_unfilled,
+    trade_event_of,
 )
 from novate.model.records cimport AUCTION_TRADE, AUCTION_UNCROSSED, TRADE
 
@@ -179,6 +181,8 @@ cdef void auction_trade(State *st, Book *book, uint32_t buyer, uint32_t seller,
                    order_unfilled(st, sold) - lots)
     event.flags = AUCTION_TRADE
     keep_trade(st, book, sold, bought, price, lots, True)
+    clear_trade(st, book, sold, bought, price, lots, order_price(st, sold),
+                order_price(st, bought), True)
     st.trade_index += 1
     book.filled += 2 * <i128>lots
     book.volume += lots

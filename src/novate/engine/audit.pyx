@@ -3,7 +3,8 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
-from novate.engine.due cimport DUE_EXPIRY, DUE_PHASE
+from novate.engine.audit_clearing cimport audit_clearing
+from novate.engine.due cimport DUE_CUTOFF, DUE_EXPIRY, DUE_PHASE
 from novate.engine.ladder cimport level_find
 from novate.engine.registry cimport closed_is, find_order, hash_id
 from novate.engine.state cimport (
@@ -41,6 +42,7 @@ cdef int audit(State *st) except -1:
     audit_specials(st)
     audit_days(st)
     audit_open_counts(st)
+    audit_clearing(st)
     return 0
 
 
@@ -271,6 +273,8 @@ cdef int audit_due(State *st) except -1:
             own = st.books[item.about].due_at
         elif item.kind == DUE_EXPIRY:
             own = st.specials[item.about].due_at
+        elif item.kind == DUE_CUTOFF:
+            own = st.clearing.cutoff_due_at
         else:
             own = st.clients[item.about].timer
         if own != i:

@@ -7,6 +7,7 @@ It owns queues and the last trades of its instrument. It knows no names and no k
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.accounts cimport clear_trade
 from novate.engine.ladder cimport level_drop
 from novate.engine.registry cimport (
     client_order_left, closed_by_quote, closed_new, index_order, reindex_order,
@@ -125,6 +126,7 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
                    maker.remaining - lots)
     if st.trades_max:
         remember_trade(st, book, maker, taker, price, lots)
+    clear_trade(st, book, maker, <Order *>taker, price, lots, price, taker.price, False)
     level.total -= lots
     if lots < maker.remaining:
         partly_filled(st, book, slot, price, lots)

@@ -6,7 +6,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from novate.engine.registry cimport evict_closed
 from novate.engine.state cimport NONE, State, unlikely
 from novate.model.records cimport (
-    CONFIGURE, CREATE_INSTRUMENT, SET_CLIENT_LIMITS, SET_RULES, Command, Event,
+    CONFIGURE, CORRECT_TRADE, CREATE_INSTRUMENT, SET_CLEARING, SET_CLIENT_LIMITS, SET_RULES,
+    Command, Event,
 )
 
 cdef Py_ssize_t apply_run(State *st, const uint8_t *batch, Py_ssize_t size) noexcept nogil
@@ -25,5 +26,6 @@ cdef inline void finish_command(State *st) noexcept nogil:
 cdef inline bint needs_python(const Command *command) noexcept nogil:
     """Whether a command's text is JSON, which the engine's face reads."""
     cdef uint32_t kinds = (
-        1 << CREATE_INSTRUMENT | 1 << CONFIGURE | 1 << SET_RULES | 1 << SET_CLIENT_LIMITS)
+        1 << CREATE_INSTRUMENT | 1 << CONFIGURE | 1 << SET_RULES | 1 << SET_CLIENT_LIMITS
+        | 1 << SET_CLEARING | 1 << CORRECT_TRADE)
     return command.kind < 32 and (kinds >> command.kind) & 1

@@ -8,12 +8,15 @@ which remembers the refusal from the client check on.
 
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.accounts cimport FUNDED, WIDE, refused_by_funds, rehold, release
 from novate.engine.book cimport (
     can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal, taker_closed,
     touch, unlink, would_cross,
 )
+from novate.engine.clearing cimport funds_malformed, move_funds, set_mark, set_tier
+from novate.engine.cycles cimport move_settlement, set_cutoff, settle
 from novate.engine.form cimport (
-    amend_malformed, id_sound, place_fault_found, quote_budget,
+    amend_in_bounds, amend_malformed, id_sound, place_fault_found, quote_budget,
 )
 from novate.engine.ladder cimport level_find
 from novate.engine.lookahead cimport Lookahead, look_begin, look_on
@@ -33,18 +36,17 @@ from novate.engine.state cimport (
 from novate.engine.steps cimport carry_out
 from novate.engine.venue cimport (
     advance_time, cancel_after, kill, session_close, session_open, sessions_lost, set_phase,
+    take_snapshot,
 )
 from novate.model.records cimport (
     ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, AMEND_WOULD_CROSS,
-    BOOK_EXHAUSTED, BY_CLIENT, BY_QUOTE, CANCEL, CLIENTS_LIMIT, COMMAND_REFUSED, CONFIGURE,
-    CREATE_INSTRUMENT, DUPLICATE_ORDER_ID, FILL_OR_KILL, FOK, GTC, HAS_KEY, ID_NUMBER, ID_TEXT,
-    IDEMPOTENCY_KEY_REPEATED, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_WINDOW_FULL, ID_UUID,
-    IMMEDIATE_OR_CANCEL, IOC, LIMIT, MALFORMED_COMMAND, MARKET, MASS_CANCEL, MASS_CANCELLED,
-    MASS_CANCEL_REASON, OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED,
-    ORDER_REJECTED, OUT_OF_BOUNDS, PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT,
-    SET_PRICE, SET_QUANTITY, SNAPSHOT_REQUESTED, TAKE_SNAPSHOT, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER,
-    EXTENDED, SETS_DISPLAY, SETS_STOP_PRICE, Command, Event, Extension, command_size,
-    extension_of, head_size,
+    BOOK_EXHAUSTED, BY_CLIENT, BY_QUOTE, CLIENTS_LIMIT, COMMAND_REFUSED, CONFIGURE,
+    CREATE_INSTRUMENT, DUPLICATE_ORDER_ID, FILL_OR_KILL, FOK, GTC, HAS_KEY, ID_NUMBER,
+    IDEMPOTENCY_KEY_REPEATED, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_WINDOW_FULL, IMMEDIATE_OR_CANCEL,
+    IOC, LIMIT, MALFORMED_COMMAND, MARKET, MASS_CANCEL, MASS_CANCELLED, MASS_CANCEL_REASON,
+    OPEN_ORDERS_LIMIT, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, OUT_OF_BOUNDS,
+    PLACE, POST_ONLY, POST_ONLY_WOULD_CROSS, PRICE_LEVELS_LIMIT, SET_PRICE, SET_QUANTITY,
+    UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, EXTENDED, Command, Event, command_size, head_size,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
@@ -136,6 +138,7 @@ cdef inline void end_taker(State *st, Book *book, int reason) noexcept nogil:
     event_of(event_room(st, NONE), <Order *>taker, st.seq, ORDER_ENDED, reason, taker.price,
              taker.remaining, 0)
     book.ended += taker.remaining
+    release(st, book, <Order *>taker, taker.price, taker.remaining)
     st.current = taker_closed(st, taker, NONE, ENDED, reason)
 
 
@@ -211,7 +214,8 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
         taker.id = name_new(st, command.order_id_kind, text, command.order_id_length,
                             <uint64_t>hashed << 32)
     if unlikely(book.watch | st.rare | (command.flags & EXTENDED)
-                | (command.time_in_force > FOK)):
+                | (command.time_in_force > FOK)
+                | (book.clears & FUNDED if command.order_type else 0)):
         place_watched(st, command, text, client)
         st.rare = st.kills != 0
     elif command.flags & BY_QUOTE:
@@ -220,14 +224,25 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
         level = level_find(st, &book.sides[command.side],
                            key_of(command.side, command.price_ticks))
         reason = book_refusal(st, book, command, level)
-        if unlikely(reason):
-            placed_event(st, ORDER_REJECTED, command, reason)
-            st.current = taker_closed(st, taker, NONE, REJECTED, reason)
+        if unlikely(reason or book.clears & (FUNDED | WIDE)) and rejected(
+                st, book, command, reason):
             return
         trade_and_rest(st, book, command, level)
     else:
+        if unlikely(book.clears & (FUNDED | WIDE)) and rejected(st, book, command, 0):
+            return
         trade_or_end(st, book, command)
     book_check(st, book)
+
+
+cdef bint rejected(State *st, Book *book, Command *command, int reason) noexcept nogil:
+    """Whether a new order is rejected: for a reason of the book, or for want of funds."""
+    cdef Taker *taker = &st.taker
+    reason = reason or refused_by_funds(st, book, <Order *>taker, taker.price, taker.remaining)
+    if reason:
+        placed_event(st, ORDER_REJECTED, command, reason)
+        st.current = taker_closed(st, taker, NONE, REJECTED, reason)
+    return reason != 0
 
 
 cdef inline void trade_and_rest(State *st, Book *book, Command *command,
@@ -335,6 +350,7 @@ cdef inline uint32_t take_out(State *st, uint32_t slot, int reason) noexcept nog
     unlink(st, book, slot)
     book.open -= lots
     book.ended += lots
+    release(st, book, order, price, lots)
     place = order_closed(st, slot, price, 0, ENDED, reason)
     st.event_orders[st.events_count - 1] = place
     book_check(st, book)
@@ -376,23 +392,6 @@ cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64
     return AMEND_LEVEL_FULL if refusal else 0
 
 
-cdef bint amend_in_bounds(State *st, Command *command, uint32_t named) noexcept nogil:
-    """Whether price and quantity are within the bounds of the order's instrument, if known."""
-    cdef Book *book
-    cdef const Extension *more = extension_of(command)
-    if named & CLOSED:  # or NONE
-        return True
-    book = &st.books[st.orders[named].instrument]
-    if more.sets & SETS_STOP_PRICE and not 1 <= more.stop_price_ticks <= book.price_max:
-        return False
-    if more.sets & SETS_DISPLAY and more.display_lots > book.lots_max:
-        return False
-    if command.flags & SET_PRICE and not 1 <= command.price_ticks <= book.price_max:
-        return False
-    return not command.flags & SET_QUANTITY or (
-        book.lots_min <= command.quantity_lots <= book.lots_max)
-
-
 cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """AMEND: down in place; anything else leaves the book and enters it anew."""
     cdef uint32_t slot
@@ -427,6 +426,8 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
     remaining = total - order_filled(st, order)
     keeps_place = price == st.price_before and remaining <= order.remaining
     reason = amend_refusal(st, book, order, price, total, keeps_place)
+    if unlikely(book.clears & (FUNDED | WIDE)) and not reason:
+        reason = rehold(st, book, order, st.price_before, order.remaining, price, remaining)
     if reason:
         refuse(st, reason, slot)
         return
@@ -502,24 +503,31 @@ cdef void mass_cancel(State *st, Command *command, const uint8_t *text) noexcept
     event.quantity_lots = count
 
 
+# --- funds ----------------------------------------------------------------------------------
+
+cdef void funds(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """DEPOSIT, WITHDRAW."""
+    cdef uint32_t client
+    if funds_malformed(st, command):
+        refuse(st, MALFORMED_COMMAND, NONE)
+    elif admit(st, command, text + command.order_id_length, &client):
+        move_funds(st, command, client)
+
+
 # --- dispatch -------------------------------------------------------------------------------
 
-cdef void take_snapshot(State *st, Command *command, const uint8_t *text) noexcept nogil:
-    event_new(st, SNAPSHOT_REQUESTED, NONE)
-
-
 cdef void malformed(State *st, Command *command, const uint8_t *text) noexcept nogil:
-    """A command of no kind, or of one that is the engine's own matter."""
     refuse(st, MALFORMED_COMMAND, NONE)
 
 
 ctypedef void (*Handler)(State *, Command *, const uint8_t *) noexcept nogil
 
-cdef Handler HANDLERS[17]
+cdef Handler HANDLERS[26]
 HANDLERS[:] = [
     malformed, place, cancel, amend, mass_cancel, malformed, malformed, take_snapshot,
     advance_time, malformed, malformed, set_phase, session_open, session_close, sessions_lost,
-    cancel_after, kill,
+    cancel_after, kill, malformed, set_mark, set_tier, funds, funds, settle, move_settlement,
+    set_cutoff, malformed,
 ]
 
 
@@ -553,7 +561,7 @@ cdef void begin_command(State *st) noexcept nogil:
 cdef inline void handle(State *st, Command *command) noexcept nogil:
     begin_command(st)
     expire_keys(st)
-    HANDLERS[command.kind if command.kind < 17 else 0](
+    HANDLERS[command.kind if command.kind < 26 else 0](
         st, command, <const uint8_t *>command + head_size(command))
 
 

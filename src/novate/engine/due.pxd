@@ -9,6 +9,7 @@ cdef enum:
     DUE_PHASE = 0
     DUE_EXPIRY = 1
     DUE_TIMER = 2
+    DUE_CUTOFF = 3
 
 cdef int64_t DAY_NS
 

@@ -27,6 +27,8 @@ cdef inline void stand(State *st, uint32_t at, Due item) noexcept nogil:
         st.books[item.about].due_at = at
     elif item.kind == DUE_EXPIRY:
         st.specials[item.about].due_at = at
+    elif item.kind == DUE_CUTOFF:
+        st.clearing.cutoff_due_at = at
     else:
         st.clients[item.about].timer = at
 
@@ -73,6 +75,8 @@ cdef void due_remove(State *st, uint32_t at) noexcept nogil:
         st.books[item.about].due_at = NONE
     elif item.kind == DUE_EXPIRY:
         st.specials[item.about].due_at = NONE
+    elif item.kind == DUE_CUTOFF:
+        st.clearing.cutoff_due_at = NONE
     else:
         st.clients[item.about].timer = NONE
     st.due_count -= 1

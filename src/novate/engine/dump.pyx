@@ -13,6 +13,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from novate.engine.book cimport rest
+from novate.engine.dump_clearing cimport get_clearing, put_clearing
 from novate.engine.dump_more cimport get_more_state, get_standing, put_more_state
 from novate.engine.ladder cimport level_find
 from novate.engine.packing cimport (
@@ -238,10 +239,10 @@ cdef void put_keys(State *st, Writer *out) noexcept nogil:
         put_u32(out, key.client)
 
 
-cdef bytes dump_state(State *st, bint more, bytes before):
+cdef bytes dump_state(State *st, int version, bytes before):
     """All of the state but limits, rules and instruments, which the engine gives as `before`.
 
-    `more`: with what only version 2 of a dump has.
+    `version`: 2 and 3 have more than those before.
     """
     cdef Writer out
     cdef uint32_t i, length = 0
@@ -268,8 +269,10 @@ cdef bytes dump_state(State *st, bint more, bytes before):
         for i in range(st.closed_count):
             put_closed(st, &out, closed_at(st, st.closed_first + i))
         put_keys(st, &out)
-        if more:
+        if version > 1:
             put_more_state(st, &out)
+        if version > 2:
+            put_clearing(st, &out)
     return writer_end(&out)
 
 
@@ -533,11 +536,12 @@ cdef Opened *list_open(State *st) noexcept nogil:
     return opened
 
 
-cdef int load_state(State *st, const unsigned char[::1] dump, bint more) except -1:
+cdef int load_state(State *st, const unsigned char[::1] dump, int version) except -1:
     """Fill a fresh state that has its limits and instruments; SnapshotCorrupt if it can't be."""
     cdef Reader source
     cdef uint32_t i
     cdef Opened *opened = NULL
+    cdef bint more = version > 1
     source.bytes = &dump[0] if dump.shape[0] else NULL
     source.at = 0
     source.size = dump.shape[0]
@@ -560,6 +564,8 @@ cdef int load_state(State *st, const unsigned char[::1] dump, bint more) except 
             opened = list_open(st)
         if more and not source.short:
             get_more_state(st, &source, opened)
+        if version > 2 and not source.short:
+            get_clearing(st, &source)
         free(opened)
     if source.short or source.at != source.size:
         raise SnapshotCorrupt(f"the dump makes no sense near byte {source.at} of {source.size}")

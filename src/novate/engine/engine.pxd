@@ -12,6 +12,7 @@ cdef class Engine:
     cdef dict _names
     cdef dict _rules
     cdef dict _own_limits
+    cdef dict _assets
     cdef object _limits
     cdef Event *spare
     cdef uint32_t spare_capacity

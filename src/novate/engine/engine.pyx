@@ -34,13 +34,14 @@ from novate.engine.state cimport (
     book_new, event_new, events_room, fit_events, flush_events, forget_events, level_price,
     order_now, state_free, state_new,
 )
+from novate.engine.terms cimport clearing_command, market_install
 from novate.engine.venue cimport client_known
 from novate.engine.windows cimport resize_trades
 from novate.model.records cimport (
-    COMMAND_REFUSED, CONFIGURE, CONFIGURED, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
+    COMMAND_REFUSED, CONFIGURE, CONFIGURED, CORRECT_TRADE, CREATE_INSTRUMENT, INSTRUMENT_CREATED,
     CLIENT_LIMITS_LIMIT, CLIENT_LIMITS_SET, EXTENDED, INSTRUMENT_EXISTS, INSTRUMENTS_LIMIT,
-    MALFORMED_COMMAND, RULES_SET, SET_CLIENT_LIMITS, SET_RULES, UNKNOWN_INSTRUMENT, Command, Event,
-    command_size, head_size,
+    MALFORMED_COMMAND, RULES_SET, SET_CLEARING, SET_CLIENT_LIMITS, SET_RULES, UNKNOWN_INSTRUMENT,
+    Command, Event, command_size, head_size,
 )
 
 from novate.model.commands import CLIENT_LIMITS_MAX, COMMAND, EXTENDED_COMMAND
@@ -52,9 +53,10 @@ from novate.model.instrument import (
 
 np.import_array()
 
-DUMP_VERSION = 2
+DUMP_VERSION = 3
 _SEQ_MAX = 2**48 - 1
-_VIOLATIONS = {1: "lots entered = filled + open + ended", 2: "the best bid is under the best ask"}
+_VIOLATIONS = {1: "lots entered = filled + open + ended", 2: "the best bid is under the best ask",
+               3: "an asset's books sum to zero"}
 
 
 cdef extern from "numpy/arrayobject.h":
@@ -132,6 +134,7 @@ cdef class Engine:
         self._names = {}
         self._rules = {}
         self._own_limits = {}
+        self._assets = {}
         self.install_limits(limits if limits is not None else Limits())
 
     def __dealloc__(self):
@@ -264,6 +267,10 @@ cdef class Engine:
             self.set_rules(command, text[:command.text_length])
         elif command.kind == SET_CLIENT_LIMITS:
             self.set_client_limits(command, text[:command.text_length])
+        elif command.kind == SET_CLEARING or command.kind == CORRECT_TRADE:
+            begin_command(self.st)
+            expire_keys(self.st)
+            clearing_command(self.st, command, text[:command.text_length], self._instruments)
         else:
             apply_command(self.st, command)
             if self.st.violation:
@@ -278,9 +285,6 @@ cdef class Engine:
         begin_command(self.st)
         try:
             instrument = msgspec.json.decode(text, type=Instrument)
-        except msgspec.ValidationError:
-            refuse(self.st, MALFORMED_COMMAND, NONE)
-            return
         except (msgspec.DecodeError, UnicodeDecodeError):
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
@@ -297,12 +301,8 @@ cdef class Engine:
 
     cdef configure(self, bytes text):
         begin_command(self.st)
-        try:
-            limits = msgspec.json.decode(text, type=Limits)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            refuse(self.st, MALFORMED_COMMAND, NONE)
-            return
-        if not limits_sound(limits):
+        limits = _decoded(text, Limits)
+        if limits is None or not limits_sound(limits):
             refuse(self.st, MALFORMED_COMMAND, NONE)
             return
         self.install_limits(limits)
@@ -370,6 +370,7 @@ cdef class Engine:
         book.lots_min = placed.quantity_lots_min
         book.lots_max = placed.quantity_lots_max
         book.quote_units = placed.quote_units
+        market_install(self.st, placed, self._assets)
         self._instruments.append(placed)
         self._names[placed.name] = int(index)
         return index
@@ -429,14 +430,14 @@ cdef class Engine:
     def dump(self):
         """The whole state as bytes: canonical (equal states give equal bytes) and versioned."""
         header = {"version": 1, "limits": self._limits, "instruments": self._instruments}
-        more = has_more(self.st)
-        if more:
-            header["version"] = DUMP_VERSION
+        version = 3 if self.st.clearing.used else 2 if has_more(self.st) else 1
+        if version > 1:
+            header["version"] = version
             header["rules"] = sorted(self._rules.items())
             header["own_limits"] = sorted(self._own_limits.items())
         text = msgspec.json.encode(header)
         before = b"NOVATE\0D" + len(text).to_bytes(8, "little") + text
-        return dump_state(self.st, more, before)
+        return dump_state(self.st, version, before)
 
     @classmethod
     def load(cls, dump):
@@ -463,7 +464,7 @@ cdef class Engine:
         engine = cls(header.limits)
         for instrument in header.instruments:
             engine.install_instrument(instrument)
-        load_state(engine.st, view[16 + size:], header.version > 1)
+        load_state(engine.st, view[16 + size:], header.version)
         engine.install_rules(header)
         return engine
 

@@ -1,9 +1,9 @@
 # cython: language_level=3
 """What a command must look like: faults of form, which a gateway finds before it journals."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
-from novate.engine.state cimport Book, State, i128
+from novate.engine.state cimport CLOSED, Book, State, i128
 from novate.model.records cimport (
     BY_QUOTE, DAY, DECREMENT, EXTENDED, FOK, GTC, GTD, ID_NUMBER, ID_TEXT, ID_UUID, LIMIT,
     LINK_NONE, LINK_REPLACES, MALFORMED_COMMAND, MARKET, OUT_OF_BOUNDS, POST_ONLY, SETS_DISPLAY,
@@ -113,3 +113,20 @@ cdef bint amend_malformed(const Command *command) noexcept nogil:
         or (more.sets & SETS_DISPLAY and more.display_lots < 0)
         or (more.sets & SETS_EXPIRY and more.expire_ns < 0)
         or (more.sets & SETS_SELF_TRADE and more.self_trade > DECREMENT))
+
+
+cdef bint amend_in_bounds(State *st, Command *command, uint32_t named) noexcept nogil:
+    """Whether price and quantity are within the bounds of the order's instrument, if known."""
+    cdef Book *book
+    cdef const Extension *more = extension_of(command)
+    if named & CLOSED:  # or NONE
+        return True
+    book = &st.books[st.orders[named].instrument]
+    if more.sets & SETS_STOP_PRICE and not 1 <= more.stop_price_ticks <= book.price_max:
+        return False
+    if more.sets & SETS_DISPLAY and more.display_lots > book.lots_max:
+        return False
+    if command.flags & SET_PRICE and not 1 <= command.price_ticks <= book.price_max:
+        return False
+    return not command.flags & SET_QUANTITY or (
+        book.lots_min <= command.quantity_lots <= book.lots_max)

@@ -22,3 +22,4 @@ cdef int refused_by_band(State *st, Book *book, const Asked *asked) noexcept nog
 cdef int refused_reentry(State *st, Book *book, const Asked *asked, uint32_t leaving) noexcept nogil
 cdef int room_for(State *st, Book *book, const Want *want, int64_t lots,
                   uint32_t leaving) noexcept nogil
+cdef bint covered(State *st, Book *book, const Want *want) noexcept nogil

@@ -3,20 +3,26 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.accounts cimport (
+    FUNDED, MAKER, TAKER, WIDE, available, fee_on, rate_of, refused_by_funds,
+)
 from novate.engine.book cimport TOTAL_MAX, would_cross
 from novate.engine.ladder cimport level_find
-from novate.engine.matching cimport Bounds, bounds_of, distance_of, obtainable, want_of
+from novate.engine.matching cimport (
+    Bounds, Want, bounds_of, distance_of, obtainable, walk_cost, want_of,
+)
 from novate.engine.open_counts cimport open_count_of
 from novate.engine.special cimport session_find
 from novate.engine.state cimport (
     AT_LEVEL, NONE,
-    BookSide, Level, Order, OrderLimits, Rules, Special, State, i128,
+    BookSide, Level, Market, Order, OrderLimits, Rules, Special, State, i128,
     key_of, order_filled, order_special, order_unfilled, rules_of,
 )
 from novate.model.records cimport (
     AUCTION, AUCTION_PHASE, CANCEL_ONLY, CANCEL_ONLY_PHASE, CLIENT_KILLED, CLIENT_ORDERS_LIMIT,
     CLOSED_PHASE, CLOSED_REASON, DAY, DISPLAY_TOO_SMALL, DYNAMIC_BAND, EXPIRES_IN_PAST, GTC, GTD,
-    HALT, HALTED, LEVEL_FULL, LIMIT, MARKET, NOTIONAL_TOO_LARGE, NOTIONAL_TOO_SMALL,
+    HALT, HALTED, INSUFFICIENT_FUNDS, LEVEL_FULL, LIMIT, MARKET, NOTIONAL_TOO_LARGE,
+    NOTIONAL_TOO_SMALL,
     OPEN_ORDERS_LIMIT, POST_ONLY_WOULD_CROSS, PRE_OPEN, PRE_OPEN_PHASE, PRICE_LEVELS_LIMIT,
     QUANTITY_TOO_LARGE, QUANTITY_TOO_SMALL, SESSION_NOT_OPEN, STATIC_BAND, STOP, STOP_LIMIT,
     TOO_FAR_FROM_LAST, VENUE_KILLED,
@@ -109,7 +115,45 @@ cdef int refuses(State *st, Book *book, const Asked *asked) noexcept nogil:
     if asked.post_only and book.phase == 0 and would_cross(
             st, book, asked.want.side, asked.want.price):
         return POST_ONLY_WOULD_CROSS
-    return refused_by_room(st, book, asked)
+    reason = refused_by_room(st, book, asked)
+    return reason if reason or not book.clears & (FUNDED | WIDE) else funds_refuse(
+        st, book, asked)
+
+
+cdef int funds_refuse(State *st, Book *book, const Asked *asked) noexcept nogil:
+    """Hold what a new order may cost; or why its client's funds don't allow it.
+
+    A buyer without a limit holds nothing: it pays as it trades. What waits is looked at when it
+    triggers.
+    """
+    cdef const Order *order = &st.orders[asked.want.slot]
+    cdef uint32_t client = asked.want.client
+    cdef Market *market = st.clearing.markets + (book - st.books)
+    if asked.by_quote and asked.want.side:
+        return INSUFFICIENT_FUNDS if available(st, client, market.base) < market.lot_units else 0
+    if asked.by_quote:
+        return INSUFFICIENT_FUNDS if available(
+            st, client, market.quote) < st.asked_units + fee_most(
+                st, book, client, st.asked_units) else 0
+    if asked.order_type == STOP and not asked.want.side:
+        return 0
+    if asked.order_type == MARKET and not asked.want.side:
+        return 0 if covered(st, book, &asked.want) else INSUFFICIENT_FUNDS
+    return refused_by_funds(st, book, order, asked.want.price, asked.want.lots)
+
+
+cdef bint covered(State *st, Book *book, const Want *want) noexcept nogil:
+    """Whether a buyer without a limit has what it will pay at most."""
+    cdef uint32_t quote = st.clearing.markets[book - st.books].quote
+    return not book.clears & FUNDED or walk_cost(st, book, want) <= available(
+        st, want.client, quote)
+
+
+cdef i128 fee_most(State *st, Book *book, uint32_t client, i128 units) noexcept nogil:
+    cdef uint32_t instrument = <uint32_t>(book - st.books)
+    cdef int rate = max(rate_of(st, instrument, client, MAKER),
+                        rate_of(st, instrument, client, TAKER))
+    return fee_on(units, rate) if rate > 0 else 0
 
 
 cdef int refused_by_phase(Book *book, const Asked *asked) noexcept nogil:
@@ -131,7 +175,8 @@ cdef int refused_by_phase(Book *book, const Asked *asked) noexcept nogil:
     if book.phase == PRE_OPEN_PHASE:
         return PRE_OPEN
     if asked.order_type == MARKET and asked.time_in_force == GTC and (
-            not asked.by_quote and not asked.minimum):
+            not asked.by_quote and not asked.minimum) and (
+            asked.want.side or not book.clears & FUNDED):
         return 0
     return AUCTION
 

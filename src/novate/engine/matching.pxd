@@ -21,6 +21,7 @@ cdef int64_t distance_of(const Distance *distance, int64_t base) noexcept nogil
 cdef void bounds_of(State *st, Book *book, int side, bint limited, Bounds *bounds) noexcept nogil
 cdef void want_of(State *st, uint32_t slot, Want *want) noexcept nogil
 cdef int64_t obtainable(State *st, Book *book, const Want *want) noexcept nogil
+cdef i128 walk_cost(State *st, Book *book, const Want *want) noexcept nogil
 cdef int match_watched(State *st, Book *book, uint32_t slot) noexcept nogil
 cdef void trade(State *st, Book *book, uint32_t taker_slot, uint32_t slot, int64_t price,
                 int64_t lots) noexcept nogil

@@ -6,6 +6,7 @@ Books where nothing is special are matched by the book itself, which does the sa
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.accounts cimport FUNDED, clear_trade, fundable, lot_cost, release
 from novate.engine.book cimport TOTAL_MAX, keep_trade, touch, unlink_from
 from novate.engine.special cimport (
     cancel_partner, close, end, fill, has_limit, is_open, partner_of, refresh, remove,
@@ -14,10 +15,12 @@ from novate.engine.special cimport (
 from novate.engine.state cimport (
     CHECK, FILLED, NONE,
     Book, BookSide, Distance, Level, Order, Rules, Special, State, Taker, i128,
-    event_room, key_of, level_price, order_special, order_unfilled, rules_of, trade_event_of,
+    event_room, key_of, level_price, order_price, order_special, order_unfilled, rules_of,
+    trade_event_of,
 )
 from novate.model.records cimport (
     BOOK_EXHAUSTED, CANCEL_BOTH, CANCEL_NEWEST, CANCEL_OLDEST, DECREMENT, DYNAMIC_BAND_LEFT,
+    FUNDS_EXHAUSTED,
     IMMEDIATE_OR_CANCEL, ORDER_AMENDED, PRICE_PROTECTION, QUOTE_QUANTITY_TOO_SMALL,
     SELF_TRADE_PREVENTED, STATIC_BAND_LEFT, TRADE,
 )
@@ -161,6 +164,32 @@ cdef int64_t obtainable_at(State *st, const Level *level, const Want *want, int6
     return had + min(want.lots - had, hidden)
 
 
+cdef i128 walk_cost(State *st, Book *book, const Want *want) noexcept nogil:
+    """What a buyer without a limit pays at most, in quote units with fees, as the book stands.
+
+    Where it may pass over makers, all of its lots are counted at the worst price it could reach.
+    """
+    cdef Bounds bounds
+    cdef uint32_t at = book.sides[1].best
+    cdef bint simple = want.self_trade == 0 and book.pairs == 0 and want.partner == NONE
+    cdef int64_t left = want.lots, lots, price
+    cdef i128 cost = 0
+    bounds_of(st, book, 0, False, &bounds)
+    while at != NONE and left:
+        price = level_price(1, st.levels[at].key)
+        if stopped_at(want, &bounds, price):
+            break
+        if simple:
+            lots = min(left, st.levels[at].total)
+            lots += min(left - lots, st.levels[at].hidden)
+            left -= lots
+            cost += lots * lot_cost(st, book, want.client, price)
+        else:
+            cost = left * lot_cost(st, book, want.client, price)
+        at = st.levels[at].worse
+    return cost
+
+
 # --- matching -------------------------------------------------------------------------------
 
 cdef int match_watched(State *st, Book *book, uint32_t slot) noexcept nogil:
@@ -190,6 +219,10 @@ cdef int match_watched(State *st, Book *book, uint32_t slot) noexcept nogil:
                 order_special(st, &st.orders[first]) if st.orders[first].marked else NULL):
             prevent(st, slot, first, want.self_trade, lots)
         else:
+            if book.clears & FUNDED and taker.by_quote:
+                lots = fundable(st, book, taker, price, lots)
+                if lots == 0:
+                    return FUNDS_EXHAUSTED
             trade(st, book, slot, first, price, lots)
     return 0
 
@@ -216,6 +249,8 @@ cdef void trade(State *st, Book *book, uint32_t taker_slot, uint32_t slot, int64
     trade_event_of(event_room(st, slot), maker, <Taker *>taker, st.seq, TRADE, st.trade_index,
                    price, lots, order_unfilled(st, maker) - lots)
     keep_trade(st, book, maker, taker, price, lots, False)
+    clear_trade(st, book, maker, taker, price, lots, order_price(st, maker),
+                order_price(st, taker), False)
     st.trade_index += 1
     fill(st, book, slot, price, lots)
     fill(st, book, taker_slot, price, lots)
@@ -270,6 +305,7 @@ cdef void decrement(State *st, uint32_t slot, int64_t lots) noexcept nogil:
         return
     st.books[order.instrument].entered -= lots
     touch(st, &st.books[order.instrument])
+    release(st, &st.books[order.instrument], order, order_price(st, order), lots)
     take_off(st, slot, lots)
     touch_order(st, slot)
     tell(st, ORDER_AMENDED, slot, SELF_TRADE_PREVENTED)

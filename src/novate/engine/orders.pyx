@@ -7,6 +7,7 @@ where nothing is special.
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.accounts cimport FUNDED, WIDE, rehold
 from novate.engine.due cimport next_daily
 from novate.engine.form cimport quote_budget
 from novate.engine.limits cimport (
@@ -145,6 +146,9 @@ cdef int amend_watched(State *st, const Command *command, uint32_t slot) noexcep
     keeps = wanted_of(command, extension_of(command), &wanted)
     wanted.want.lots = wanted.total - (total - order_unfilled(st, order))
     reason = amend_refused(st, book, command, slot, &wanted, keeps)
+    if not reason and book.clears & (FUNDED | WIDE):
+        reason = rehold(st, book, order, st.price_before, order_unfilled(st, order),
+                        wanted.want.price, wanted.want.lots)
     if reason:
         special_trim(st, slot)
         return reason

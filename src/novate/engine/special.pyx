@@ -9,6 +9,7 @@ those that rest at a level and have nothing special.
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from novate.engine.accounts cimport release
 from novate.engine.book cimport rest, touch, unlink_from
 from novate.engine.due cimport DUE_EXPIRY, due_add, due_remove
 from novate.engine.ladder cimport level_find
@@ -408,6 +409,7 @@ cdef uint32_t end_plain(State *st, uint32_t slot, int reason) noexcept nogil:
     touch(st, book)
     book.open -= order.remaining
     book.ended += order.remaining
+    release(st, book, order, price, order.remaining)
     unlink_from(st, &book.sides[order.side], slot)
     place = closed_new(st, <Taker *>order, ENDED, reason, price, order.remaining, notional,
                        order_filled(st, order))
@@ -440,6 +442,7 @@ cdef uint32_t end_marked(State *st, uint32_t slot, int reason) noexcept nogil:
     remove(st, slot)
     touch(st, book)
     book.ended += order.remaining
+    release(st, book, order, special.price, order.remaining)
     event_of(event_room(st, slot), order, st.seq, ORDER_ENDED, reason, special.price,
              order.remaining, 0)
     at = st.events_count - 1

@@ -209,6 +209,7 @@ typedef struct {
     uint32_t own_limits;                        /* clients with limits of their own */
     uint32_t day_first, day_last;               /* open DAY orders, or NOVATE_NONE */
     uint8_t phase, held;
+    uint8_t clears;                    /* how its trades are cleared, or 0: not at all */
 } Book;
 
 typedef struct {
@@ -331,6 +332,7 @@ typedef struct {
     Sink sink;                         /* NULL: events are gathered */
     void *sink_context;
     uint64_t secret;                   /* seeds the hash tables; never part of the state */
+    struct NovateClearing *clearing;   /* positions, balances, cycles */
 } State;
 
 static inline uint64_t novate_mix(uint64_t a, uint64_t b) {
@@ -483,5 +485,7 @@ static inline void *novate_reserve(size_t bytes) {
 static inline void novate_lines_free(void *p, size_t bytes) {
     if (p) munmap(p, bytes);
 }
+
+#include "novate/engine/accounts.h"
 
 #endif

@@ -47,6 +47,7 @@ cdef extern from "novate/engine/state.h":
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
     void ask_for_huge_pages "novate_ask_for_huge_pages"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
+    void clearing_free "novate_clearing_free"(Clearing *clearing) noexcept nogil
 
     ctypedef struct Order:
         uint64_t id, seq, instrument
@@ -173,7 +174,7 @@ cdef extern from "novate/engine/state.h":
         int64_t until_ns, schedule_done_ns, reference_price
         uint32_t due_at, waiting, pairs, icebergs, own_limits
         uint32_t day_first, day_last
-        uint8_t phase, held
+        uint8_t phase, held, clears
 
     ctypedef struct Client:
         uint64_t name
@@ -199,6 +200,74 @@ cdef extern from "novate/engine/state.h":
         uint32_t *slots
         uint8_t *tags
         uint32_t size, count
+
+    ctypedef struct Account:
+        i128 lots, available, basis, held, realized
+        uint64_t key
+        int64_t updated_us
+
+    ctypedef struct Settled:
+        i128 lots, cash, fees_due, fees_total
+
+    ctypedef struct AccountTable:
+        Account *accounts
+        uint32_t *index
+        uint32_t count, capacity, index_size, shift
+
+    ctypedef struct Totals:
+        i128 lots, turnover, fees, bust_lots, bust_turnover
+        uint64_t trades, busts
+
+    ctypedef struct Market:
+        i128 lot_units
+        int64_t quote_units, mark_price
+        uint32_t base, quote
+        int rates[16][2]
+        uint8_t flags, mark, tiers
+        Totals totals
+
+    ctypedef struct Asset:
+        i128 external, fees, available, held, settling, due
+        uint32_t instrument, scale
+
+    ctypedef struct Entry:
+        uint64_t seq, reference, amount_low
+        int64_t amount_high
+        uint32_t index, client, asset, instrument, reference_index
+        uint8_t kind, account
+
+    ctypedef struct Obligation:
+        i128 units
+        uint32_t client, asset
+
+    ctypedef struct Cycle:
+        uint64_t id
+        int64_t closed_ns
+        uint64_t closed_seq, moved_seq
+        Obligation *obligations
+        Totals *totals
+        uint32_t obligations_count, totals_count, state
+
+    ctypedef struct Busted:
+        uint64_t seq
+        uint32_t index, instrument
+
+    ctypedef struct Clearing:
+        AccountTable positions, balances
+        Settled *settled
+        Market *markets
+        Asset *assets
+        uint8_t *tiers
+        Cycle *cycles
+        Busted *busted
+        Entry *entries
+        uint32_t markets_count, markets_capacity, assets_count, assets_capacity
+        uint32_t tiers_capacity, cycles_count, cycles_capacity
+        uint32_t busted_count, busted_capacity
+        uint32_t entries_count, entries_capacity, entry_index
+        uint64_t entry_seq, last_cycle
+        int64_t cutoff_ns
+        uint32_t cutoff_due_at, collecting, used
 
     ctypedef struct State:
         uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max
@@ -265,6 +334,7 @@ cdef extern from "novate/engine/state.h":
         Sink sink
         void *sink_context
         uint64_t secret
+        Clearing *clearing
 
 # where an order with a Special stands; others stand at a level
 cdef enum:

@@ -16,6 +16,15 @@ import os
 cdef size_t NUMBERS_SIZE = (NUMBERS_MAX + 1) * 4
 
 
+cdef Clearing *clearing_new() noexcept:
+    """Nothing cleared yet."""
+    cdef Clearing *clearing = <Clearing *>grow(NULL, sizeof(Clearing))
+    memset(clearing, 0, sizeof(Clearing))
+    clearing.cutoff_ns = -1
+    clearing.cutoff_due_at = NONE
+    return clearing
+
+
 cdef State *state_new() noexcept:
     """A state without instruments, with every limit at zero; NULL when out of memory."""
     cdef State *st = <State *>calloc(1, sizeof(State))
@@ -46,6 +55,7 @@ cdef State *state_new() noexcept:
     more_clients(st)
     more_closed(st)
     st.closed_late = <Closed *>lines_grow(NULL, 0, LATE * sizeof(Closed))
+    st.clearing = clearing_new()
     return st
 
 
@@ -86,6 +96,7 @@ cdef void state_free(State *st) noexcept:
     free(st.keys)
     free(st.events)
     free(st.event_orders)
+    clearing_free(st.clearing)
     free(st)
 
 

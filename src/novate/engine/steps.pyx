@@ -6,10 +6,11 @@ trigger, each a step of its own; the phases that begin and end between them; and
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from novate.engine.auction cimport uncross
+from novate.engine.cycles cimport cut_off
 from novate.engine.due cimport (
-    DAY_NS, DUE_EXPIRY, DUE_PHASE, due_remove, next_daily, phase_due, phase_due_ns,
+    DAY_NS, DUE_CUTOFF, DUE_EXPIRY, DUE_PHASE, due_remove, next_daily, phase_due, phase_due_ns,
 )
-from novate.engine.limits cimport Asked, asked_of, refused_by_band, room_for
+from novate.engine.limits cimport Asked, asked_of, covered, refused_by_band, room_for
 from novate.engine.matching cimport Want, match_watched, obtainable, want_of
 from novate.engine.special cimport (
     can_rest, cancel_partner, close, end, end_client, has_limit, is_stop, partner_of, put,
@@ -23,7 +24,7 @@ from novate.engine.state cimport (
 )
 from novate.model.records cimport (
     AUCTION_OVER, AUCTION_PHASE, BY_SCHEDULE, CANCEL_AFTER, CLOSED_PHASE, CONTINUOUS,
-    EXPIRED, FILL_OR_KILL, FOK, IMMEDIATE_OR_CANCEL, MINIMUM_QUANTITY, NO_ROOM,
+    EXPIRED, FILL_OR_KILL, FOK, FUNDS_EXHAUSTED, IMMEDIATE_OR_CANCEL, MINIMUM_QUANTITY, NO_ROOM,
     ORDER_TRIGGERED, OUTSIDE_PRICE_BAND, PHASE_CHANGED, QUOTE_QUANTITY_TOO_SMALL,
     STATIC_BAND_LEFT, TIMER_EXPIRED, TIME_OVER,
 )
@@ -147,6 +148,9 @@ cdef void trigger(State *st, Book *book, uint32_t slot) noexcept nogil:
     asked_of(st, slot, &asked)
     if refused_by_band(st, book, &asked):
         end(st, slot, OUTSIDE_PRICE_BAND)
+        return
+    if not asked.want.side and not asked.want.limited and not covered(st, book, &asked.want):
+        end(st, slot, FUNDS_EXHAUSTED)
         return
     st.triggering = slot
     step(st, book, slot)
@@ -299,6 +303,8 @@ cdef void carry_out(State *st) noexcept nogil:
             phase_due(st, book)
         elif item.kind == DUE_EXPIRY:
             end(st, st.specials[item.about].slot, EXPIRED)
+        elif item.kind == DUE_CUTOFF:
+            cut_off(st, item.time_ns)
         else:
             expire_timer(st, item.about)
 

@@ -17,6 +17,7 @@ from novate.engine.images cimport (
     Grid, OrderImage, TradeImage, name_at, order_image, put_bytes, put_number, put_order,
     put_text, put_trade,
 )
+from novate.engine.clearing_answers cimport clearing_answer
 from novate.engine.packed cimport pack_order, pack_terms, pack_whole_trade
 from novate.engine.reads cimport put_uncross, taken_bytes
 from novate.engine.registry cimport find_order, hash_id
@@ -26,9 +27,10 @@ from novate.engine.state cimport (
 )
 from novate.model.codec cimport write_time
 from novate.model.records cimport (
-    AMEND, BY_CLIENT, CANCEL, COMMAND_REFUSED, ID_NUMBER, MASS_CANCEL, MASS_CANCELLED,
-    MASS_CANCEL_REASON, ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, PLACE, TRADE,
-    Command, Event, head_size,
+    AMEND, BY_CLIENT, CANCEL, CLEARING_SET, COMMAND_REFUSED, CUTOFF_SET, CYCLE_CLOSED, DEPOSITED,
+    ID_NUMBER, MARK_SET, MASS_CANCEL, MASS_CANCELLED, MASS_CANCEL_REASON, SETTLEMENT_MOVED,
+    ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, PLACE, TIER_SET, TRADE,
+    TRADE_BUSTED, WITHDRAWN, Command, Event, head_size,
 )
 
 import msgspec
@@ -54,10 +56,11 @@ cdef enum:
     LISTED_MAX = 1000
 
 # The event that answers an operator's command, by the command's kind.
-cdef int[17] ANSWERS
+cdef int[26] ANSWERS
 ANSWERS[:] = [0, 0, 0, 0, MASS_CANCELLED, 7, 8, 9, TIME_ADVANCED, RULES_SET, CLIENT_LIMITS_SET,
               PHASE_CHANGED, SESSION_OPENED, SESSION_CLOSED, SESSIONS_LOST, TIMER_SET,
-              KILL_SWITCHED]
+              KILL_SWITCHED, CLEARING_SET, MARK_SET, TIER_SET, DEPOSITED, WITHDRAWN, CYCLE_CLOSED,
+              SETTLEMENT_MOVED, CUTOFF_SET, TRADE_BUSTED]
 
 
 cdef uint32_t client_text_at(const Command *command) noexcept:
@@ -109,7 +112,7 @@ cdef class Teller(Reader):
         cdef State *st = self.engine.st
         cdef Event *event
         cdef uint32_t at
-        cdef int answer = ANSWERS[command.kind] if command.kind < 17 else 0
+        cdef int answer = ANSWERS[command.kind] if command.kind < 26 else 0
         for at in range(first, st.events_count):
             event = &st.events[at]
             if event.kind == COMMAND_REFUSED:
@@ -124,7 +127,8 @@ cdef class Teller(Reader):
                 if event.kind == ORDER_AMENDED and event.reason == 0:
                     return at
             elif event.kind == answer and (answer != PHASE_CHANGED or event.reason == 0):
-                if answer != SESSION_CLOSED or at == st.events_count - 1:
+                if (answer != SESSION_CLOSED and answer != CYCLE_CLOSED) or (
+                        at == st.events_count - 1):
                     return at
         return st.events_count - 1
 
@@ -394,7 +398,7 @@ cdef class Teller(Reader):
         elif kind == SESSIONS_LOST:
             body = b'{"sessions_lost":%d,"sequence":%d}' % (event.quantity_lots, st.seq)
         else:
-            body = b'{"sequence":%d}' % st.seq
+            body = clearing_answer(self.engine, event, client, st.seq)
         return 200, body, 0
 
 

@@ -14,3 +14,4 @@ cdef void session_close(State *st, Command *command, const uint8_t *text) noexce
 cdef void sessions_lost(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void cancel_after(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void kill(State *st, Command *command, const uint8_t *text) noexcept nogil
+cdef void take_snapshot(State *st, Command *command, const uint8_t *text) noexcept nogil

@@ -16,8 +16,8 @@ from novate.model.records cimport (
     CANCEL_ONLY_PHASE, CLIENTS_LIMIT, CLOSED_PHASE, COMMAND_REFUSED, CONTINUOUS, HALT,
     KILL_ON, KILL_SWITCH, KILL_SWITCHED, KILL_VENUE, MALFORMED_COMMAND, SESSIONS_LIMIT,
     SESSIONS_LOST, SESSION_CLOSED, SESSION_CLOSED_EVENT, SESSION_EXISTS, SESSION_LOST,
-    SESSION_OPENED, TIMER_SET, TIME_ADVANCED, UNKNOWN_INSTRUMENT, UNKNOWN_SESSION,
-    Command, Extension, extension_of,
+    SESSION_OPENED, SNAPSHOT_REQUESTED, TIMER_SET, TIME_ADVANCED, UNKNOWN_INSTRUMENT,
+    UNKNOWN_SESSION, Command, Extension, extension_of,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
@@ -49,6 +49,11 @@ cdef uint32_t client_known(State *st, const Command *command, const uint8_t *tex
 cdef void advance_time(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """ADVANCE_TIME: what was due has happened."""
     event_new(st, TIME_ADVANCED, NONE)
+
+
+cdef void take_snapshot(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """TAKE_SNAPSHOT: asked for at this sequence."""
+    event_new(st, SNAPSHOT_REQUESTED, NONE)
 
 
 cdef void set_phase(State *st, Command *command, const uint8_t *text) noexcept nogil:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from novate.gateway.clearing import Clearing
 from novate.gateway.controls import Controls
 from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations, Reply
@@ -87,8 +88,14 @@ class Calls:
     """
 
     def __init__(
-        self, operations: Operations, reads: Reads, past: Past, market: MarketReads
+        self,
+        operations: Operations,
+        reads: Reads,
+        past: Past,
+        market: MarketReads,
+        clearing: Clearing | None = None,
     ) -> None:
+        self._clearing = clearing
         self._operations = operations
         self._reads = reads
         self._past = past
@@ -128,6 +135,12 @@ class Calls:
         if method == b"PATCH":
             return Call(self.amend(order_id), "/orders/{order_id}", repeats=False)
         return None
+
+    @property
+    def clearing(self) -> Clearing:
+        """Those of the clearing house."""
+        assert self._clearing is not None, "this partition was wired without clearing"
+        return self._clearing
 
     # --- handlers ---------------------------------------------------------------------------------
 
@@ -189,12 +202,6 @@ class Calls:
         """GET /market/analytics."""
         return late(
             lambda reply: self._past.analytics(parse_query(raw_query, ANALYTICS_PARAMETERS), reply)
-        )
-
-    def positions(self, client_id: str, raw_query: bytes) -> Handler:
-        """GET /market/positions/{client_id}."""
-        return late(
-            lambda reply: self._past.positions(client_id, parse_query(raw_query, ()), reply)
         )
 
     def orderbook(self, raw_query: bytes) -> Handler:

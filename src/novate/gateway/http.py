@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -18,8 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from novate.gateway import docs, openapi
+from novate.gateway.accounts import wanted_format
 from novate.gateway.admin import ExchangeView, encode, read_instrument
-from novate.gateway.calls import Calls, Handler
+from novate.gateway.calls import Calls, Handler, read
 from novate.gateway.fast_lane import INTERNAL_ERROR
 from novate.gateway.operations import unavailable
 from novate.gateway.problems import (
@@ -31,6 +33,7 @@ from novate.gateway.problems import (
     retry_after_of,
     shown,
 )
+from novate.gateway.reads import parse_query
 from novate.gateway.routes import ROUTES, Route
 from novate.model import codec
 from novate.model.errors import NotAccepting
@@ -129,9 +132,6 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     ),
     "get_trade_stats": lambda calls, request: calls.stats(_query(request)),
     "get_analytics": lambda calls, request: calls.analytics(_query(request)),
-    "get_positions": lambda calls, request: calls.positions(
-        request.path_params["client_id"], _query(request)
-    ),
     "get_orderbook": lambda calls, request: calls.orderbook(_query(request)),
     "get_market_orderbook": lambda calls, request: calls.orderbook(_query(request)),
     "list_trades": lambda calls, request: calls.trades(_query(request)),
@@ -148,8 +148,50 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "set_limits": lambda calls, request: calls.controls.limits(request.path_params["client_id"]),
     "kill_client": lambda calls, request: calls.controls.kill(request.path_params["client_id"]),
     "kill_venue": lambda calls, request: calls.controls.kill(None),
+    "deposit": lambda calls, request: calls.clearing.transfer(True),
+    "withdraw": lambda calls, request: calls.clearing.transfer(False),
+    "set_clearing": lambda calls, request: calls.clearing.terms(_named(request, "instrument")),
+    "set_mark": lambda calls, request: calls.clearing.mark(_named(request, "instrument")),
+    "set_tier": lambda calls, request: calls.clearing.tier(_named(request, "client_id")),
+    "close_cycle": lambda calls, request: calls.clearing.close_cycle(),
+    "move_settlement": lambda calls, request: calls.clearing.move_settlement(
+        _named(request, "cycle")
+    ),
+    "set_cutoff": lambda calls, request: calls.clearing.cutoff(),
+    "bust_trade": lambda calls, request: calls.clearing.bust(_named(request, "trade_id")),
+    "get_clearing": lambda calls, request: _read(
+        request, partial(_terms_of, calls, _named(request, "instrument"))
+    ),
+    "get_balances": lambda calls, request: _read(
+        request, partial(calls.clearing.reads.balances, _named(request, "client_id"))
+    ),
+    "get_positions": lambda calls, request: _read(
+        request, partial(calls.clearing.reads.positions, _named(request, "client_id"))
+    ),
+    "get_statement": lambda calls, request: _read(
+        request, partial(calls.clearing.reads.statement, _named(request, "client_id"))
+    ),
+    "list_settlements": lambda calls, request: _read(request, calls.clearing.reads.settlements),
 }
 """The endpoints whose answer comes by callback, as in the fast lane."""
+
+
+def _read(request: Request, answer: Callable[[], bytes]) -> Handler:
+    """Answer from memory a call that takes no parameter of a query."""
+
+    def checked() -> bytes:
+        parse_query(_query(request), ())
+        return answer()
+
+    return read(checked)
+
+
+def _named(request: Request, parameter: str) -> str:
+    return str(request.path_params[parameter])
+
+
+def _terms_of(calls: Calls, name: str) -> bytes:
+    return calls.clearing.reads.terms(calls.clearing.instrument(name))
 
 
 def _query(request: Request) -> bytes:
@@ -294,8 +336,19 @@ class Endpoints:
         wanted = read_instrument(await self._body(request), operations.validator.instruments)
         command = codec.pack_create_instrument(wanted)
         return await self._answer(
-            lambda body, key, reply: operations.command(command, reply), b"", request
+            lambda body, key, reply: operations.command(
+                command, self._calls.clearing.then_cleared(wanted.name, reply)
+            ),
+            b"",
+            request,
         )
+
+    async def get_settlement(self, request: Request) -> Reply:
+        """GET /settlements/{cycle}: the report, as JSON or as CSV."""
+        reads, name = self._calls.clearing.reads, _named(request, "cycle")
+        if wanted_format(parse_query(_query(request), ("format",))) == "csv":
+            return Reply(200, reads.settlement_csv(name), b"text/csv; charset=utf-8")
+        return Reply(200, reads.settlement(name))
 
     async def openapi(self, request: Request) -> Reply:
         """GET /openapi.json."""

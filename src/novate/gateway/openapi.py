@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 import novate
+from novate.gateway import clearing_forms as forms
 from novate.gateway import replies, requests
 from novate.gateway.routes import PARAMETERS, ROUTES, Parameter, Route
 from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, REASONS
@@ -23,6 +24,7 @@ REQUIRED: Final = {
     "CancelAfter": ("client_id", "seconds"),
     "ScheduledBody": ("at", "phase"),
     "CreateInstrument": ("name", "base", "quote", "tick_size", "lot_size"),
+    **forms.REQUIRED,
 }
 """Fields that must be given, of requests: their structs have a default for each."""
 
@@ -68,6 +70,7 @@ _REQUESTS: Final[list[type[msgspec.Struct]]] = [
     requests.SetLimits,
     requests.Kill,
     requests.CancelAfter,
+    *forms.REQUESTS,
 ]
 
 
@@ -169,7 +172,7 @@ def _reference(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 def _schemas() -> dict[str, Any]:
     template = "#/components/schemas/{name}"
-    _, schemas = msgspec.json.schema_components(_REPLIES, ref_template=template)
+    _, schemas = msgspec.json.schema_components([*_REPLIES, *forms.REPLIES], ref_template=template)
     _, asked = msgspec.json.schema_components(_twins(), ref_template=template)
     for name, schema in asked.items():
         _require(schema, REQUIRED.get(name, ()))
@@ -208,6 +211,8 @@ def _twins() -> list[type[msgspec.Struct]]:
                 kind = list.__class_getitem__(twins[requests.Operation])
             if struct is requests.SetRules and field.name == "schedule":
                 kind = list.__class_getitem__(twins[requests.ScheduledBody])
+            if struct is forms.SetClearing and field.name == "fees":
+                kind = list.__class_getitem__(twins[forms.FeeTierBody]) | None
             for nested in (requests.DistanceBody, requests.LimitsBody):
                 if kind == nested | None:
                     kind = twins[nested] | None

@@ -206,6 +206,10 @@ class Operations:
 
     # --- one command ------------------------------------------------------------------------------
 
+    def submit(self, submission: Submission, reply: Reply) -> None:
+        """Submit what was checked, or give the first answer to its key."""
+        self._submit(submission, reply)
+
     def _submit(self, submission: Submission, reply: Reply) -> None:
         wait = self._take(submission.client_id, submission.tokens)
         if wait:

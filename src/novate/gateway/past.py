@@ -239,16 +239,6 @@ class Past:
             raise refused(errors)
         return instrument, interval, start, end
 
-    def positions(self, client_id: str, query: Query, reply: Reply) -> None:
-        """A client's positions."""
-        errors: list[FieldError] = []
-        check_id("client_id", client_id, errors)
-        if errors:
-            raise refused(errors)
-        self._ask(
-            lambda answers: answers.positions(client_id), lambda body: reply(200, body), reply
-        )
-
     def _ask(
         self, question: Callable[[Answers], Answer], done: Callable[[Answer], None], reply: Reply
     ) -> None:

@@ -190,27 +190,6 @@ class Analytics(Struct, kw_only=True):
     ledger_sequence: LedgerSequence
 
 
-class Position(Struct, kw_only=True):
-    """A position by average cost; amounts are in the quote asset."""
-
-    instrument: str
-    net_quantity: Annotated[Any, _number("Under 0: short.")]
-    total_cost: Annotated[Any, _number("Of what is held; the sign of the net quantity.")]
-    avg_price: OptionalNumber
-    realized_pnl: Number
-    unrealized_pnl: OptionalNumber
-    mark_price: Annotated[Any, _used("The instrument's last price.", "number")]
-    last_updated: Time
-
-
-class Positions(Struct, kw_only=True):
-    """A client's positions."""
-
-    client_id: str
-    positions: list[Position]
-    ledger_sequence: LedgerSequence
-
-
 class FieldProblem(Struct):
     """One thing that is wrong with one field."""
 

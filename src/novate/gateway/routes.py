@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from novate.analytics.intervals import INTERVAL_PATTERN
+from novate.gateway import clearing_forms as forms
 from novate.gateway import replies, requests
 from novate.gateway.reads import STATUSES
 
@@ -68,6 +69,14 @@ PARAMETERS: Final = {
         Parameter("order_id", "path", "The order.", _ID),
         Parameter("instrument", "path", "The instrument.", _NAME),
         Parameter("client_id", "path", "The client.", _ID),
+        Parameter(
+            "cycle",
+            "path",
+            "The cycle's number, or `open`.",
+            {"type": "string", "pattern": "^(open|[1-9][0-9]{0,17})$"},
+        ),
+        Parameter("trade_id", "path", "The trade.", _ID),
+        Parameter("format", "query", "Default json.", {"type": "string", "enum": ["json", "csv"]}),
         Parameter(
             "Idempotency-Key", "header", "Same key, same answer, once done. Scope: client.", _ID
         ),
@@ -146,6 +155,17 @@ _RULES_EXAMPLE: Final = {
     "dynamic_band": {"percent": 3},
     "band_action": "auction",
     "volatility_auction_seconds": 120,
+}
+
+_TRANSFER_EXAMPLE: Final = {
+    "client_id": "client-A",
+    "asset": "USD",
+    "amount": 1000.5,
+    "idempotency_key": "wire-1",
+}
+_CLEARING_EXAMPLE: Final = {
+    "mode": "funded",
+    "fees": [{"maker_bps": -0.5, "taker_bps": 3}, {"maker_bps": -1, "taker_bps": 2.5}],
 }
 
 _KEY = "Idempotency-Key"
@@ -235,11 +255,6 @@ ROUTES: Final = (
         parameters=("instrument", "interval", "start_time", "end_time"), errors=(400,),
     ),
     Route(
-        "GET", "/market/positions/{client_id}", "get_positions", "history",
-        "A client's positions, marked at the last price", replies.Positions,
-        parameters=("{client_id}",), errors=(400,),
-    ),
-    Route(
         "GET", "/market/candles", "list_candles", "market data",
         "The last candles from memory, oldest first", replies.Candles,
         parameters=("instrument", CANDLE_INTERVAL, "limit"), errors=(400,),
@@ -261,6 +276,84 @@ ROUTES: Final = (
     Route(
         "GET", "/instruments/{instrument}", "get_instrument", "market data", "One instrument",
         replies.Instrument, parameters=("{instrument}",), errors=(404,),
+    ),
+    Route(
+        "GET", "/market/positions/{client_id}", "get_positions", "clearing",
+        "A client's positions, at cost and at the mark price", forms.Positions,
+        parameters=("{client_id}",), errors=(404,),
+    ),
+    Route(
+        "GET", "/clients/{client_id}/balances", "get_balances", "clearing",
+        "What a client has, and what of it is held", forms.Balances,
+        parameters=("{client_id}",), errors=(404,),
+    ),
+    Route(
+        "GET", "/clients/{client_id}/statement", "get_statement", "clearing",
+        "All accounts of a client as they are now", forms.Statement,
+        parameters=("{client_id}",), errors=(404,),
+    ),
+    Route(
+        "GET", "/settlements", "list_settlements", "clearing",
+        "The open cycle and the closed ones that are kept", forms.Settlements,
+    ),
+    Route(
+        "GET", "/settlements/{cycle}", "get_settlement", "clearing",
+        "A cycle's report, as JSON or CSV", forms.SettlementReport,
+        parameters=("{cycle}", "format"), errors=(400, 404),
+    ),
+    Route(
+        "POST", "/admin/deposits", "deposit", "clearing", "Funds come in for a client",
+        forms.Transferred, 201, forms.Transfer, parameters=(_KEY,),
+        errors=(400, 413, 422, 429), example=_TRANSFER_EXAMPLE,
+    ),
+    Route(
+        "POST", "/admin/withdrawals", "withdraw", "clearing",
+        "Funds go out to a client, if they are available",
+        forms.Transferred, 201, forms.Transfer, parameters=(_KEY,),
+        errors=(400, 413, 422, 429), example=_TRANSFER_EXAMPLE,
+    ),
+    Route(
+        "POST", "/admin/settlements", "close_cycle", "clearing",
+        "Close the open cycle; 200 with its report where it is closed already",
+        forms.SettlementReport, 201, forms.CloseCycle, request_required=False,
+        errors=(400, 409, 413, 422), example={"cycle": 20260131},
+    ),
+    Route(
+        "POST", "/admin/settlements/{cycle}/state", "move_settlement", "clearing",
+        "Say what became of a cycle's obligations", forms.SettlementReport, 200,
+        forms.MoveSettlement, parameters=("{cycle}",), errors=(400, 404, 409, 413),
+        example={"state": "instructed"},
+    ),
+    Route(
+        "POST", "/admin/settlements/cutoff", "set_cutoff", "clearing",
+        "Let cycles close at a time of day", forms.CutoffSet, 200, forms.SetCutoff,
+        errors=(400, 413), example={"at": "17:00:00"},
+    ),
+    Route(
+        "POST", "/admin/trades/{trade_id}/bust", "bust_trade", "clearing",
+        "Take a trade back, or correct it", forms.TradeBusted, 200, forms.BustTrade,
+        parameters=("{trade_id}",), errors=(400, 404, 409, 413, 422),
+        example={"instrument": "BTC-USD"},
+    ),
+    Route(
+        "GET", "/admin/instruments/{instrument}/clearing", "get_clearing", "clearing",
+        "How an instrument's trades are cleared", forms.ClearedTerms,
+        parameters=("{instrument}",), errors=(404,),
+    ),
+    Route(
+        "POST", "/admin/instruments/{instrument}/clearing", "set_clearing", "clearing",
+        "Set mode and fees of an instrument", forms.ClearedTerms, 200, forms.SetClearing,
+        parameters=("{instrument}",), errors=(400, 404, 409, 413), example=_CLEARING_EXAMPLE,
+    ),
+    Route(
+        "POST", "/admin/instruments/{instrument}/mark", "set_mark", "clearing",
+        "Set the mark price, or take it back", forms.ClearedTerms, 200, forms.SetMark,
+        parameters=("{instrument}",), errors=(400, 404, 409, 413), example={"price": 70150.5},
+    ),
+    Route(
+        "POST", "/admin/clients/{client_id}/tier", "set_tier", "clearing",
+        "Put a client into a tier of fees", forms.TierSet, 200, forms.SetTier,
+        parameters=("{client_id}",), errors=(400, 409, 413), example={"tier": 1},
     ),
     Route(
         "GET", "/healthz", "health", "operations", "How the exchange is, check by check",

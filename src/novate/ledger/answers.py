@@ -132,14 +132,6 @@ class Answers:
             f'"ledger_sequence":{found.seq}}}'
         ).encode()
 
-    def positions(self, client_id: str) -> bytes:
-        """A client's positions, marked at the last price of each instrument."""
-        found = self._reader.positions(client_id)
-        listed = ",".join(map(_position, found.rows))
-        return (
-            f'{{"client_id":"{client_id}","positions":[{listed}],"ledger_sequence":{found.seq}}}'
-        ).encode()
-
 
 class _Bar:
     """Minutes added up; open to close are None where nothing was traded."""
@@ -174,22 +166,6 @@ def _aggregate(grid: Row, minute: int, bar: _Bar) -> str:
         f'"close":{bar.price(grid, bar.close)},'
         f'"avg_price":{rendering.average(grid, bar.prices, bar.count)},'
         f'"min_price":{low},"max_price":{high},"vwap":{bar.vwap(grid)}}}'
-    )
-
-
-def _position(row: Row) -> str:
-    net, cost, realized = (
-        join(row[f"{name}_high"], row[f"{name}_low"]) for name in ("net", "cost", "realized")
-    )
-    mark = row["mark_ticks"]
-    unrealized = "null" if mark is None else rendering.money(row, net * mark - cost)
-    return (
-        f'{{"instrument":"{row["name"]}","net_quantity":{rendering.quantity(row, net)},'
-        f'"total_cost":{rendering.money(row, cost)},'
-        f'"avg_price":{rendering.average(row, abs(cost), abs(net))},'
-        f'"realized_pnl":{rendering.money(row, realized)},"unrealized_pnl":{unrealized},'
-        f'"mark_price":{"null" if mark is None else rendering.price(row, mark)},'
-        f'"last_updated":"{time_text(row["updated_ns"])}"}}'
     )
 
 

@@ -43,6 +43,15 @@ class CommandKind(IntEnum):
     SESSIONS_LOST = 14
     CANCEL_AFTER = 15
     KILL = 16
+    SET_CLEARING = 17
+    SET_MARK = 18
+    SET_TIER = 19
+    DEPOSIT = 20
+    WITHDRAW = 21
+    SETTLE = 22
+    MOVE_SETTLEMENT = 23
+    SET_CUTOFF = 24
+    CORRECT_TRADE = 25
 
 
 class Side(IntEnum):

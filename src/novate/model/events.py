@@ -13,6 +13,8 @@ For each command the engine writes its events in this order:
   `SNAPSHOT_REQUESTED`, or `COMMAND_REFUSED`.
 - ADVANCE_TIME, SET_RULES, SET_CLIENT_LIMITS, SESSION_OPEN: `TIME_ADVANCED`, `RULES_SET`,
   `CLIENT_LIMITS_SET`, `SESSION_OPENED`, or `COMMAND_REFUSED`.
+- SET_CLEARING, SET_MARK, SET_TIER, DEPOSIT, WITHDRAW, SETTLE, MOVE_SETTLEMENT, SET_CUTOFF,
+  CORRECT_TRADE: the event of their name, or `COMMAND_REFUSED`; `docs/clearing.md`.
 - SET_PHASE, CANCEL_AFTER, KILL, SESSION_CLOSE, SESSIONS_LOST: `docs/matching.md`.
 
 Before all of these stand the events of what was due at the command's time; behind the trades of a
@@ -55,6 +57,17 @@ class EventKind(IntEnum):
     TIMER_EXPIRED = 20
     KILL_SWITCHED = 21
     TIME_ADVANCED = 22
+    CLEARING_SET = 23
+    MARK_SET = 24
+    TIER_SET = 25
+    DEPOSITED = 26
+    WITHDRAWN = 27
+    FEE_CHARGED = 28
+    CYCLE_CLOSED = 29
+    SETTLEMENT_MOVED = 30
+    CUTOFF_SET = 31
+    TRADE_BUSTED = 32
+    TRADE_CORRECTED = 33
 
 
 EVENT: Final = np.dtype(
@@ -116,6 +129,21 @@ Beyond orders and trades:
 | TIMER_EXPIRED | `client`; `quantity_lots`: orders that ended with it |
 | KILL_SWITCHED | `client` (0: venue); `index`: KillSwitch bits; `quantity_lots`: orders ended |
 | TIME_ADVANCED | nothing |
+| CLEARING_SET | `instrument` |
+| MARK_SET | `instrument`; `price_ticks`: 0 where the operator sets none |
+| TIER_SET | `client`; `quantity_lots`: the tier |
+| DEPOSITED, WITHDRAWN | `client`; `instrument`: the asset; the amount (below) |
+| FEE_CHARGED | `client`, its `side`, `instrument`; `index`: of the trade; `taker_client`: the |
+| | asset; the amount (below), under 0 where it is paid to the client |
+| CYCLE_CLOSED | `order`: the cycle's number; `quantity_lots`: its obligations |
+| SETTLEMENT_MOVED | `order`: the cycle; `index`: the new state; `taker_client`: the one before; |
+| | `quantity_lots`: its obligations |
+| CUTOFF_SET | `quantity_lots`: seconds after 00:00 UTC, -1: none |
+| TRADE_BUSTED | `order`, `index`: seq and index of the trade; `client`: the buyer; |
+| | `taker_client`: the seller; `price_ticks`, `quantity_lots` |
+| TRADE_CORRECTED | the same of the trade that takes its place; its own id is this `seq`, 0 |
+
+An amount is 128 bits of units: the low half in `price_ticks`, the high half in `quantity_lots`.
 """
 
 AUCTION_TRADE: Final = 64

@@ -42,6 +42,7 @@ class Reason(IntEnum):
     KILL_SWITCH = 17
     AUCTION_OVER = 18
     NO_ROOM = 19
+    FUNDS_EXHAUSTED = 20
     # a rule of the venue refused
     POST_ONLY_WOULD_CROSS = 32
     OPEN_ORDERS_LIMIT = 33
@@ -67,6 +68,7 @@ class Reason(IntEnum):
     STATIC_BAND = 53
     DYNAMIC_BAND = 54
     CLIENT_ORDERS_LIMIT = 55
+    INSUFFICIENT_FUNDS = 56
     # the registry refused
     DUPLICATE_ORDER_ID = 64
     UNKNOWN_ORDER = 65
@@ -89,6 +91,17 @@ class Reason(IntEnum):
     UNKNOWN_SESSION = 100
     SESSIONS_LIMIT = 101
     CLIENT_LIMITS_LIMIT = 102
+    ORDERS_OPEN = 103
+    CYCLE_CLOSED_ALREADY = 104
+    UNKNOWN_CYCLE = 105
+    CYCLE_STATE = 106
+    CYCLES_LIMIT = 107
+    TRADE_BUSTED_ALREADY = 108
+    BUSTS_LIMIT = 109
+    BALANCE_LIMIT = 110
+    UNKNOWN_ASSET = 111
+    NOT_CLEARED = 112
+    ASSET_CONFLICT = 113
     # why a phase changed
     BY_SCHEDULE = 128
     TIME_OVER = 129
@@ -124,6 +137,7 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     Reason.KILL_SWITCH: ReasonRow(200, "the operator's kill switch"),
     Reason.AUCTION_OVER: ReasonRow(201, "what the auction left of a market order"),
     Reason.NO_ROOM: ReasonRow(200, "it was triggered, and its price level had no room"),
+    Reason.FUNDS_EXHAUSTED: ReasonRow(201, "its client's funds paid for no more"),
     Reason.POST_ONLY_WOULD_CROSS: ReasonRow(422, "a post-only order would have traded"),
     Reason.OPEN_ORDERS_LIMIT: ReasonRow(422, "the exchange holds as many open orders as it may"),
     Reason.LEVEL_FULL: ReasonRow(422, "the price level's total would pass 2^63-1 lots"),
@@ -148,6 +162,7 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     Reason.STATIC_BAND: ReasonRow(422, "the price is outside the static band"),
     Reason.DYNAMIC_BAND: ReasonRow(422, "the price is outside the dynamic band"),
     Reason.CLIENT_ORDERS_LIMIT: ReasonRow(422, "the client has as many open orders as it may"),
+    Reason.INSUFFICIENT_FUNDS: ReasonRow(422, "the client's available funds don't cover it"),
     Reason.DUPLICATE_ORDER_ID: ReasonRow(409, "the order_id is taken"),
     Reason.UNKNOWN_ORDER: ReasonRow(404, "no order has this order_id"),
     Reason.ALREADY_CLOSED: ReasonRow(409, "the order is closed already"),
@@ -168,6 +183,17 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     Reason.UNKNOWN_SESSION: ReasonRow(404, "no such session is open"),
     Reason.SESSIONS_LIMIT: ReasonRow(503, "as many sessions are open as may be"),
     Reason.CLIENT_LIMITS_LIMIT: ReasonRow(503, "as many clients have own limits as may"),
+    Reason.ORDERS_OPEN: ReasonRow(409, "open orders stand on the terms that would change"),
+    Reason.CYCLE_CLOSED_ALREADY: ReasonRow(409, "a cycle of this number or a later one is closed"),
+    Reason.UNKNOWN_CYCLE: ReasonRow(404, "no closed cycle that is kept has this number"),
+    Reason.CYCLE_STATE: ReasonRow(409, "the settlement can't go from its state to this one"),
+    Reason.CYCLES_LIMIT: ReasonRow(503, "as many cycles wait for their settlement as may"),
+    Reason.TRADE_BUSTED_ALREADY: ReasonRow(409, "the trade was busted or corrected before"),
+    Reason.BUSTS_LIMIT: ReasonRow(503, "as many trades have been busted as may"),
+    Reason.BALANCE_LIMIT: ReasonRow(422, "an amount would pass what accounts hold"),
+    Reason.UNKNOWN_ASSET: ReasonRow(404, "no instrument has this asset"),
+    Reason.NOT_CLEARED: ReasonRow(409, "the instrument's trades are not cleared"),
+    Reason.ASSET_CONFLICT: ReasonRow(409, "an asset of it has another scale elsewhere"),
     Reason.BY_SCHEDULE: ReasonRow(200, "the daily schedule"),
     Reason.TIME_OVER: ReasonRow(200, "the phase's own time was over"),
     Reason.STATIC_BAND_LEFT: ReasonRow(200, "a trade would have left the static band"),
@@ -211,6 +237,8 @@ PLACE_PRECEDENCE: Final = (
     Reason.CLIENT_ORDERS_LIMIT,
     Reason.LEVEL_FULL,
     Reason.PRICE_LEVELS_LIMIT,
+    # the accounts
+    Reason.INSUFFICIENT_FUNDS,
 )
 """Why a PLACE comes to nothing, the first that applies. What refuses leaves all as it was."""
 
@@ -239,5 +267,6 @@ AMEND_PRECEDENCE: Final = (
     Reason.DYNAMIC_BAND,
     Reason.AMEND_WOULD_CROSS,
     Reason.AMEND_LEVEL_FULL,
+    Reason.INSUFFICIENT_FUNDS,
 )
 """Why an AMEND comes to nothing, the first that applies; the order stays as it was."""

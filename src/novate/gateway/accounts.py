@@ -1,0 +1,362 @@
+"""Accounts: what is answered of balances, positions, settlements and statements, from memory.
+
+Everything shown is durable. Never submits, never waits.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from novate.gateway.fields import check_id
+from novate.gateway.problems import FieldError, ProblemError, refused, shown
+from novate.model import codec
+from novate.model.clearing import HOUSE, ClearingTerms, SettlementState
+from novate.model.instrument import Instrument
+
+AVERAGE_DIGITS: Final = 4
+"""Digits that an average price has beyond the tick's."""
+
+_encode = msgspec.json.Encoder().encode
+Row = tuple[int, int, int]
+
+
+class AccountReader(Protocol):
+    """What is asked of an engine's accounts; see `novate.engine.Accounts`."""
+
+    @property
+    def last_cycle(self) -> int:
+        """The number of the last closed cycle."""
+        ...
+
+    def assets(self) -> list[tuple[str, int]]:
+        """(name, scale) by number."""
+        ...
+
+    def asset(self, name: str) -> int:
+        """The number of an asset, -1: none."""
+        ...
+
+    def client(self, client_id: str) -> int:
+        """The number of a client, -1: not known."""
+        ...
+
+    def client_id(self, client: int) -> str:
+        """The id of a client."""
+        ...
+
+    def market(self, instrument: int) -> tuple[int, int, int, int]:
+        """Base, quote, base units of a lot, quote units of a step."""
+        ...
+
+    def terms(self, instrument: int) -> ClearingTerms | None:
+        """The terms in force."""
+        ...
+
+    def tier(self, client: int) -> int:
+        """A client's tier."""
+        ...
+
+    def rate(self, instrument: int, client: int, taker: bool) -> int:
+        """What a client pays, in millionths."""
+        ...
+
+    def balances_of(self, client: int) -> list[Row]:
+        """(asset, available, held) of a client."""
+        ...
+
+    def positions_of(self, client: int) -> list[tuple[int, int, int, int, int, int, int]]:
+        """(client, instrument, lots, basis, realized, fees, time) of a client."""
+        ...
+
+    def mark_price(self, instrument: int) -> tuple[int, int]:
+        """Price, and what divides it."""
+        ...
+
+    def open_cycle(self) -> tuple[list[Row], list[dict[str, int]]]:
+        """Obligations and totals of the open cycle."""
+        ...
+
+    def cycles(self) -> list[dict[str, Any]]:
+        """The closed cycles, newest first."""
+        ...
+
+    def cycle(self, number: int) -> tuple[dict[str, Any], list[Row]] | None:
+        """A closed cycle and its obligations."""
+        ...
+
+
+class Engine(Protocol):
+    """What is asked of an engine beside its accounts."""
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence that everything shown is true at."""
+        ...
+
+    def instruments(self) -> list[Instrument]:
+        """Every instrument, by number."""
+        ...
+
+
+def scaled(units: int, scale: int) -> msgspec.Raw:
+    """Units as a JSON number."""
+    return msgspec.Raw(codec.format_scaled(units, 1, scale))
+
+
+class AccountReads:
+    """The reads of one engine's accounts."""
+
+    def __init__(self, engine: Engine, accounts: AccountReader) -> None:
+        self._engine = engine
+        self._accounts = accounts
+
+    # --- clients ----------------------------------------------------------------------------------
+
+    def balances(self, client_id: str) -> bytes:
+        """GET /clients/{client_id}/balances."""
+        client = self._client(client_id)
+        return self._said(client_id, balances=self._balances(client))
+
+    def positions(self, client_id: str) -> bytes:
+        """GET /market/positions/{client_id}."""
+        client = self._client(client_id)
+        return self._said(client_id, positions=self._positions(client))
+
+    def statement(self, client_id: str) -> bytes:
+        """GET /clients/{client_id}/statement: every account of a client as it is now."""
+        client = self._client(client_id)
+        due, _ = self._accounts.open_cycle()
+        settling = []
+        for cycle in self._accounts.cycles():
+            found = self._accounts.cycle(cycle["cycle"])
+            if found is None or cycle["state"] == SettlementState.SETTLED:
+                continue
+            own = [row for row in found[1] if row[0] == client]
+            if own:
+                settling.append({**self._heading(cycle), "obligations": self._owed(own)})
+        return self._said(
+            client_id,
+            tier=self._accounts.tier(client),
+            balances=self._balances(client),
+            positions=self._positions(client),
+            due=self._owed([row for row in due if row[0] == client]),
+            settling=settling,
+        )
+
+    def _client(self, client_id: str) -> int:
+        errors: list[FieldError] = []
+        check_id("client_id", client_id, errors)
+        if errors:
+            raise refused(errors)
+        number = self._accounts.client(client_id)
+        if number < 0:
+            raise ProblemError(404, "unknown_client", f"no client is named {shown(client_id)}")
+        return number
+
+    def _said(self, client_id: str, **members: Any) -> bytes:
+        body = {"client_id": client_id, "sequence": self._engine.last_seq, **members}
+        return _encode(body)
+
+    def _balances(self, client: int) -> list[dict[str, Any]]:
+        assets = self._accounts.assets()
+        return [
+            {
+                "asset": assets[asset][0],
+                "available": scaled(available, assets[asset][1]),
+                "held": scaled(held, assets[asset][1]),
+                "total": scaled(available + held, assets[asset][1]),
+            }
+            for asset, available, held in self._accounts.balances_of(client)
+        ]
+
+    def _positions(self, client: int) -> list[dict[str, Any]]:
+        instruments = self._engine.instruments()
+        return [
+            self._position(instruments[row[1]], row[2:])
+            for row in self._accounts.positions_of(client)
+        ]
+
+    def _position(self, spec: Instrument, row: Sequence[int]) -> dict[str, Any]:
+        lots, basis, realized, fees, updated_us = row
+        mark, parts = self._accounts.mark_price(spec.index)
+        step, scale = spec.quote_units, spec.quote_scale
+        # a mark between two ticks is worth half a step, for which there may be no unit
+        gain = (lots * mark - basis * parts) * step
+        return {
+            "instrument": spec.name,
+            "net_quantity": _grid(lots, spec.lot_coefficient, spec.lot_exponent),
+            "total_cost": scaled(basis * step, scale),
+            "avg_price": average(spec, basis, lots) if lots else None,
+            "realized_pnl": scaled(realized * step, scale),
+            "unrealized_pnl": _parted(gain, parts, scale) if mark or not lots else None,
+            "mark_price": _parted(mark * spec.tick_coefficient, parts, spec.tick_exponent)
+            if mark
+            else None,
+            "fees": scaled(fees, scale),
+            "last_updated": codec.format_time(updated_us).decode(),
+        }
+
+    # --- settlements ------------------------------------------------------------------------------
+
+    def settlements(self) -> bytes:
+        """GET /settlements: the open cycle and the closed ones that are kept, newest first."""
+        _, totals = self._accounts.open_cycle()
+        rows = [self._heading(None) | {"instruments": self._totals(totals)}]
+        rows += [
+            self._heading(cycle) | {"instruments": self._totals(cycle["totals"])}
+            for cycle in self._accounts.cycles()
+        ]
+        return _encode({"count": len(rows), "settlements": rows})
+
+    def settlement(self, name: str) -> bytes:
+        """GET /settlements/{cycle}: the report."""
+        cycle, rows, totals = self._cycle(name)
+        body = self._heading(cycle, len(rows))
+        body |= {"instruments": self._totals(totals), "obligations": self._with_house(rows)}
+        return _encode(body)
+
+    def settlement_csv(self, name: str) -> bytes:
+        """The obligations of a report as CSV: cycle, client, asset, direction, amount."""
+        cycle, rows, _ = self._cycle(name)
+        number = "" if cycle is None else cycle["cycle"]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["cycle", "client_id", "asset", "direction", "amount"])
+        assets = self._accounts.assets()
+        for client, asset, units in self._house_rows(rows):
+            who = "house" if client == HOUSE else self._accounts.client_id(client)
+            amount = codec.format_scaled(abs(units), 1, assets[asset][1]).decode()
+            direction = "receive" if units > 0 else "pay"
+            writer.writerow([number, who, assets[asset][0], direction, amount])
+        return text.getvalue().encode()
+
+    def cycle_exists(self, number: int) -> bool:
+        """Whether a closed cycle of this number is kept."""
+        return self._accounts.cycle(number) is not None
+
+    def _cycle(self, name: str) -> tuple[dict[str, Any] | None, list[Row], list[dict[str, int]]]:
+        if name == "open":
+            rows, totals = self._accounts.open_cycle()
+            return None, rows, totals
+        found = self._accounts.cycle(int(name)) if name.isdecimal() and len(name) < 19 else None
+        if found is None:
+            raise ProblemError(404, "unknown_cycle", f"no cycle that is kept is {shown(name)}")
+        return found[0], found[1], found[0]["totals"]
+
+    def _heading(self, cycle: dict[str, Any] | None, count: int | None = None) -> dict[str, Any]:
+        if cycle is None:
+            if count is None:
+                count = len(self._accounts.open_cycle()[0])
+            return {
+                "cycle": None,
+                "state": "trading",
+                "closed_at": None,
+                "sequence": self._engine.last_seq,
+                "obligation_count": count,
+            }
+        return {
+            "cycle": cycle["cycle"],
+            "state": SettlementState(cycle["state"]).name.lower(),
+            "closed_at": codec.format_time(cycle["closed_ns"] // 1000).decode(),
+            "sequence": cycle["moved_seq"],
+            "obligation_count": cycle["obligations"],
+        }
+
+    def _house_rows(self, rows: list[Row]) -> list[Row]:
+        """The obligations, and at the end the house's own, so that every asset sums to nothing."""
+        sums: dict[int, int] = {}
+        for _, asset, units in rows:
+            sums[asset] = sums.get(asset, 0) + units
+        return [*rows, *((HOUSE, asset, -units) for asset, units in sorted(sums.items()) if units)]
+
+    def _with_house(self, rows: list[Row]) -> list[dict[str, Any]]:
+        return self._owed(self._house_rows(rows))
+
+    def _owed(self, rows: list[Row]) -> list[dict[str, Any]]:
+        assets = self._accounts.assets()
+        return [
+            {
+                "client_id": None if client == HOUSE else self._accounts.client_id(client),
+                "asset": assets[asset][0],
+                "amount": scaled(units, assets[asset][1]),
+            }
+            for client, asset, units in rows
+        ]
+
+    def _totals(self, totals: list[dict[str, int]]) -> list[dict[str, Any]]:
+        """What every instrument's cycle came to, where there was anything."""
+        rows = []
+        for spec, row in zip(self._engine.instruments(), totals, strict=False):
+            if not row["trades"] and not row["busts"]:
+                continue
+            lots = spec.lot_coefficient, spec.lot_exponent
+            rows.append(
+                {
+                    "instrument": spec.name,
+                    "trade_count": row["trades"],
+                    "quantity": _grid(row["lots"], *lots),
+                    "turnover": scaled(row["turnover"] * spec.quote_units, spec.quote_scale),
+                    "fees": scaled(row["fees"], spec.quote_scale),
+                    "bust_count": row["busts"],
+                    "bust_quantity": _grid(row["bust_lots"], *lots),
+                    "bust_turnover": scaled(
+                        row["bust_turnover"] * spec.quote_units, spec.quote_scale
+                    ),
+                }
+            )
+        return rows
+
+    # --- instruments ------------------------------------------------------------------------------
+
+    def terms(self, spec: Instrument) -> bytes:
+        """GET /admin/instruments/{instrument}/clearing."""
+        terms = self._accounts.terms(spec.index)
+        mark, parts = self._accounts.mark_price(spec.index)
+        tiers = terms.tiers if terms else ()
+        return _encode(
+            {
+                "instrument": spec.name,
+                "mode": terms.mode if terms else None,
+                "fees": [
+                    {"maker_bps": scaled(each.maker, 2), "taker_bps": scaled(each.taker, 2)}
+                    for each in tiers
+                ],
+                "mark": terms.mark if terms else None,
+                "mark_price": _parted(mark * spec.tick_coefficient, parts, spec.tick_exponent)
+                if mark
+                else None,
+                "sequence": self._engine.last_seq,
+            }
+        )
+
+
+def _grid(value: int, coefficient: int, exponent: int) -> msgspec.Raw:
+    return msgspec.Raw(codec.format_scaled(value, coefficient, exponent))
+
+
+def _parted(value: int, parts: int, exponent: int) -> msgspec.Raw:
+    """A value that is counted in halves, exactly."""
+    return _grid(value, 1, exponent) if parts == 1 else _grid(value, 5, exponent + 1)
+
+
+def average(spec: Instrument, basis: int, lots: int) -> msgspec.Raw:
+    """The average cost of a position's lots, half-even to four digits more than the tick has."""
+    wanted = abs(basis) * spec.tick_coefficient * 10**AVERAGE_DIGITS
+    whole, rest = divmod(wanted, abs(lots))
+    if rest * 2 > abs(lots) or (rest * 2 == abs(lots) and whole % 2):
+        whole += 1
+    return _grid(whole, 1, spec.tick_exponent + AVERAGE_DIGITS)
+
+
+def wanted_format(query: dict[str, str]) -> str:
+    """The format of a report: json or csv; ProblemError 400."""
+    found = query.get("format", "json")
+    if found not in ("json", "csv"):
+        message = f"expected json or csv, found {shown(found)}"
+        raise refused([FieldError("format", message, "invalid_value")])
+    return found
