@@ -189,16 +189,20 @@ class JournalSource:
 
 def _named(applied: Applied, client: Callable[[int], str]) -> list[NamedTrade]:
     """The trades of a batch: their numbers are in its events, their texts in its JSON."""
+    events = trade_events(applied)
+    numbers = ("index", "side", "client", "taker_client", "price_ticks", "quantity_lots")
+    columns = (events[name].tolist() for name in numbers)
     found = []
-    for event, (book, seq, text) in zip(trade_events(applied), applied.trades, strict=True):
+    for (book, seq, text), index, side, maker, taker, price, lots in zip(
+        applied.trades, *columns, strict=True
+    ):
         said = _decode_texts(text)
-        maker, taker = client(int(event["client"])), client(int(event["taker_client"]))
-        buyer, seller = (taker, maker) if event["side"] == Side.BUY else (maker, taker)
+        buyer, seller = (taker, maker) if side == Side.BUY else (maker, taker)
         found.append(
             NamedTrade(
-                said.trade_id, seq, int(event["index"]), applied.timestamp_ns, book,
-                int(event["price_ticks"]), int(event["quantity_lots"]), said.taker_side,
-                said.buy_order_id, said.sell_order_id, buyer, seller,
+                said.trade_id, seq, index, applied.timestamp_ns, book, price, lots,
+                said.taker_side, said.buy_order_id, said.sell_order_id, client(buyer),
+                client(seller),
             )
         )  # fmt: skip
     return found
