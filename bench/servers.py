@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.machine import ROOT
 from novate.loadtest.ceiling import free_port
+from tests.postgres import Postgres
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 15.0
@@ -101,6 +102,19 @@ def exchange(*flags: str) -> Iterator[Exchange]:
             yield running
         finally:
             running.stop()
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a running PostgreSQL of the bench's own, removed afterwards.
+
+    Its folder is under the system's temporary one (it may have to run as another user).
+    """
+    server = Postgres(free_port())
+    try:
+        yield server.start().url
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager

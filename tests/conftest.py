@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -19,6 +19,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import novate
+from tests.oracle import tally
+from tests.postgres import Postgres
 
 SOAK = os.environ.get("NOVATE_SOAK") == "1"
 ROOT = Path(__file__).resolve().parent.parent
@@ -191,6 +193,26 @@ def _free_port() -> Callable[[], int]:
     return free_port
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; make a database of your own in it, and leave it running."""
+    server = Postgres(free_port())
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL of the test's own, to be killed and started again."""
+    server = Postgres(free_port())
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
 def pytest_configure() -> None:
     """See that the build under test is the one that was asked for."""
     checked = ROOT / "build" / "checked" in Path(novate.__file__).parents
@@ -198,7 +220,36 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"NOVATE_BUILD asks for another build than {novate.__file__}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note with a test how many commands it played to engine and oracle alike."""
+    before = tally.so_far()
+    yield
+    item.user_properties.append(("agreed", tally.since(before)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was compared, and which tests took long without being marked so."""
+    say_what_was_compared(terminalreporter)
+    say_what_took_long(terminalreporter)
+
+
+def say_what_was_compared(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the commands over which the engine was held against the oracle."""
+    tallies = [
+        properties["agreed"]
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        and (properties := dict(report.user_properties)).get("agreed", {}).get("commands")
+    ]
+    if tallies:
+        build = os.environ.get("NOVATE_BUILD", "release")
+        terminalreporter.section(f"the engine ({build} build) as the oracle")
+        for line in tally.in_words(tallies):
+            terminalreporter.line(line)
+
+
+def say_what_took_long(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that took long and aren't marked so; a busy machine alone fails nothing."""
     reports = [
         report

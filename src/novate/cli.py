@@ -45,7 +45,7 @@ ConfigOption = Annotated[
     typer.Option("--config", help="TOML file of settings; a flag or a variable goes before it."),
 ]
 LOG_SETTINGS = ("log_level", "log_format")
-STORE_SETTINGS = ("data_dir", "partition", *LOG_SETTINGS)
+STORE_SETTINGS = ("data_dir", "journal_url", "journal_answer_seconds", "partition", *LOG_SETTINGS)
 # For a verb whose module reads its own arguments, --help among them.
 OWN_COMMAND_LINE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -137,9 +137,10 @@ def follow(
 @settings_flags(*STORE_SETTINGS)
 def verify(*, settings: config.Settings) -> int:
     """Read the whole journal; exit 1 names what is damaged."""
-    from novate.journal.verify import run
+    from novate.journal.choosing import open_reader
+    from novate.journal.verify import run_journal
 
-    return run(settings.data_dir, partition=settings.partition)
+    return run_journal(open_reader(settings))
 
 
 @app.command()
@@ -156,6 +157,33 @@ def replay(
     from novate.recovery import run
 
     return run(settings, until=until, from_snapshot=from_snapshot)
+
+
+@app.command()
+@settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
+def migrate(*, settings: config.Settings) -> int:
+    """Bring the ledger's tables to this version's form."""
+    from novate.rebuild import run_migrate
+
+    return run_migrate(settings)
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS, "ledger_url")
+def rebuild(*, settings: config.Settings) -> int:
+    """Drop the ledger and write it anew from the journal."""
+    from novate.rebuild import run_rebuild
+
+    return run_rebuild(settings)
+
+
+@app.command()
+@settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
+def ledger_digest(*, settings: config.Settings) -> int:
+    """Print a hash of every table of the ledger, and one of all."""
+    from novate.rebuild import run_digest
+
+    return run_digest(settings)
 
 
 @app.command()

@@ -38,6 +38,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,32}", re.ASCII)
+_JOURNAL_URL = re.compile(r"(postgres(ql)?://[!-~]{1,2000})?", re.ASCII)
 _DURABILITY = re.compile(r"fsync|relaxed=([1-9][0-9]{0,4})", re.ASCII)
 _TRUTHS = {"1": True, "true": True, "yes": True, "on": True}
 _TRUTHS |= {"0": False, "false": False, "no": False, "off": False}
@@ -205,6 +206,19 @@ def _matching(default: str, pattern: re.Pattern[str], expected: str, doc: str) -
     return field(default=default, metadata={"rule": Rule(parse, expected, doc)})
 
 
+def _ledger_url(default: str, doc: str) -> Any:
+    expected = "empty, none, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
+
+    def parse(raw: object) -> str:
+        text = raw if isinstance(raw, str) else ""
+        known = text in ("", "none") or text.startswith(("sqlite:///", "postgresql://"))
+        if not isinstance(raw, str) or not known:
+            raise _refuse(expected, str(raw).partition("://")[0])  # never show a password
+        return text
+
+    return field(default=default, metadata={"rule": Rule(parse, expected, doc)})
+
+
 def _folder(default: str, doc: str) -> Any:
     expected = "the path of a folder"
 
@@ -291,6 +305,19 @@ class Settings:
         "fsync, or relaxed=MS with MS from 1 to 99999",
         "When a command is answered: after it is on disk (fsync), or before, losing at most the "
         "last MS milliseconds in a crash of the machine (relaxed=MS)",
+    )
+    journal_url: str = _matching(
+        "",
+        _JOURNAL_URL,
+        "nothing, or a URL as postgresql://user:password@host:5432/database",
+        "Database of the journal, in PostgreSQL; empty = segment files in the data folder",
+    )
+    journal_answer_seconds: float = _seconds(
+        5.0,
+        0.1,
+        600,
+        "Longest wait for an answer of the journal's database; then the connection is made anew, "
+        "and what became of the batch is read back",
     )
     queue_commands_max: int = _whole(
         65536,
@@ -413,6 +440,28 @@ class Settings:
         "sequences",
     )
 
+    # The ledger: history in SQL, written by the follower
+    ledger_url: str = _ledger_url(
+        "", "Database of the ledger; empty = ledger.db in the data folder, none = no ledger"
+    )
+    ledger_lag_max: int = _whole(
+        1_000_000,
+        1,
+        INT64_MAX >> 1,
+        "Lag of the ledger from which /healthz says degraded",
+        "sequences",
+    )
+    history_seconds: float = _seconds(5.0, 0.1, 600, "Longest that a question to the ledger takes")
+    history_threads: int = _whole(
+        4, 1, 64, "Questions to the ledger that are asked at a time", "questions"
+    )
+    history_waiting_max: int = _whole(
+        64, 1, 10_000, "Questions to the ledger that wait; past it 503", "questions"
+    )
+    history_probe_seconds: float = _seconds(
+        2.0, 0.05, 600, "How often a ledger that was away is tried again"
+    )
+
     # Running and watching it
     shutdown_seconds: float = _seconds(10.0, 0.1, 600, "Time to finish what was begun, at a stop")
     log_level: str = _choice("info", ("debug", "info", "warning", "error"), "Least level logged")
@@ -441,6 +490,11 @@ class Settings:
         return int(match[1] or 0) if match else 0
 
     @property
+    def journal_probe_seconds(self) -> float:
+        """How often an idle exchange asks after its journal's database; 0 = it has none."""
+        return 1.0 if self.journal_url else 0.0
+
+    @property
     def limits(self) -> Limits:
         """The engine's limits at the first start; later they change by command alone."""
         return Limits(
@@ -461,6 +515,11 @@ class Settings:
         _ordered(self, "disconnect_grace_seconds", "disconnect_grace_seconds_max")
         _ordered(self, "publish_interval_ms", "publish_interval_ms_max")
         _ordered(self, "batch_commands_max", "queue_commands_max")
+        if self.journal_url and self.relaxed_ms:
+            raise ConfigurationError(
+                "durability: expected fsync where journal_url is set (PostgreSQL has no window of "
+                f"loss that could be promised in milliseconds), found {self.durability!r}"
+            )
         if self.idempotency_window_minutes_min > self.idempotency_window_hours * 60:
             raise ConfigurationError(
                 "idempotency_window_minutes_min: expected at most idempotency_window_hours "

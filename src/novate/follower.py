@@ -3,7 +3,8 @@
 It runs as a process of its own (`novate follow`), below everybody's priority, and so never holds
 matching up. It holds its own engine, compares the running hash in every record with that of its
 own events, and stops at the first difference. It only reads the journal, and never past the
-durable mark. To its parent it speaks in JSON lines on stdout:
+durable mark. Beside it, in a thread, a second replay feeds the ledger (`novate.ledger_feed`). To
+its parent it speaks in JSON lines on stdout:
 
     {"kind": "ready", "seq": 0}
     {"kind": "progress", "seq": 41}               at most ten a second
@@ -11,6 +12,7 @@ durable mark. To its parent it speaks in JSON lines on stdout:
      "state_hash": ...}
     {"kind": "snapshot_failed", "seq": 41, "why": ...}
     {"kind": "diverged", "seq": 40, "why": ...}
+    {"kind": "ledger", "state": "up", "seq": 41, "why": ""}          at most ten a second
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -29,12 +32,11 @@ import msgspec
 
 from novate import logs
 from novate.config import Settings
+from novate.journal.choosing import open_reader, open_tail
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Record, Tail
 from novate.journal.mark import DurableMark
-from novate.journal.reading import JournalReader
 from novate.journal.snapshots import SnapshotStore
-from novate.journal.tail import MarkTail
 from novate.journal.verify import believed_end
 from novate.model import codec
 from novate.model.errors import NovateError, ReplayDiverged
@@ -46,6 +48,7 @@ POLL_SECONDS: Final = 0.01
 PROGRESS_SECONDS: Final = 0.1
 STEP_RECORDS_MAX: Final = 2000
 NICENESS: Final = 10
+LEDGER_STOP_SECONDS: Final = 1.0
 PR_SET_PDEATHSIG: Final = 1
 EXIT_DIVERGED: Final = 3
 """Exit code of a follower whose events differ; starting it again would not help."""
@@ -205,28 +208,84 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
     for warning in warnings:
         log.warning("snapshot_passed_over", why=warning)
     mark = _open_mark(settings, disk)
-    reader = JournalReader(settings.data_dir, disk, settings.partition)
-    tail = MarkTail(reader, mark, replayer.seq + 1, replayer.position)
+    tail = open_tail(settings, disk, mark, replayer.seq + 1, replayer.position)
+    ledger = _LedgerThread(settings, disk, store)
     cadence = Cadence(settings.snapshot_commands, settings.snapshot_seconds)
     try:
         follower = Follower(replayer, tail, store, cadence, _say)
         _follow(follower, bool(parent_pid))
     except ReplayDiverged as error:
+        ledger.stop()  # what it has to say of this comes first
         log.critical("diverged", seq=error.seq, why=str(error))
         _say({"kind": "diverged", "seq": error.seq, "why": str(error)})
         return EXIT_DIVERGED
     except (BrokenPipeError, KeyboardInterrupt):
         return 0
     finally:
+        ledger.stop()
         tail.close()
-        mark.close()
+        if mark is not None:
+            mark.close()
     return 0
 
 
-def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark:
+class _LedgerSource:
+    """Where the ledger's replay begins and goes on: snapshots and journal of the data folder."""
+
+    def __init__(self, settings: Settings, disk: RealDisk, store: SnapshotStore) -> None:
+        self._settings = settings
+        self._disk = disk
+        self._store = store
+        self._mark = _open_mark(settings, disk)
+
+    def replayer_at(self, seq: int) -> Replayer:
+        return from_latest_snapshot(self._store, [], at_most=seq)[0]
+
+    def tail_of(self, replayer: Replayer) -> Tail:
+        return open_tail(
+            self._settings, self._disk, self._mark, replayer.seq + 1, replayer.position
+        )
+
+
+class _LedgerThread:
+    """Feeds the ledger beside the follower, where there is to be one."""
+
+    def __init__(self, settings: Settings, disk: RealDisk, store: SnapshotStore) -> None:
+        self._settings = settings
+        self._source = _LedgerSource(settings, disk, store)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        if settings.ledger_url != "none":
+            self._thread.start()
+
+    def _run(self) -> None:
+        # SQLAlchemy and Alembic take long to import; snapshots don't wait for them.
+        from novate.ledger.database import url_of
+        from novate.ledger_feed import LedgerFeed, LedgerReport, Scribe
+
+        def report(said: LedgerReport) -> None:
+            _say({"kind": "ledger", "state": said.state, "seq": said.seq, "why": said.why})
+
+        url = url_of(self._settings.ledger_url, self._settings.data_dir)
+        scribe = Scribe(url, self._source, self._settings.partition)
+        try:
+            LedgerFeed(scribe, report, self._stop).run()
+        except BrokenPipeError:
+            return
+
+    def stop(self) -> None:
+        """End it, at the end of what it is writing."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(LEDGER_STOP_SECONDS)
+
+
+def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark | None:
     try:
         return DurableMark(settings.data_dir, disk)
     except FileNotFoundError as error:
+        if settings.journal_url:  # the exchange serves on another machine
+            return None
         what = "expected a folder that an exchange has served from, found no durable mark"
         raise NovateError(f"{settings.data_dir}: {what}") from error
 
@@ -243,12 +302,14 @@ def _follow(follower: Follower, tied: bool) -> None:
 
 def _run_once(settings: Settings) -> int:
     warnings: list[str] = []
-    believed_end(JournalReader(settings.data_dir, RealDisk(), settings.partition))
+    reader = open_reader(settings)
+    believed_end(reader)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, _ = from_latest_snapshot(store, warnings)
     for warning in warnings:
         log.warning("snapshot_passed_over", why=warning)
-    replay_tail(replayer, JournalReader(settings.data_dir, RealDisk(), settings.partition))
+    replay_tail(replayer, reader)
+    reader.close()
     print_state(replayer)
     return 0
 
@@ -269,6 +330,10 @@ def _step_back() -> None:
         log.warning("priority_unchanged", why=str(error))
 
 
+_saying: Final = threading.Lock()
+
+
 def _say(line: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    with _saying:
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+        sys.stdout.buffer.flush()

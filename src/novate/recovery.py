@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from novate import logs
 from novate.config import InstrumentSettings, Settings
 from novate.engine import Engine, Reporter
+from novate.journal.choosing import Reader, open_journal, open_reader
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import (
     COMMAND_FORMAT,
@@ -26,11 +27,10 @@ from novate.journal.interface import (
     RULES,
     Appended,
     Batch,
+    OpenJournal,
     Position,
     Record,
 )
-from novate.journal.reading import JournalReader
-from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.journal.verify import believed_end
 from novate.lock import FolderLock
@@ -136,7 +136,9 @@ class Replayer:
             found = f"expected {batch.count} commands, found {self.engine.last_seq - self.seq} more"
             raise JournalCorrupt(found, record.segment, record.offset, batch.first_seq)
         self.timestamp_ns = batch.timestamp_ns
-        self.events_hash = blake2b(self.events_hash + events, digest_size=32).digest()
+        running = blake2b(self.events_hash, digest_size=32)
+        running.update(events)
+        self.events_hash = running.digest()
         self.position = record.position()
 
     def _refuse(self, record: Record) -> None:
@@ -181,14 +183,16 @@ class Replayer:
 
 
 def from_latest_snapshot(
-    store: SnapshotStore, warnings: list[str]
+    store: SnapshotStore, warnings: list[str], at_most: int | None = None
 ) -> tuple[Replayer, Snapshot | None]:
     """A replayer at the newest snapshot that can be believed, else at zero.
 
     A snapshot that fails its checksum, does not load or does not have the hash that it names is
-    passed over for the one before, with a line in `warnings`.
+    passed over for the one before, with a line in `warnings`; one behind seq `at_most` silently.
     """
     for seq in store.seqs():
+        if at_most is not None and seq > at_most:
+            continue
         try:
             snapshot = store.load(seq)
             if (found := Engine.hash_of(snapshot.dump)) != snapshot.state_hash:
@@ -216,7 +220,7 @@ class Recovered(msgspec.Struct, kw_only=True):
     """
 
     lock: FolderLock
-    journal: SegmentJournal
+    journal: OpenJournal
     engine: Engine
     reporter: Reporter
     seq: int
@@ -246,7 +250,7 @@ def open_partition(
         ConfigurationError: the default instrument is none of those there are.
     """
     lock = FolderLock(settings.data_dir)
-    journal: SegmentJournal | None = None
+    journal: OpenJournal | None = None
     try:
         began = time.monotonic()
         real = disk or RealDisk()
@@ -255,13 +259,11 @@ def open_partition(
             settings.data_dir, real, keep=settings.snapshots_kept, partition=settings.partition
         )
         replayer, snapshot = from_latest_snapshot(store, warnings)
-        journal = SegmentJournal(
-            settings.data_dir,
-            disk=real,
-            partition=settings.partition,
-            segment_bytes=settings.journal_segment_bytes,
-            start=snapshot.position() if snapshot else None,
-            witnesses=[snapshot.witness()] if snapshot else [],
+        journal = open_journal(
+            settings,
+            real,
+            snapshot.position() if snapshot else None,
+            [snapshot.witness()] if snapshot else [],
         )
         warnings += journal.warnings
         replayed = replay_tail(replayer, journal)
@@ -289,7 +291,7 @@ def open_partition(
         raise
 
 
-def replay_tail(replayer: Replayer, journal: SegmentJournal | JournalReader) -> int:
+def replay_tail(replayer: Replayer, journal: OpenJournal | Reader) -> int:
     """Apply everything behind the replayer's seq; how many commands it was.
 
     The last record is rendered, for its outcomes are in no other record.
@@ -306,9 +308,7 @@ def replay_tail(replayer: Replayer, journal: SegmentJournal | JournalReader) -> 
     return replayer.seq - before
 
 
-def _end_lost_sessions(
-    replayer: Replayer, journal: SegmentJournal, clock: Callable[[], int]
-) -> None:
+def _end_lost_sessions(replayer: Replayer, journal: OpenJournal, clock: Callable[[], int]) -> None:
     """Journal that sessions which were open are lost: nobody is left who could close them.
 
     A record of its own, before anything else of this start.
@@ -321,7 +321,7 @@ def _end_lost_sessions(
 def _set_up(
     settings: Settings,
     replayer: Replayer,
-    journal: SegmentJournal,
+    journal: OpenJournal,
     clock: Callable[[], int],
     warnings: list[str],
 ) -> None:
@@ -352,7 +352,7 @@ def _require_memory(limits: Limits) -> None:
 
 
 def _append_and_apply(
-    commands: Sequence[bytes], replayer: Replayer, journal: SegmentJournal, timestamp_ns: int
+    commands: Sequence[bytes], replayer: Replayer, journal: OpenJournal, timestamp_ns: int
 ) -> None:
     batch = Batch(
         first_seq=replayer.seq + 1,
@@ -427,7 +427,7 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
     """
     began = time.monotonic()
     warnings: list[str] = []
-    reader = JournalReader(settings.data_dir, RealDisk(), settings.partition)
+    reader = open_reader(settings)
     end = believed_end(reader)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, snapshot = Replayer.at_zero(settings.partition), None
@@ -441,6 +441,7 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
         if until and record.batch.first_seq > until:
             break
         replayer.apply(record)
+    reader.close()
     replayer.engine.check_invariants()
     for warning in warnings:
         log.warning("replay", warning=warning)

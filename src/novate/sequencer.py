@@ -24,7 +24,13 @@ import msgspec
 
 from novate import logs
 from novate.journal.interface import NO_HASH, Appended, Batch
-from novate.model.errors import InvariantViolated, JournalFull, NotAccepting, QueueFull
+from novate.model.errors import (
+    InvariantViolated,
+    JournalAway,
+    JournalFull,
+    NotAccepting,
+    QueueFull,
+)
 from novate.outcomes import OutcomeStore, pack_outcomes
 
 if TYPE_CHECKING:
@@ -34,10 +40,14 @@ Reply = Callable[[int, bytes, bool], None]
 Replies = Callable[[list[tuple[int, bytes, int]]], None]
 """Takes (status, body, whether it is the first answer to a repeated key) of each command."""
 
+Trades = list[tuple[int, int, bytes]]
+Updates = list[tuple[int, int, str, bytes]]
+"""Trades and order updates as `Applied` has them."""
+
 State = Literal["running", "stalled", "failed", "stopping"]
 
 RETRY_SECONDS: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
-"""Pauses between tries at a full disk; the last one repeats."""
+"""Pauses between tries at a full disk or an absent database; the last one repeats."""
 
 log = logs.get("sequencer")
 
@@ -50,7 +60,7 @@ class Appender(Protocol):
         ...
 
     def prepare(self) -> bool:
-        """Do a small piece of making room ahead; whether there is more to do."""
+        """Do a small piece of work ahead; whether there is more to do. JournalAway if it can't."""
         ...
 
     def sync(self) -> None:
@@ -60,6 +70,8 @@ class Appender(Protocol):
 
 class BatchApplier(Protocol):
     """The part of a reporter that the sequencer calls."""
+
+    on_part: Callable[[Trades, Updates], None] | None
 
     def apply(self, batch: bytes, first_seq: int, timestamp_ns: int) -> Applied:
         """Apply a durable batch and render its answers."""
@@ -92,12 +104,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         batch_commands_max: Commands in one batch.
         relaxed_ms: Time between two syncs under relaxed durability; 0 = fsync every batch.
         stall_seconds: A write that takes longer makes the state `stalled`.
+        probe_seconds: An idle writer looks after its journal so often; 0 = never.
     """
 
     queue_commands_max: int = 65536
     batch_commands_max: int = 8192
     relaxed_ms: int = 0
     stall_seconds: float = 1.0
+    probe_seconds: float = 0.0
 
 
 class Tally(msgspec.Struct):
@@ -129,22 +143,25 @@ class _Writer(threading.Thread):
     """Appends one batch at a time and tells the loop; it knows no engine and no client."""
 
     def __init__(
-        self, journal: Appender, epoch: int, window_seconds: float, told: Callable[[Any], None]
+        self, journal: Appender, epoch: int, bounds: Bounds, told: Callable[[Any], None]
     ) -> None:
         super().__init__(name="novate-writer", daemon=True)
         self._journal = journal
         self._epoch = epoch
-        self._window_seconds = window_seconds
+        self._window_seconds = bounds.relaxed_ms / 1e3
+        self._probe_seconds = bounds.probe_seconds or None
         self._told = told
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         # When the oldest record that is not synced was begun; read by status, hence an attribute.
         self.unsynced_since = 0.0
+        # Why an idle journal can't be reached, "" if it can; read by status likewise.
+        self.away = ""
 
     def run(self) -> None:
         try:
             while (batch := self._next()) is not None:
                 self._told(self._append(batch))
-                self._journal.prepare()
+                self._prepare()
             if self.unsynced_since:
                 self._sync()
         except Exception as error:
@@ -164,6 +181,13 @@ class _Writer(threading.Thread):
             self.unsynced_since = began
         return appended
 
+    def _prepare(self) -> None:
+        try:
+            self._journal.prepare()
+            self.away = ""
+        except JournalAway as fault:
+            self.away = str(fault)
+
     def _next(self) -> Batch | None:
         while self.unsynced_since:
             rest = self.unsynced_since + self._window_seconds - time.monotonic()
@@ -173,7 +197,11 @@ class _Writer(threading.Thread):
             except Empty:
                 pass
             self._sync()
-        return self.inbox.get()
+        while True:
+            try:
+                return self.inbox.get(timeout=self._probe_seconds)
+            except Empty:
+                self._prepare()
 
     def _sync(self) -> None:
         self._journal.sync()
@@ -259,9 +287,11 @@ class Sequencer:
         self._writer_ended = asyncio.Event()
         self.tally = Tally()
         self.on_applied: list[Callable[[Applied], None]] = []
+        self.on_part: list[Callable[[Trades, Updates], None]] = []
+        reporter.on_part = self._tell_part
         self.on_commit: list[Callable[[float, int], None]] = []
         self.on_failed: list[Callable[[str], None]] = []
-        self._writer = _Writer(journal, epoch, self._bounds.relaxed_ms / 1e3, self._tell)
+        self._writer = _Writer(journal, epoch, self._bounds, self._tell)
         self._writer.start()
 
     # --- in ---------------------------------------------------------------------------------------
@@ -357,8 +387,10 @@ class Sequencer:
             log.warning("late_append", outcome=str(told))
         elif told is Appended.DURABLE or told is Appended.WRITTEN:
             self._publish()
-        elif isinstance(told, JournalFull):
+        elif isinstance(told, JournalFull | JournalAway):
             self._stall(told)
+        elif told is Appended.FENCED:
+            self._fail("exchange_stopped", "another server has taken the journal over")
         elif isinstance(told, Appended):
             self._fail("exchange_stopped", f"the journal answered {told.name} to an append")
         else:
@@ -388,7 +420,9 @@ class Sequencer:
 
     def _advance(self, batch: Batch, applied: Applied) -> None:
         self._seq = batch.first_seq + batch.count - 1
-        self._events_hash = blake2b(self._events_hash + applied.events, digest_size=32).digest()
+        events_hash = blake2b(self._events_hash, digest_size=32)
+        events_hash.update(applied.events)
+        self._events_hash = events_hash.digest()
         self._outcomes.replace(applied.outcomes)
         self._outcome_blob = pack_outcomes(applied.outcomes)
         self._batch = None
@@ -438,6 +472,14 @@ class Sequencer:
                 # Streams and metrics follow the market; they can't be allowed to stop it.
                 log.error("subscriber_failed", exc_info=True)
 
+    def _tell_part(self, trades: Trades, updates: Updates) -> None:
+        """A batch at hand has made many trades and updates: its subscribers take some before."""
+        for subscriber in self.on_part:
+            try:
+                subscriber(trades, updates)
+            except Exception:
+                log.error("subscriber_failed", exc_info=True)
+
     def _first_answer(self, seq: int) -> tuple[int, bytes, bool]:
         """The outcome to tell for a repeated key; never raises, for its client waits for it."""
         try:
@@ -465,8 +507,8 @@ class Sequencer:
 
     # --- when it goes wrong -----------------------------------------------------------------------
 
-    def _stall(self, error: JournalFull) -> None:
-        """Keep the batch and try again: nothing of it was written."""
+    def _stall(self, error: JournalFull | JournalAway) -> None:
+        """Keep the batch and try again; the journal knows what became of it, or finds out first."""
         if self._state == "running":
             log.warning("journal_stalled", why=str(error))
             self._state = "stalled"
@@ -512,7 +554,7 @@ class Sequencer:
             self._drained = self._loop.create_future()
             await asyncio.wait([self._drained], timeout=seconds)
             if not self._idle:
-                self._fail("exchange_stopped", f"the disk took longer than {seconds} s to stop")
+                self._fail("exchange_stopped", f"the journal took longer than {seconds} s to stop")
         self._writer.inbox.put(None)
         try:
             await asyncio.wait_for(
@@ -526,18 +568,18 @@ class Sequencer:
 
     @property
     def state(self) -> State:
-        """`running`, `stalled` (a full or slow disk), `failed` or `stopping`."""
+        """`running`, `stalled` (a full, slow or absent disk), `failed` or `stopping`."""
         if self._stopping and self._state != "failed":
             return "stopping"
-        if self._state == "running" and self._write_seconds() > self._bounds.stall_seconds:
+        if self._state == "running" and self._trouble():
             return "stalled"
         return self._state
 
     @property
     def why(self) -> str:
         """Why it is not running, "" if it is."""
-        if self._state == "running" and self._write_seconds() > self._bounds.stall_seconds:
-            return f"a write to the journal has taken {self._write_seconds():.1f} s so far"
+        if self._state == "running" and (trouble := self._trouble()):
+            return trouble
         return self._why or ("the exchange is stopping" if self._stopping else "")
 
     @property
@@ -560,6 +602,12 @@ class Sequencer:
         """Age of the oldest answered command that is not yet on disk; 0.0 under fsync."""
         since = self._writer.unsynced_since
         return time.monotonic() - since if since else 0.0
+
+    def _trouble(self) -> str:
+        """What keeps a batch from being written, though none has failed yet."""
+        if self._write_seconds() > self._bounds.stall_seconds:
+            return f"a write to the journal has taken {self._write_seconds():.1f} s so far"
+        return self._writer.away if self._batch is None else ""
 
     def _write_seconds(self) -> float:
         return (time.monotonic_ns() - self._handed_ns) / 1e9 if self._batch is not None else 0.0

@@ -17,9 +17,11 @@ from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.history import History
 from novate.gateway.http import make_application
 from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
+from novate.gateway.past import Past
 from novate.gateway.reads import Reads
 from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
@@ -107,9 +109,11 @@ class Stand:
     def _make_server(self) -> uvicorn.Server:
         instruments = self.operations.validator.instruments
         reads = Reads(self.partition.reporter, instruments)
+        history = History(self.settings, self.loop, None)
+        past = Past(reads, self.partition.reporter, history)
         window = CandleWindow(self.loop, 86_400, 100_000)
         market = MarketReads(self.partition.engine, instruments, window)
-        calls = Calls(self.operations, reads, market)
+        calls = Calls(self.operations, reads, past, market)
         self.lane = Lane(calls, self.settings, self.metrics, self.fast_lane)
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",

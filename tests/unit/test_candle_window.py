@@ -84,6 +84,16 @@ def without_sum(rows: list[dict[str, int]]) -> list[dict[str, int]]:
     return [{name: each[name] for name in each if name != "price_sum"} for each in rows]
 
 
+def test_trades_that_were_told_in_parts_are_folded_too() -> None:
+    market = Market()
+    batch = Batch([(0, START_S * SECOND, 100, 3)], 1, START_S * SECOND)
+    market.window.on_part(batch.trades, [])
+    batch.trades = []
+    market.window.on_applied(batch)
+    market.loop.run(1.0)
+    assert [each["volume"] for each in market.found(0, 60)] == [3]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_window_gives_the_candles_of_the_trades(seed: int) -> None:

@@ -11,8 +11,11 @@ import pytest
 from novate.journal.interface import NO_HASH, Appended
 from novate.model.errors import (
     InvariantViolated,
+    JournalAway,
+    JournalBehindWitness,
     JournalCorrupt,
     JournalFailed,
+    JournalFenced,
     JournalFull,
     NotAccepting,
     QueueFull,
@@ -369,9 +372,12 @@ def test_the_pending_outcomes_of_a_restart_go_into_the_first_record() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_the_batch_fills_the_queue_and_resumes_by_itself() -> None:
+@pytest.mark.parametrize("fault", [JournalFull, JournalAway])
+def test_a_full_disk_keeps_the_batch_fills_the_queue_and_resumes_by_itself(
+    fault: type[JournalFull | JournalAway],
+) -> None:
     async def scenario(rig: Rig) -> None:
-        rig.journal.endings.extend([JournalFull("no space left")] * 3)
+        rig.journal.endings.extend([fault("no space left")] * 3)
         rig.submit("kept")
         await rig.until(lambda: rig.sequencer.state == "stalled")
         assert "no space left" in rig.sequencer.why
@@ -387,6 +393,33 @@ def test_a_full_disk_keeps_the_batch_fills_the_queue_and_resumes_by_itself() -> 
         assert [batch.first_seq for batch in rig.journal.batches] == [1, 2]
 
     run(scenario, Bounds(queue_commands_max=5, batch_commands_max=5))
+
+
+def test_a_journal_that_is_away_while_nobody_orders_is_a_stall_until_it_is_back() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.submit("before")
+        await rig.answered(1)
+        rig.journal.away = JournalAway("connection refused")
+        await rig.until(lambda: rig.sequencer.state == "stalled")
+        assert rig.sequencer.why == "connection refused"
+        rig.journal.away = None
+        await rig.until(lambda: rig.sequencer.state == "running")
+        assert rig.sequencer.why == ""
+        rig.submit("after")
+        await rig.answered(2)
+
+    run(scenario, Bounds(probe_seconds=0.005))
+
+
+def test_a_writer_that_is_replaced_while_nobody_orders_stops_the_exchange() -> None:
+    async def scenario(rig: Rig) -> None:
+        failures: list[str] = []
+        rig.sequencer.on_failed.append(failures.append)
+        rig.journal.away = JournalFenced("another server has taken the journal over")
+        await rig.until(lambda: rig.sequencer.state == "failed")
+        assert failures == ["JournalFenced: another server has taken the journal over"]
+
+    run(scenario, Bounds(probe_seconds=0.005))
 
 
 def test_a_write_that_takes_long_is_a_stall_while_it_lasts() -> None:
@@ -407,6 +440,7 @@ def test_a_write_that_takes_long_is_a_stall_while_it_lasts() -> None:
     [
         (JournalFailed("fsync failed"), "journal_failed"),
         (OSError(5, "Input/output error"), "journal_failed"),
+        (JournalBehindWitness("the journal ends with seq 1"), "journal_failed"),
         (Appended.FENCED, "exchange_stopped"),
         (Appended.UNKNOWN, "exchange_stopped"),
     ],

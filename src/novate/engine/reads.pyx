@@ -198,6 +198,11 @@ cdef class Reader:
         Returns:
             (list of order JSON, cursor for the next call, 0 at the end).
         """
+        listed, after = self.orders_listed(client_id, instrument, status, limit, cursor)
+        return [body for _, body in listed], after
+
+    def orders_listed(self, client_id, int64_t instrument, status, int limit, cursor):
+        """As `orders_json`, with the sequence that placed each order: pairs (sequence, JSON)."""
         cdef uint32_t client = NONE
         cdef bytes name
         cdef Listing listing
@@ -220,8 +225,21 @@ cdef class Reader:
                 self.list_closed(&listing, status, newest)
         newest.sort(reverse=True)
         more = len(newest) > limit or listing.least > 0
-        listed = [self.order_body(each[1]) for each in newest[:limit]]
+        listed = [(each[0], self.order_body(each[1])) for each in newest[:limit]]
         return listed, newest[limit - 1][0] if more else 0
+
+    def forgotten_seq(self):
+        """Orders placed at or before this sequence may have left memory; 0: none has."""
+        cdef State *st = self.engine.st
+        if st.closed_count == 0 or st.closed_count < st.closed_max:
+            return 0
+        return int(closed_at(st, st.closed_first).updated_seq)
+
+    def trades_forgotten(self, uint32_t instrument):
+        """Whether trades of an instrument have left memory."""
+        self.grid(instrument)
+        return self.engine.st.books[instrument].trades_total > self.engine.st.books[
+            instrument].trades_count
 
     cdef int note_order(self, Listing *listing, uint64_t seq, uint32_t at, status,
                         list newest) except -1:
@@ -255,7 +273,7 @@ cdef class Reader:
             if st.orders[slot].seq <= listing.least:
                 break  # the rest is older still
             self.note_order(listing, st.orders[slot].seq, slot, status, newest)
-            slot = st.orders[slot].open_next
+            slot = st.links[slot].open_next
         return 0
 
     cdef bint list_chain(self, Listing *listing, status, list newest) except -1:

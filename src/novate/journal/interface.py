@@ -149,7 +149,7 @@ class Tail(Protocol):
         """Every durable record not yet taken; ends when caught up, and can be asked again."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of what it holds."""
 
 
 class Journal(Protocol):
@@ -167,6 +167,9 @@ class Journal(Protocol):
 
         Raises:
             JournalFull: Nothing was written; the same append may be tried again later.
+            JournalAway: It can't be reached now; the same append is to be tried again later, and
+                begins by finding out what became of this one.
+            JournalBehindWitness: It came back without something that it had called durable.
             JournalFailed: A sync failed: the process must restart from what is on disk.
         """
 
@@ -200,4 +203,34 @@ class Journal(Protocol):
         """Give up whole segments that hold nothing from `before_seq` on; how many it were."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of what it holds."""
+
+
+class OpenJournal(Journal, Protocol):
+    """A journal as the process that writes it has it."""
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of this writer, to be given with every append."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was found and put right at opening, in words."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    def prepare(self) -> bool:
+        """Do a small piece of work ahead, on the writer's thread; whether there is more to do.
+
+        Raises:
+            JournalAway: It can't be reached; nothing is being appended.
+            JournalFenced: Another writer has taken over.
+        """
+
+    def durable(self) -> Position:
+        """The end of what is durable; before `last` only where appends were left unsynced."""
+
+    def first_seq(self) -> int:
+        """The first seq that is not pruned."""

@@ -371,6 +371,22 @@ class JournalReader:
         self.disk = disk
         self.partition = partition
 
+    @property
+    def place(self) -> str:
+        """Where the journal is, for people."""
+        return str(self.folder)
+
+    def stored(self) -> str:
+        """How it is kept, for people."""
+        return f"{len(segment_seqs(self.folder, self.disk))} segments"
+
+    def name_of(self, first_seq: int) -> str:
+        """What messages call the place of the record that begins with `first_seq`."""
+        return segment_name(first_seq)
+
+    def close(self) -> None:
+        """Nothing is held between two calls."""
+
     def first_seq(self) -> int:
         """The first seq that is not pruned; 1 where there is no journal yet."""
         seqs = segment_seqs(self.folder, self.disk)

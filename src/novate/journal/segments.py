@@ -355,6 +355,11 @@ class SegmentJournal:
         if before is not None:
             before.close()
 
+    @property
+    def place(self) -> str:
+        """See `Journal`."""
+        return str(self.folder / JOURNAL_FOLDER)
+
     # --- reading ------------------------------------------------------------------------------
 
     def last(self) -> Position:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from novate.journal.choosing import Reader
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import Position, Witness
-from novate.journal.layout import segment_name
 from novate.journal.mark import DurableMark
-from novate.journal.reading import End, JournalReader, segment_seqs
+from novate.journal.reading import End, JournalReader
 from novate.journal.segments import check_witnesses
 from novate.journal.snapshots import Snapshot, SnapshotStore
 from novate.model.errors import JournalCorrupt, JournalError, SnapshotCorrupt
@@ -21,7 +21,7 @@ class Verified(msgspec.Struct):
     """What a whole journal holds.
 
     Attributes:
-        segments: Number of segment files.
+        stored: How it is kept, for people.
         records: Number of records, one per batch.
         commands: Number of commands.
         command_bytes: Bytes of commands.
@@ -31,7 +31,7 @@ class Verified(msgspec.Struct):
         warnings: What is not as it should be and does no harm, in words.
     """
 
-    segments: int = 0
+    stored: str = ""
     records: int = 0
     commands: int = 0
     command_bytes: int = 0
@@ -42,15 +42,18 @@ class Verified(msgspec.Struct):
 
 
 def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verified:
-    """Check every record of a data folder's journal, and its snapshots and mark against it.
+    """Check a data folder's segment files as `verify_journal` does."""
+    return verify_journal(JournalReader(folder, disk or RealDisk(), partition))
+
+
+def verify_journal(reader: Reader) -> Verified:
+    """Check every record of a journal, and its data folder's snapshots and mark against it.
 
     Nothing is changed, and a server may be running: what it is just writing is not counted.
 
     Raises:
         JournalError: The journal can't be believed; the place is named.
     """
-    disk = disk or RealDisk()
-    reader = JournalReader(folder, disk, partition)
     while True:
         first_seq = reader.first_seq()
         try:
@@ -60,8 +63,7 @@ def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verifi
                 raise
 
 
-def _verify(reader: JournalReader) -> Verified:
-    folder, disk = reader.folder, reader.disk
+def _verify(reader: Reader) -> Verified:
     found = Verified()
     snapshots, witnesses = _witnesses(reader, found)
     end = reader.end()
@@ -70,9 +72,9 @@ def _verify(reader: JournalReader) -> Verified:
         return found
     if end.torn:
         found.warnings.append(f"an unfinished write stands behind the last record: {end.torn}")
-    found.segments = len(segment_seqs(folder, disk))
+    found.stored = reader.stored()
     found.first_seq = reader.first_seq()
-    _check_beginning(found)
+    _check_beginning(found, reader.name_of(found.first_seq))
     hashes = {snapshot.seq: snapshot.record_hash for snapshot in snapshots}
     for record in reader.read(found.first_seq, bound=end.bound()):
         batch = record.batch
@@ -91,7 +93,7 @@ def _verify(reader: JournalReader) -> Verified:
     return found
 
 
-def believed_end(reader: JournalReader) -> End:
+def believed_end(reader: Reader) -> End:
     """The journal's end, held against the durable mark and the snapshots.
 
     Raises:
@@ -101,23 +103,23 @@ def believed_end(reader: JournalReader) -> End:
     end = reader.end()
     check_witnesses(end.position if end else _nothing(), witnesses, end.torn if end else "")
     if end is None:
-        raise JournalError(f"expected a journal, there is none in {reader.folder}")
+        raise JournalError(f"expected a journal, there is none in {reader.place}")
     return end
 
 
-def _check_beginning(found: Verified) -> None:
-    """What is gone before the first segment must be in a snapshot, else it is lost."""
+def _check_beginning(found: Verified, name: str) -> None:
+    """What is gone before the first record must be in a snapshot, else it is lost."""
     first_seq = found.first_seq
     if first_seq == 1:
         return
     missing = f"seq 1 to {first_seq - 1} are missing"
     if max(found.snapshots, default=0) < first_seq - 1:
         why = f"{missing}, and no whole snapshot holds them"
-        raise JournalCorrupt(why, segment_name(first_seq), 0, first_seq)
+        raise JournalCorrupt(why, name, 0, first_seq)
     found.warnings.append(f"{missing} (pruned)")
 
 
-def _witnesses(reader: JournalReader, found: Verified) -> tuple[list[Snapshot], list[Witness]]:
+def _witnesses(reader: Reader, found: Verified) -> tuple[list[Snapshot], list[Witness]]:
     """The snapshots that can be believed, and everyone who saw how far the journal got.
 
     To be asked before the journal is read, for a running server goes on meanwhile.
@@ -155,19 +157,29 @@ def _snapshots(folder: Path, disk: Disk, partition: int, found: Verified) -> lis
 
 
 def run(folder: Path, disk: Disk | None = None, partition: int = 0) -> int:
+    """Verify a data folder's segment files and print what was found, as `run_journal` does."""
+    return run_journal(JournalReader(folder, disk or RealDisk(), partition))
+
+
+def run_journal(reader: Reader) -> int:
     """Verify and print what was found; the exit code: 0 = whole, 1 = not."""
     try:
-        found = verify(folder, disk, partition)
+        found = verify_journal(reader)
     except JournalError as fault:
         print(f"journal: FAILED: {fault}", file=sys.stderr)
         return 1
+    finally:
+        reader.close()
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if found.last is None:
-        print(f"journal: FAILED: there is none in {folder}", file=sys.stderr)
+        print(
+            f"journal: FAILED: there is none in {reader.place}",
+            file=sys.stderr,
+        )
         return 1
     print(
-        f"journal: whole, {found.segments} segments, {found.records} records, "
+        f"journal: whole, {found.stored}, {found.records} records, "
         f"{found.commands} commands ({found.command_bytes} bytes), "
         f"seq {found.first_seq} to {found.last.seq}"
     )

@@ -12,7 +12,7 @@ past that the instrument with the most of them forgets its older half.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -140,6 +140,7 @@ class CandleWindow:
         self._unfolded: list[tuple[int, bytes]] = []
         self._unfolded_bytes = 0
         self._timer_set = False
+        self._part_traded = False
         self._applied_seq = 0
         self.time_ns = 0
         self.sequence = 0
@@ -172,8 +173,9 @@ class CandleWindow:
         """Take what a durable batch did; in the order of sequence."""
         self.time_ns = applied.timestamp_ns
         self._applied_seq = applied.last_seq
-        if not applied.trades:
+        if not (applied.trades or self._part_traded):
             return
+        self._part_traded = False
         self._unfolded.append((applied.timestamp_ns, applied.events))
         self._unfolded_bytes += len(applied.events)
         if self._unfolded_bytes > UNFOLDED_BYTES_MAX:
@@ -181,6 +183,10 @@ class CandleWindow:
         elif not self._timer_set:
             self._timer_set = True
             self._timers.call_later(FOLD_SECONDS, self._on_timer)
+
+    def on_part(self, trades: Sequence[object], _updates: Sequence[object]) -> None:
+        """Note whether a batch, of which a part is told before it is over, made trades."""
+        self._part_traded = self._part_traded or bool(trades)
 
     def _on_timer(self) -> None:
         self._timer_set = False

@@ -248,12 +248,20 @@ class Publisher:
 
     # --- what happened ----------------------------------------------------------------------------
 
+    def on_part(
+        self, trades: list[tuple[int, int, bytes]], updates: list[tuple[int, int, str, bytes]]
+    ) -> None:
+        """Take a part of what a batch did that is being applied; nothing of it goes out yet."""
+        if self._orders and updates:
+            self._gather_updates(updates)
+        if self._trades and trades:
+            self._gather_trades(trades)
+
     def on_applied(self, applied: AppliedBatch) -> None:
         """Take what a durable batch did; called in the order of sequence, right after it."""
-        if self._orders and applied.updates:
-            self._gather_updates(applied.updates)
-        if self._trades and applied.trades:
-            self._gather_trades(applied.trades)
+        self.on_part(applied.trades, applied.updates)
+        if self._orders_pending and not self._fanout.running:
+            self._fanout.start(self._order_jobs())
         if self._states and applied.changes:
             self._gather_changes(applied.changes)
         if self._books or self._trades or self._states or self._candles:
@@ -287,9 +295,11 @@ class Publisher:
                 if feed is not None:
                     frame = frame or frames.order_update(feed.name, seq, order)
                     feed.pending.append(frame)
+                    feed.pending_bytes += len(frame)
                     self._orders_pending[feed] = None
-        if not self._fanout.running:
-            self._fanout.start(self._order_jobs())
+                    if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
+                        self._give_up(feed)
+                        del self._orders_pending[feed]
 
     # --- what goes out ----------------------------------------------------------------------------
 
@@ -390,6 +400,7 @@ class Publisher:
         for feed in self._orders_pending:
             jobs.append(Job(self._sure_frame(b"".join(feed.pending), feed.members)))
             feed.pending.clear()
+            feed.pending_bytes = 0
         self._orders_pending.clear()
         return jobs
 
@@ -426,8 +437,8 @@ class Publisher:
         self.leave(consumer)
         consumer.overflow(consumer.buffered(), self._settings.websocket_buffer_bytes_max)
 
-    def _give_up(self, feed: TradeFeed) -> None:
-        """More is traded than can be sent: nobody here can be kept without a loss."""
+    def _give_up(self, feed: TradeFeed | OrderFeed) -> None:
+        """More happens than can be sent: nobody here can be kept without a loss."""
         for consumer in list(feed.members):
             self._close_slow(consumer)
         feed.pending.clear()

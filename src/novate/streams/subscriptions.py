@@ -128,10 +128,12 @@ class OrderFeed:
 
     Attributes:
         pending: Frames that wait for the sending before them to end, oldest first.
+        pending_bytes: Their size.
     """
 
     name: str
     pending: list[bytes] = field(default_factory=list)
+    pending_bytes: int = 0
     members: dict[Consumer, None] = field(default_factory=dict)
 
 

@@ -22,6 +22,7 @@ class MemoryJournal:
         endings: How the next appends end, first come first served: an `Appended` or an exception
             to raise. An append without one is durable.
         base_seq: The seq before the first batch, for a journal with an earlier life.
+        away: Raised by every `prepare`, if set.
         gate: Appends wait while it is clear.
     """
 
@@ -35,6 +36,7 @@ class MemoryJournal:
         self.gate.set()
         self.appending = threading.Event()
         self.sync_error: Exception | None = None
+        self.away: Exception | None = None
 
     def append(self, expected_seq: int, epoch: int, batch: Batch, *, sync: bool = True) -> Appended:
         """Keep the batch, unless an ending says otherwise."""
@@ -53,7 +55,9 @@ class MemoryJournal:
         return ending
 
     def prepare(self) -> bool:
-        """Nothing to make ready in memory."""
+        """Nothing to make ready in memory; what is the matter is said here."""
+        if self.away is not None:
+            raise self.away
         return False
 
     def sync(self) -> None:
