@@ -248,7 +248,7 @@ def test_windows_of_no_closed_orders_lose_no_row(tmp_path: Path) -> None:
     [
         ({"out": Path("x.xlsx")}, "--format: expected one of parquet, csv, arrow"),
         ({"table": "fills"}, "expected one of trades, orders, candles; found 'fills'"),
-        ({"source": "memory"}, "--from: expected one of journal"),
+        ({"source": "memory"}, "--from: expected one of journal, ledger"),
         ({"interval": "2d"}, "--interval: expected an interval from 1s to 1d"),
         ({"since": "yesterday"}, "--since: expected a time as 2026-01-01"),
         ({"since": "2026-01-02", "until": "2026-01-01"}, "--until: expected a time after"),

@@ -78,6 +78,9 @@ class JournalSource:
         store = SnapshotStore(folder, disk, partition=partition)
         return cls(JournalReader(folder, disk, partition), store, wanted)
 
+    def close(self) -> None:
+        """Nothing is held open between two batches."""
+
     def _latest(self) -> Engine:
         """The state at the end, for the instruments there are."""
         replayer, _ = from_latest_snapshot(self._store, self.warnings)
