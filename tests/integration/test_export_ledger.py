@@ -86,3 +86,16 @@ def test_a_ledger_that_is_not_there_is_said(settings: Settings, tmp_path: Path) 
         run(settings, Options(table="trades", out=tmp_path / "x.csv", source="ledger",
                               instruments=("DOGE",)))  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_in_postgresql_is_a_source_too(tmp_path: Path, postgres: Postgres) -> None:
+    settings = data_folder.settings_of(
+        tmp_path / "data", journal_url=postgres.make_database("export_journal")
+    )
+    data_folder.fill(settings, range(300))
+    trades = exported(settings, tmp_path / "trades.parquet", "trades")
+    orders = exported(settings, tmp_path / "orders.parquet", "orders")
+    assert len(orders) == 300
+    filled = sum(row["filled_quantity"] for row in orders)
+    assert filled == 2 * sum(row["quantity"] for row in trades)
+    assert filled > 0

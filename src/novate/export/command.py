@@ -89,7 +89,7 @@ def _open(settings: Settings, options: Options) -> Source:
             raise ExportError("--from ledger: expected a --ledger-url, found none")
         url = url_of(settings.ledger_url, settings.data_dir)
         return LedgerSource(url, settings.partition, _wanted(options))
-    return JournalSource.open(settings.data_dir, settings.partition, _wanted(options))
+    return JournalSource.open(settings, _wanted(options))
 
 
 def _table(name: str, scales: Scales, interval_ns: int) -> Table:
