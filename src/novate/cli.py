@@ -233,7 +233,7 @@ def match(
 
 
 @app.command()
-@settings_flags(*STORE_SETTINGS)
+@settings_flags(*STORE_SETTINGS, "ledger_url")
 def export(
     table: Annotated[str, typer.Argument(help="trades, orders or candles.")],
     out: Annotated[Path, typer.Option(help="The file; it appears when it is whole.")],
@@ -241,7 +241,9 @@ def export(
     form: Annotated[
         str, typer.Option("--format", help="parquet, csv or arrow; else as --out ends.")
     ] = "",
-    source: Annotated[str, typer.Option("--from", help="Where it is read: journal.")] = "journal",
+    source: Annotated[
+        str, typer.Option("--from", help="Where it is read: journal or ledger.")
+    ] = "journal",
     instrument: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be repeated.")
     ] = None,

@@ -185,9 +185,9 @@ def test_filters_take_what_they_say(settings: Settings, tmp_path: Path) -> None:
 def test_a_late_export_begins_at_a_snapshot(settings: Settings, tmp_path: Path) -> None:
     snapshot_seq = data_folder.store_of(settings).seqs()[0]
     wanted = Wanted(first_seq=snapshot_seq + 1)
-    source = JournalSource.open(settings.data_dir, 0, wanted)
+    source = JournalSource.open(settings, wanted)
     assert source.first_seq == snapshot_seq + 1
-    assert JournalSource.open(settings.data_dir, 0, Wanted(first_seq=snapshot_seq)).first_seq == 1
+    assert JournalSource.open(settings, Wanted(first_seq=snapshot_seq)).first_seq == 1
     for table in ("trades", "orders"):
         whole = exported(settings, tmp_path / "all.parquet", table)
         late = exported(settings, tmp_path / "late.parquet", table, first_seq=wanted.first_seq)
@@ -204,13 +204,13 @@ def test_a_pruned_journal_gives_what_is_left_and_says_so(tmp_path: Path) -> None
     journal = SegmentJournal(settings.data_dir, segment_bytes=1 << 20)
     journal.prune(file.seq)
     journal.close()
-    source = JournalSource.open(settings.data_dir, 0, Wanted())
+    source = JournalSource.open(settings, Wanted())
     assert source.warnings == [f"seq 1 to {file.seq} are pruned: nothing of them is exported"]
     left = exported(settings, tmp_path / "left.parquet", "trades")
     assert left == [row for row in whole if row["sequence"] > file.seq]
     file.path.unlink()
     with pytest.raises(JournalError):
-        JournalSource.open(settings.data_dir, 0, Wanted())
+        JournalSource.open(settings, Wanted())
 
 
 def test_a_failed_export_leaves_what_was_there(settings: Settings, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_windows_of_no_closed_orders_lose_no_row(tmp_path: Path) -> None:
     [
         ({"out": Path("x.xlsx")}, "--format: expected one of parquet, csv, arrow"),
         ({"table": "fills"}, "expected one of trades, orders, candles; found 'fills'"),
-        ({"source": "memory"}, "--from: expected one of journal"),
+        ({"source": "memory"}, "--from: expected one of journal, ledger"),
         ({"interval": "2d"}, "--interval: expected an interval from 1s to 1d"),
         ({"since": "yesterday"}, "--since: expected a time as 2026-01-01"),
         ({"since": "2026-01-02", "until": "2026-01-01"}, "--until: expected a time after"),

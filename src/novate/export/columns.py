@@ -84,6 +84,14 @@ class Scales:
         shift: int = 10 ** (self.notional[1] - instrument.quote_scale)
         return instrument.quote_units * shift
 
+    def factors(self, instrument: Instrument) -> tuple[int, int, int]:
+        """What a tick, a lot, and one times the other of it are in units of their scales."""
+        return (
+            self.price_factor(instrument),
+            self.quantity_factor(instrument),
+            self.notional_factor(instrument),
+        )
+
 
 def _ticks(instruments: Sequence[Instrument]) -> list[tuple[int, int]]:
     return [(each.tick_coefficient, each.tick_exponent) for each in instruments]

@@ -21,7 +21,7 @@ from novate.export.sources import INT64_MAX, Seen, Source, Wanted
 from novate.export.tables import CandleTable, OrderTable, Table, TradeTable
 
 TABLES: Final = ("trades", "orders", "candles")
-SOURCES: Final = ("journal",)
+SOURCES: Final = ("journal", "ledger")
 SHOWN_EVERY: Final = 16
 """Batches between two moves of the bar."""
 
@@ -64,19 +64,32 @@ def run(settings: Settings, options: Options) -> int:
     interval_ns = parse_interval(options.interval)
     if interval_ns is None:
         raise ExportError(f"--interval: {INTERVAL_EXPECTED}; found {options.interval!r}")
-    source = _open(settings, options)
-    for warning in source.warnings:
-        log.warning("export", warning=warning)
-    scales = Scales.of(list(source.instruments.values()))
-    table = _table(options.table, scales, interval_ns)
-    rows = _write(source, table, options, form)
+    with contextlib.closing(_open(settings, options)) as source:
+        rows = _export(source, options, form, interval_ns)
     print(f"{rows} {options.table} written to {options.out}")
     return 0
 
 
+def _export(source: Source, options: Options, form: str, interval_ns: int) -> int:
+    """The number of rows written."""
+    for warning in source.warnings:
+        log.warning("export", warning=warning)
+    scales = Scales.of(list(source.instruments.values()))
+    table = _table(options.table, scales, interval_ns)
+    return _write(source, table, options, form)
+
+
 def _open(settings: Settings, options: Options) -> Source:
     """The source of that name."""
-    return JournalSource.open(settings.data_dir, settings.partition, _wanted(options))
+    if options.source == "ledger":
+        from novate.export.ledger_source import LedgerSource
+        from novate.ledger.database import NO_LEDGER, url_of
+
+        if settings.ledger_url == NO_LEDGER:
+            raise ExportError("--from ledger: expected a --ledger-url, found none")
+        url = url_of(settings.ledger_url, settings.data_dir)
+        return LedgerSource(url, settings.partition, _wanted(options))
+    return JournalSource.open(settings, _wanted(options))
 
 
 def _table(name: str, scales: Scales, interval_ns: int) -> Table:

@@ -7,20 +7,21 @@ running server is not disturbed: only what is durable is read.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from novate.config import Settings
 from novate.engine import Applied, Engine, Reporter
 from novate.export.columns import ExportError
 from novate.export.sources import INT64_MAX, NamedTrade, Seen, TradeColumns, Wanted
-from novate.journal.disk import RealDisk
+from novate.journal.choosing import Reader, open_reader
 from novate.journal.interface import Record
-from novate.journal.reading import End, JournalReader
+from novate.journal.reading import End
 from novate.journal.snapshots import Snapshot, SnapshotFile, SnapshotStore
 from novate.journal.verify import believed_end
 from novate.model.commands import Side
@@ -60,7 +61,7 @@ class JournalSource:
         JournalError: there is no journal, or it can't be believed.
     """
 
-    def __init__(self, reader: JournalReader, store: SnapshotStore, wanted: Wanted) -> None:
+    def __init__(self, reader: Reader, store: SnapshotStore, wanted: Wanted) -> None:
         self._reader = reader
         self._store = store
         self._end: End = believed_end(reader)
@@ -72,11 +73,19 @@ class JournalSource:
         self.last_seq = self._end.position.seq
 
     @classmethod
-    def open(cls, folder: Path, partition: int, wanted: Wanted) -> JournalSource:
-        """The journal of a data folder."""
-        disk = RealDisk()
-        store = SnapshotStore(folder, disk, partition=partition)
-        return cls(JournalReader(folder, disk, partition), store, wanted)
+    def open(cls, settings: Settings, wanted: Wanted) -> JournalSource:
+        """The journal that settings name: segment files, or rows in PostgreSQL."""
+        with contextlib.ExitStack() as opened:
+            reader = open_reader(settings)
+            opened.callback(reader.close)
+            store = SnapshotStore(settings.data_dir, partition=settings.partition)
+            source = cls(reader, store, wanted)
+            opened.pop_all()
+            return source
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._reader.close()
 
     def _latest(self) -> Engine:
         """The state at the end, for the instruments there are."""
@@ -189,16 +198,20 @@ class JournalSource:
 
 def _named(applied: Applied, client: Callable[[int], str]) -> list[NamedTrade]:
     """The trades of a batch: their numbers are in its events, their texts in its JSON."""
+    events = trade_events(applied)
+    numbers = ("index", "side", "client", "taker_client", "price_ticks", "quantity_lots")
+    columns = (events[name].tolist() for name in numbers)
     found = []
-    for event, (book, seq, text) in zip(trade_events(applied), applied.trades, strict=True):
+    for (book, seq, text), index, side, maker, taker, price, lots in zip(
+        applied.trades, *columns, strict=True
+    ):
         said = _decode_texts(text)
-        maker, taker = client(int(event["client"])), client(int(event["taker_client"]))
-        buyer, seller = (taker, maker) if event["side"] == Side.BUY else (maker, taker)
+        buyer, seller = (taker, maker) if side == Side.BUY else (maker, taker)
         found.append(
             NamedTrade(
-                said.trade_id, seq, int(event["index"]), applied.timestamp_ns, book,
-                int(event["price_ticks"]), int(event["quantity_lots"]), said.taker_side,
-                said.buy_order_id, said.sell_order_id, buyer, seller,
+                said.trade_id, seq, index, applied.timestamp_ns, book, price, lots,
+                said.taker_side, said.buy_order_id, said.sell_order_id, client(buyer),
+                client(seller),
             )
         )  # fmt: skip
     return found

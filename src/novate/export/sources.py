@@ -99,5 +99,8 @@ class Source(Protocol):
     def named_trades(self, seen: Seen) -> Iterator[list[NamedTrade]]:
         """The trades with their texts, some at a time, in the order in which they happened."""
 
+    def close(self) -> None:
+        """Let go of what it reads from."""
+
     def orders(self, seen: Seen) -> Iterator[list[bytes]]:
         """Every order once, as JSON, as it ended or as it is; some at a time."""

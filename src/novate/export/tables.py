@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from datetime import UTC, datetime
+from decimal import Context, Decimal, Inexact
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -17,6 +18,8 @@ from novate.model.instrument import Instrument
 
 ROWS_PER_CHUNK: Final = 65_536
 TRADES_PER_FOLD: Final = 250_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT: Final = Context(prec=100, traps=[Inexact])
 
 
 class Table(Protocol):
@@ -70,6 +73,7 @@ class TradeTable:
 
     def __init__(self, scales: Scales) -> None:
         self._scales = scales
+        self._factors: dict[int, tuple[int, int, int]] = {}
 
     @property
     def columns(self) -> list[Column]:
@@ -110,12 +114,11 @@ class TradeTable:
         )  # fmt: skip
 
     def _amounts(self, instrument: Instrument, price: int, lots: int) -> tuple[int, int, int]:
-        scales = self._scales
-        return (
-            price * scales.price_factor(instrument),
-            lots * scales.quantity_factor(instrument),
-            price * lots * scales.notional_factor(instrument),
-        )
+        factors = self._factors.get(instrument.index)
+        if factors is None:
+            factors = self._factors[instrument.index] = self._scales.factors(instrument)
+        per_tick, per_lot, per_both = factors
+        return price * per_tick, lots * per_lot, price * lots * per_both
 
 
 # --- orders -------------------------------------------------------------------------------------
@@ -210,20 +213,17 @@ def _scaled(amount: Decimal | None, scale: int) -> int | None:
     """An amount in units of 10**-scale, exact."""
     if amount is None:
         return None
-    sign, digits, exponent = amount.as_tuple()
-    assert isinstance(exponent, int)
-    units = int("".join(map(str, digits)))
-    units = units * 10 ** (scale + exponent) if scale + exponent >= 0 else _inexact(amount, scale)
-    return -units if sign else units
-
-
-def _inexact(amount: Decimal, scale: int) -> int:
-    raise ExportError(f"expected at most {scale} decimal places, found {amount}")
+    try:
+        return int(amount.scaleb(scale, _EXACT).to_integral_exact(context=_EXACT))
+    except Inexact:
+        expected = f"expected at most {scale} decimal places"
+        raise ExportError(f"{expected}, found {amount}") from None
 
 
 def _time_us(text: str) -> int:
     """ISO 8601 UTC with microseconds, as the engine writes it, in us since 1970."""
-    return int(np.datetime64(text[:-1], "us").astype(np.int64))
+    passed = datetime.fromisoformat(text) - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 
 # --- candles ------------------------------------------------------------------------------------
@@ -294,8 +294,7 @@ class CandleTable:
 
     def _rows(self, instrument: Instrument, made: Candles) -> list[tuple[Any, ...]]:
         scales = self._scales
-        price, lot = scales.price_factor(instrument), scales.quantity_factor(instrument)
-        quote = scales.notional_factor(instrument)
+        price, lot, quote = scales.factors(instrument)
         rows = zip(
             made.start_ns.tolist(), made.open_ticks.tolist(), made.high_ticks.tolist(),
             made.low_ticks.tolist(), made.close_ticks.tolist(), made.volume_lots.tolist(),
