@@ -17,7 +17,7 @@ compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 python_sources := $(shell find src -name '*.py' -o -name '*.html' -o -name 'py.typed')
 
 .PHONY: help setup build checked run test unit integration checked-test sanitized-test install-check coverage lint format bench \
-        soak lock env-example openapi postman rejects clean
+        soak soak-oracle lock env-example openapi postman rejects clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -103,6 +103,14 @@ coverage: setup  ## Line and branch coverage, as text and in build/coverage
 soak: setup checked  ## The full counts of what `make test` runs a tenth of
 	NOVATE_SOAK=1 $(BIN)/pytest --timeout 7200 tests
 	NOVATE_SOAK=1 $(MAKE) --no-print-directory checked-test
+
+# Seeds are spread over processes; each build says at its end how many commands were compared.
+SOAK_PROCESSES ?= 2
+soak-oracle: setup checked  ## Over 10 million commands of the whole rulebook against the oracle, on each build
+	NOVATE_SOAK=1 $(BIN)/pytest -n $(SOAK_PROCESSES) --timeout 7200 \
+	    tests/properties/test_rulebook_against_oracle.py
+	PYTHONPATH=build/checked NOVATE_BUILD=checked NOVATE_SOAK=1 $(BIN)/pytest \
+	    -n $(SOAK_PROCESSES) --timeout 7200 tests/properties/test_rulebook_against_oracle.py
 
 bench: setup  ## Measure, and write bench/results/*.json
 	$(BIN)/python -m bench

@@ -17,11 +17,11 @@ def measure(what: str, count: int) -> dict[str, Any]:
     return run("bench.alone", what, count)
 
 
-def run(module: str, *words: object) -> dict[str, Any]:
+def run(module: str, *words: object, env: dict[str, str] | None = None) -> dict[str, Any]:
     """The figures that a module prints as one line of JSON when it is run with these words."""
     command = [sys.executable, "-m", module, *map(str, words)]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_MAX, env=env, check=False
     )
     if done.returncode != 0:
         raise RuntimeError(f"{module} {words}: {done.stderr[-2000:]}")

@@ -6,21 +6,27 @@ from __future__ import annotations
 
 import gc
 import json
+import resource
 import sys
 import threading
 import time
 from typing import Any
 
-from bench import core_flows
+import numpy as np
+
+from bench import allocations, core_flows, core_rare
 from bench.core_flows import Commands
 from novate.engine import Engine
 from novate.engine.native import EventRing, stream
 from novate.model import codec
+from novate.model.commands import Phase, Side
+from novate.model.events import EventKind
 from novate.model.instrument import Instrument, Limits
 
 BATCH = 10_000
 RING = 1 << 14
 UNWINDOWED = Limits(closed_orders_max=0, trades_per_instrument_max=0)
+WINDOWED = Limits(closed_orders_max=20_000, trades_per_instrument_max=1_000)
 
 
 def main() -> None:
@@ -32,6 +38,10 @@ def main() -> None:
         "growth": growth,
         "instruments": instruments,
         "dump": dump,
+        "cascade": cascade,
+        "uncross": uncross,
+        "steady": steady,
+        "chunks": chunks,
     }
     print(json.dumps(measures[what](*rest)))
 
@@ -122,10 +132,104 @@ def instruments(orders: str, count: str) -> dict[str, Any]:
     return {"messages_per_second": len(messages) / seconds}
 
 
-def dump(orders: str) -> dict[str, Any]:
-    """Seconds to dump and to load so many resting orders."""
+def steady(orders: str) -> dict[str, Any]:
+    """Requests for memory while the last half of a flow is applied; windows are full by then.
+
+    The process was started by `allocations.preloaded`.
+    """
+    messages = core_flows.challenge(int(orders), core_flows.SWINGS["1%"])
+    engine = new_engine(WINDOWED)
+    ring = EventRing(RING)
+    reader = threading.Thread(target=ring.tally)
+    reader.start()
+    half, asked = len(messages) // 2, allocations.counter()
+    stream(engine, messages[:half], ring)
+    before_one = asked()
+    stream(engine, messages[half : half + 1], ring)
+    before = asked()
+    stream(engine, messages[half + 1 :], ring)
+    after = asked()
+    ring.close()
+    reader.join()
+    count = len(messages) - half - 1
+    requests = (after - before) - (before - before_one)  # those of a call are not a command's
+    return {"requests_per_command": requests / count, "requests": requests, "commands": count}
+
+
+def chunks(orders: str) -> dict[str, Any]:
+    """What an order takes that takes all others, its events into a ring: time and memory.
+
+    It is the second such order: what ended within a command is known to its end, and for that the
+    first one made room.
+    """
+    count = int(orders)
+    book = core_flows.resting(count, 5_000)
+    book["side"], book["quantity_lots"] = Side.SELL, 1
+    book["price_ticks"] = core_rare.MIDDLE + 1 + np.arange(count) % 5_000
+    engine = new_engine(WINDOWED)
+    ring = EventRing(RING)
+    tallies: list[tuple[int, int, int]] = []
+    reader = threading.Thread(target=lambda: tallies.append(ring.tally()))
+    reader.start()
+    seconds = before = 0.0
+    for turn in range(2):
+        book["order_number"] += turn * (count + 1)
+        stream(engine, book, ring)
+        number = (turn + 1) * (count + 1)
+        command = core_rare.one(Side.BUY, count, number, 2 * core_rare.MIDDLE)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        stream(engine, command, ring)
+        seconds = time.perf_counter() - began
+    ring.close()
+    reader.join()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    if tallies[0][1] != 2 * count:
+        raise RuntimeError(f"{tallies[0][1]} trades with {orders} orders, twice")
+    return {"seconds": seconds, "grown_mib": grown / 1024, "moved": count}
+
+
+def cascade(stops: str, at_once: str) -> dict[str, Any]:
+    """Seconds of the one command that triggers so many stop orders; `at_once` 1: at one price."""
+    setting, command = core_rare.cascade(int(stops), at_once == "1")
     engine = new_engine()
-    engine.apply(core_flows.resting(int(orders), 5_000))
+    engine.apply(setting)
+    gc.disable()
+    began = time.perf_counter()
+    events = engine.apply(command)
+    seconds = time.perf_counter() - began
+    engine.check_invariants()
+    triggered = int((events["kind"] == EventKind.ORDER_TRIGGERED).sum())
+    if triggered != int(stops) or engine.usage()["open_orders"]:
+        raise RuntimeError(f"{triggered} of {stops} stop orders were triggered")
+    return {"seconds": seconds, "events": len(events)}
+
+
+def uncross(orders: str) -> dict[str, Any]:
+    """Seconds of the change of phase that uncrosses so many orders."""
+    engine = new_engine()
+    engine.apply(core_rare.phase(Phase.AUCTION))
+    engine.apply(core_rare.crossed(int(orders), 5_000))
+    gc.disable()
+    began = time.perf_counter()
+    events = engine.apply(core_rare.phase(Phase.CONTINUOUS))
+    seconds = time.perf_counter() - began
+    engine.check_invariants()
+    trades = int((events["kind"] == EventKind.TRADE).sum())
+    if trades < int(orders) // 2:
+        raise RuntimeError(f"{trades} trades of {orders} orders: expected nearly all to trade")
+    return {"seconds": seconds, "trades": trades}
+
+
+def dump(orders: str, kind: str) -> dict[str, Any]:
+    """Seconds to dump and to load so many resting orders, `plain` or `marked` ones."""
+    engine = new_engine()
+    if kind == "marked":
+        engine.apply(core_rare.marked(int(orders), 5_000).tobytes())
+    else:
+        engine.apply(core_flows.resting(int(orders), 5_000))
+    if engine.usage()["open_orders"] != int(orders):
+        raise RuntimeError(f"expected {orders} resting orders, got {engine.usage()}")
     began = time.perf_counter()
     dumped = engine.dump()
     dumped_at = time.perf_counter()

@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"```sh\n(?P<commands>.*?)```\n(?P<reply>```json\n.*?```\n)?
 _COMMAND = re.compile(r"^(curl .*?)(?:\s+# ([0-9]{3}))?$", re.MULTILINE)
 _LINE_MAX = 150
 _FOLLOWER_SECONDS_MAX = 20.0
+_HISTORY = re.compile(r"/events|/trades/stats|/market/analytics|/market/positions")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ def all_requests(text: str) -> list[Request]:
 
 def run(request: Request, address: str) -> tuple[int, str]:
     """The status and body that a server at this address answers with."""
+    if _HISTORY.search(request.command):
+        _wait_for(r'"ledger":\{"status":"up","lag_sequences":0,', address)
+    return _run(request, address)
+
+
+def _run(request: Request, address: str) -> tuple[int, str]:
     words = shlex.split(request.command.replace(ADDRESS, address))
     words[1:1] = ["--max-time", "30", "--write-out", "\n%{http_code}"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -125,11 +132,16 @@ def _flat(value: object) -> str:
 
 def wait_for_follower(address: str) -> None:
     """Wait until the exchange is whole, as it is a moment after its start."""
+    _wait_for(r'"running".*"ledger":\{"status":"up"', address)
+
+
+def _wait_for(pattern: str, address: str) -> None:
+    """Wait until `/healthz` says this."""
     health = Request(f"curl -s {ADDRESS}/healthz", None)
     deadline = time.monotonic() + _FOLLOWER_SECONDS_MAX
-    while '"running"' not in run(health, address)[1]:
+    while not re.search(pattern, _run(health, address)[1]):
         if time.monotonic() > deadline:
-            raise TimeoutError("the follower does not run")
+            raise TimeoutError(f"expected {pattern} of /healthz")
         time.sleep(0.05)
 
 

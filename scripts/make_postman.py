@@ -18,11 +18,13 @@ VALUES = {
     "status": "open",
     "levels": "20",
     "limit": "50",
+    "interval": "1m",
+    "quantity": "0.5",
     "Idempotency-Key": "abc-123",
 }
 """What stands in parameters; one that is not here is left switched off and empty."""
 
-USED = {"levels", "client_id"}
+USED = {"levels", "client_id", "quantity"}
 """Optional parameters that are switched on."""
 
 

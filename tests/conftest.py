@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import novate
+from tests.oracle import tally
 from tests.postgres import Postgres
 
 SOAK = os.environ.get("NOVATE_SOAK") == "1"
@@ -219,7 +220,36 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"NOVATE_BUILD asks for another build than {novate.__file__}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note with a test how many commands it played to engine and oracle alike."""
+    before = tally.so_far()
+    yield
+    item.user_properties.append(("agreed", tally.since(before)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was compared, and which tests took long without being marked so."""
+    say_what_was_compared(terminalreporter)
+    say_what_took_long(terminalreporter)
+
+
+def say_what_was_compared(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the commands over which the engine was held against the oracle."""
+    tallies = [
+        properties["agreed"]
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call"
+        and (properties := dict(report.user_properties)).get("agreed", {}).get("commands")
+    ]
+    if tallies:
+        build = os.environ.get("NOVATE_BUILD", "release")
+        terminalreporter.section(f"the engine ({build} build) as the oracle")
+        for line in tally.in_words(tallies):
+            terminalreporter.line(line)
+
+
+def say_what_took_long(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that took long and aren't marked so; a busy machine alone fails nothing."""
     reports = [
         report

@@ -2,12 +2,17 @@
 
 from bench.row import Row
 from bench.rows import (
+    analytics,
     batches,
+    core_cascade,
     core_challenge,
     core_dump,
     core_growth,
     core_liquibook,
+    core_memory,
     engine_alone,
+    ledger_feed,
+    ledger_lag,
     memory,
     open_loop,
     orderbook_reads,
@@ -29,8 +34,14 @@ ROWS: tuple[Row, ...] = (
     restart.ROW,
     subscribers.ROW,
     memory.ROW,
+    ledger_feed.SQLITE,
+    ledger_feed.POSTGRES,
+    ledger_lag.ROW,
     core_challenge.ROW,
     core_liquibook.ROW,
     core_growth.ROW,
+    core_cascade.ROW,
     core_dump.ROW,
+    core_memory.ROW,
+    analytics.ROW,
 )

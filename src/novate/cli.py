@@ -160,6 +160,33 @@ def replay(
 
 
 @app.command()
+@settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
+def migrate(*, settings: config.Settings) -> int:
+    """Bring the ledger's tables to this version's form."""
+    from novate.rebuild import run_migrate
+
+    return run_migrate(settings)
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS, "ledger_url")
+def rebuild(*, settings: config.Settings) -> int:
+    """Drop the ledger and write it anew from the journal."""
+    from novate.rebuild import run_rebuild
+
+    return run_rebuild(settings)
+
+
+@app.command()
+@settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
+def ledger_digest(*, settings: config.Settings) -> int:
+    """Print a hash of every table of the ledger, and one of all."""
+    from novate.rebuild import run_digest
+
+    return run_digest(settings)
+
+
+@app.command()
 @settings_flags("host", "port", *LOG_SETTINGS)
 def snapshot(
     *,
@@ -187,6 +214,44 @@ def match(
     from novate.match import run
 
     raise typer.Exit(run(file, bbo))
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS)
+def export(
+    table: Annotated[str, typer.Argument(help="trades, orders or candles.")],
+    out: Annotated[Path, typer.Option(help="The file; it appears when it is whole.")],
+    *,
+    form: Annotated[
+        str, typer.Option("--format", help="parquet, csv or arrow; else as --out ends.")
+    ] = "",
+    source: Annotated[str, typer.Option("--from", help="Where it is read: journal.")] = "journal",
+    instrument: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+    ] = None,
+    interval: Annotated[str, typer.Option(help="Of candles, 1s to 1d.")] = "1m",
+    since: Annotated[str, typer.Option(help="Only from this time on (ISO 8601, UTC).")] = "",
+    until: Annotated[str, typer.Option(help="Only before this time.")] = "",
+    first_seq: Annotated[int, typer.Option(help="Only from this sequence on.", min=1)] = 1,
+    last_seq: Annotated[int, typer.Option(help="Only up to this sequence.", min=1)] = 2**63 - 1,
+    settings: config.Settings,
+) -> int:
+    """Write trades, orders or candles into a file for other tools."""
+    from novate.export.command import Options, run
+
+    options = Options(
+        table=table,
+        out=out,
+        form=form,
+        source=source,
+        instruments=tuple(instrument or ()),
+        interval=interval,
+        since=since,
+        until=until,
+        first_seq=first_seq,
+        last_seq=last_seq,
+    )
+    return run(settings, options)
 
 
 @feed.command(context_settings=OWN_COMMAND_LINE, add_help_option=False)

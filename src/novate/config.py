@@ -206,6 +206,19 @@ def _matching(default: str, pattern: re.Pattern[str], expected: str, doc: str) -
     return field(default=default, metadata={"rule": Rule(parse, expected, doc)})
 
 
+def _ledger_url(default: str, doc: str) -> Any:
+    expected = "empty, none, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
+
+    def parse(raw: object) -> str:
+        text = raw if isinstance(raw, str) else ""
+        known = text in ("", "none") or text.startswith(("sqlite:///", "postgresql://"))
+        if not isinstance(raw, str) or not known:
+            raise _refuse(expected, str(raw).partition("://")[0])  # never show a password
+        return text
+
+    return field(default=default, metadata={"rule": Rule(parse, expected, doc)})
+
+
 def _folder(default: str, doc: str) -> Any:
     expected = "the path of a folder"
 
@@ -398,6 +411,10 @@ class Settings:
     websocket_requests_max: int = _whole(
         8192, 1, 65536, "Unanswered commands of one connection; reading waits past it", "commands"
     )
+    candle_window_hours: int = _whole(24, 1, 168, "Reach of the candles kept in memory", "hours")
+    candle_rows_max: int = _whole(
+        1_000_000, 100_000, 100_000_000, "Seconds with trades kept for them, in all", "rows"
+    )
     heartbeat_seconds: float = _seconds(15.0, 0.1, 3600, "Silence after which a heartbeat is sent")
 
     # Snapshots and the follower
@@ -421,6 +438,28 @@ class Settings:
         INT64_MAX >> 1,
         "Lag of the follower from which /healthz says degraded",
         "sequences",
+    )
+
+    # The ledger: history in SQL, written by the follower
+    ledger_url: str = _ledger_url(
+        "", "Database of the ledger; empty = ledger.db in the data folder, none = no ledger"
+    )
+    ledger_lag_max: int = _whole(
+        1_000_000,
+        1,
+        INT64_MAX >> 1,
+        "Lag of the ledger from which /healthz says degraded",
+        "sequences",
+    )
+    history_seconds: float = _seconds(5.0, 0.1, 600, "Longest that a question to the ledger takes")
+    history_threads: int = _whole(
+        4, 1, 64, "Questions to the ledger that are asked at a time", "questions"
+    )
+    history_waiting_max: int = _whole(
+        64, 1, 10_000, "Questions to the ledger that wait; past it 503", "questions"
+    )
+    history_probe_seconds: float = _seconds(
+        2.0, 0.05, 600, "How often a ledger that was away is tried again"
     )
 
     # Running and watching it

@@ -17,7 +17,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import uvicorn
@@ -29,8 +28,11 @@ from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.history import History, ledger_opener
 from novate.gateway.http import make_application
+from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
+from novate.gateway.past import Past
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
@@ -40,6 +42,7 @@ from novate.gateway.ws_lane import LaneLimits, lane_class
 from novate.journal.disk import Disk
 from novate.journal.interface import OpenJournal
 from novate.journal.snapshots import SnapshotStore
+from novate.listening import bind, listen
 from novate.metrics import Metrics
 from novate.model import codec
 from novate.model.errors import NotAccepting, NovateError
@@ -48,6 +51,7 @@ from novate.outcomes import OutcomeStore
 from novate.process import tune_process
 from novate.recovery import Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
+from novate.streams.candle_window import CandleWindow
 from novate.streams.publisher import Publisher
 from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
 
@@ -141,7 +145,9 @@ class Exchange:
 
         # 4. The streams.
         loop = asyncio.get_running_loop()
-        self.publisher = Publisher(self.partition.reporter, loop, settings, self.metrics)
+        reporter = self.partition.reporter
+        self.window = CandleWindow.warmed(loop, settings, reporter)
+        self.publisher = Publisher(reporter, loop, settings, self.metrics, window=self.window)
 
         # 5. The gateway: the same operations behind HTTP and WebSocket.
         throttle = Throttle(
@@ -159,16 +165,25 @@ class Exchange:
         )
         self.follower = FollowerSupervisor(settings)
 
-        # 7. Who hears of a batch that is durable and applied, after its clients were answered.
-        sequencer.on_applied += [self.publisher.on_applied, self.metrics.on_applied]
+        # 7. The way to what the follower writes.
+        self.history = History(settings, loop, ledger_opener(settings))
+        self.follower.on_ledger_up = self.history.probe
+
+        # 8. Who hears of a batch that is durable and applied, after its clients were answered.
+        sequencer.on_applied += [self.window.on_applied, self.publisher.on_applied]
+        sequencer.on_applied.append(self.metrics.on_applied)
+        sequencer.on_part += [self.window.on_part, self.publisher.on_part]
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
+            sequencer.on_part.append(self._order_log.on_part)
         self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
         sequencer.on_applied.append(self._alarm.look)
         sequencer.on_commit.append(self.metrics.commit)
         sequencer.on_failed.append(self._on_failed)
         self.metrics.queue_depth = lambda: sequencer.depth
         self.metrics.follower_lag = self._follower_lag
+        self.metrics.ledger_lag = lambda: self.follower.ledger.lag(sequencer.seq)
+        self.metrics.ledger_up = lambda: self.follower.ledger.state == "up"
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""
@@ -183,11 +198,13 @@ class Exchange:
 
     async def close(self) -> None:
         """Let go of everything; after `stop`, and when no request can come any more."""
+        self.history.close()
         await self.follower.stop()
         self.recovered.close()
 
     def _on_failed(self, why: str) -> None:
         log.critical("stopping", why=why, exit_code=EXIT_FAILED)
+        self.publisher.close()  # what it holds may be of a batch that came to nothing
         self.end(EXIT_FAILED)
 
     def end(self, code: int) -> None:
@@ -225,13 +242,20 @@ class Exchange:
             snapshots["reason"] = follower.snapshot_fault
         well = follower.state in ("running", "starting", "off") and not behind
         well = well and not follower.snapshot_fault
+        ledger, written = follower.ledger, sequencer.seq
+        well = well and ledger.is_well(written, self.settings.ledger_lag_max)
         overall = "healthy" if well else "degraded"
         if journal["status"] != "ok":
             overall = "unhealthy"
         return 503 if overall == "unhealthy" else 200, {
             "status": overall,
             "timestamp": _iso(time.time_ns()),
-            "checks": {"journal": journal, "follower": follow, "snapshots": snapshots},
+            "checks": {
+                "journal": journal,
+                "follower": follow,
+                "snapshots": snapshots,
+                "ledger": ledger.check(written),
+            },
         }
 
     def status(self) -> dict[str, Any]:
@@ -272,7 +296,8 @@ class Exchange:
                 "warnings": self.recovered.warnings,
             },
             "follower": self._follower_status(),
-            "usage": self.partition.engine.usage(),
+            "ledger": self.follower.ledger.check(sequencer.seq),
+            "usage": {**self.partition.engine.usage(), "candle_rows": self.window.rows},
             "idempotency": self._idempotency_reach(),
         }
 
@@ -374,8 +399,7 @@ class Exchange:
 
 
 def _iso(timestamp_ns: int) -> str:
-    moment = datetime.fromtimestamp(timestamp_ns // 10**9, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ns % 10**9 // 1000:06d}Z"
+    return codec.format_time(timestamp_ns // 1000).decode()
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -421,7 +445,11 @@ def make_server(exchange: Exchange) -> _Server:
     operations, publisher = exchange.operations, exchange.publisher
     reporter = exchange.partition.reporter
     instruments = operations.validator.instruments
-    calls = Calls(operations, Reads(reporter, instruments, exchange.partition.engine.rules))
+    engine = exchange.partition.engine
+    reads = Reads(reporter, instruments, engine.rules)
+    past = Past(reads, reporter, exchange.history)
+    market = MarketReads(engine, instruments, exchange.window)
+    calls = Calls(operations, reads, past, market)
     desk = StreamDesk(
         operations,
         reporter,
@@ -523,48 +551,6 @@ async def run(exchange: Exchange, listener: socket.socket) -> int:
         exit_code=code,
     )
     return code
-
-
-def bind(settings: Settings) -> socket.socket:
-    """A socket on the address of the settings; `listen` when all is ready.
-
-    Raises:
-        NovateError: the address is taken, or is none of this machine's.
-    """
-    where = f"{settings.host}:{settings.port}"
-    try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
-    listener.set_inheritable(False)
-    return listener
-
-
-def listen(settings: Settings, listener: socket.socket) -> None:
-    """Have the kernel take connections; closes the socket where it can't.
-
-    Another server may have bound the address too while this one recovered, and the first to
-    listen gets it. The event loop would say nothing of that.
-
-    Raises:
-        NovateError: somebody else listens there.
-    """
-    try:
-        listener.listen(settings.connection_backlog_max)
-    except OSError as error:
-        listener.close()
-        where = f"{settings.host}:{settings.port}"
-        raise NovateError(f"{where}: can't listen there: {error.strerror or error}") from error
 
 
 def announce(exchange: Exchange, listener: socket.socket) -> None:

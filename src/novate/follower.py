@@ -3,7 +3,8 @@
 It runs as a process of its own (`novate follow`), below everybody's priority, and so never holds
 matching up. It holds its own engine, compares the running hash in every record with that of its
 own events, and stops at the first difference. It only reads the journal, and never past the
-durable mark. To its parent it speaks in JSON lines on stdout:
+durable mark. Beside it, in a thread, a second replay feeds the ledger (`novate.ledger_feed`). To
+its parent it speaks in JSON lines on stdout:
 
     {"kind": "ready", "seq": 0}
     {"kind": "progress", "seq": 41}               at most ten a second
@@ -11,6 +12,7 @@ durable mark. To its parent it speaks in JSON lines on stdout:
      "state_hash": ...}
     {"kind": "snapshot_failed", "seq": 41, "why": ...}
     {"kind": "diverged", "seq": 40, "why": ...}
+    {"kind": "ledger", "state": "up", "seq": 41, "why": ""}          at most ten a second
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -45,6 +48,7 @@ POLL_SECONDS: Final = 0.01
 PROGRESS_SECONDS: Final = 0.1
 STEP_RECORDS_MAX: Final = 2000
 NICENESS: Final = 10
+LEDGER_STOP_SECONDS: Final = 1.0
 PR_SET_PDEATHSIG: Final = 1
 EXIT_DIVERGED: Final = 3
 """Exit code of a follower whose events differ; starting it again would not help."""
@@ -205,21 +209,75 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
         log.warning("snapshot_passed_over", why=warning)
     mark = _open_mark(settings, disk)
     tail = open_tail(settings, disk, mark, replayer.seq + 1, replayer.position)
+    ledger = _LedgerThread(settings, disk, store)
     cadence = Cadence(settings.snapshot_commands, settings.snapshot_seconds)
     try:
         follower = Follower(replayer, tail, store, cadence, _say)
         _follow(follower, bool(parent_pid))
     except ReplayDiverged as error:
+        ledger.stop()  # what it has to say of this comes first
         log.critical("diverged", seq=error.seq, why=str(error))
         _say({"kind": "diverged", "seq": error.seq, "why": str(error)})
         return EXIT_DIVERGED
     except (BrokenPipeError, KeyboardInterrupt):
         return 0
     finally:
+        ledger.stop()
         tail.close()
         if mark is not None:
             mark.close()
     return 0
+
+
+class _LedgerSource:
+    """Where the ledger's replay begins and goes on: snapshots and journal of the data folder."""
+
+    def __init__(self, settings: Settings, disk: RealDisk, store: SnapshotStore) -> None:
+        self._settings = settings
+        self._disk = disk
+        self._store = store
+        self._mark = _open_mark(settings, disk)
+
+    def replayer_at(self, seq: int) -> Replayer:
+        return from_latest_snapshot(self._store, [], at_most=seq)[0]
+
+    def tail_of(self, replayer: Replayer) -> Tail:
+        return open_tail(
+            self._settings, self._disk, self._mark, replayer.seq + 1, replayer.position
+        )
+
+
+class _LedgerThread:
+    """Feeds the ledger beside the follower, where there is to be one."""
+
+    def __init__(self, settings: Settings, disk: RealDisk, store: SnapshotStore) -> None:
+        self._settings = settings
+        self._source = _LedgerSource(settings, disk, store)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        if settings.ledger_url != "none":
+            self._thread.start()
+
+    def _run(self) -> None:
+        # SQLAlchemy and Alembic take long to import; snapshots don't wait for them.
+        from novate.ledger.database import url_of
+        from novate.ledger_feed import LedgerFeed, LedgerReport, Scribe
+
+        def report(said: LedgerReport) -> None:
+            _say({"kind": "ledger", "state": said.state, "seq": said.seq, "why": said.why})
+
+        url = url_of(self._settings.ledger_url, self._settings.data_dir)
+        scribe = Scribe(url, self._source, self._settings.partition)
+        try:
+            LedgerFeed(scribe, report, self._stop).run()
+        except BrokenPipeError:
+            return
+
+    def stop(self) -> None:
+        """End it, at the end of what it is writing."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(LEDGER_STOP_SECONDS)
 
 
 def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark | None:
@@ -272,6 +330,10 @@ def _step_back() -> None:
         log.warning("priority_unchanged", why=str(error))
 
 
+_saying: Final = threading.Lock()
+
+
 def _say(line: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    with _saying:
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+        sys.stdout.buffer.flush()

@@ -56,6 +56,7 @@ def _configure_libraries(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
     logging.captureWarnings(True)
 
 

@@ -108,6 +108,8 @@ class Metrics(Collector):
     Attributes:
         queue_depth: Gives the commands that wait.
         follower_lag: Gives the sequences the follower is behind; None where it is unknown.
+        ledger_lag: Gives the sequences the ledger is behind; None where it is unknown.
+        ledger_up: Whether the ledger is written.
         on_rejected: Told of each request that a gateway refused, for the log.
     """
 
@@ -117,6 +119,8 @@ class Metrics(Collector):
         self.reporter = reporter
         self.queue_depth: Callable[[], int] = _zero
         self.follower_lag: Callable[[], int | None] = _zero
+        self.ledger_lag: Callable[[], int | None] = _none
+        self.ledger_up: Callable[[], bool] = bool
         self.on_rejected: Callable[[str], None] | None = None
         self._instruments_max = instruments_max
         self._received: dict[tuple[str, str], int] = {}
@@ -252,6 +256,14 @@ class Metrics(Collector):
             yield GaugeMetricFamily(
                 "follower_lag_sequences", "Sequences the follower is behind.", value=lag
             )
+        behind = self.ledger_lag()
+        if behind is not None:
+            yield GaugeMetricFamily(
+                "ledger_lag_sequences", "Sequences the ledger is behind.", value=behind
+            )
+            yield GaugeMetricFamily(
+                "ledger_up", "Whether the ledger is written.", value=self.ledger_up()
+            )
         yield GaugeMetricFamily(
             "websocket_connections", "Open WebSockets.", value=self.websocket_connections
         )
@@ -269,6 +281,10 @@ class Metrics(Collector):
             ("order_log_lines_left_out", "Order log lines not written.", self.orders_unlogged),
         ):
             yield CounterMetricFamily(name, text, value=value)
+
+
+def _none() -> None:
+    return None
 
 
 def _zero() -> int:

@@ -1,20 +1,24 @@
 """The order log: a line for each order submitted, matched, amended, cancelled or refused.
 
-Up to `orders_per_second_max` commands of a second are logged with all of their trades; of the rest
-only the number is, once a second. It reads what was applied and changes nothing; where the level
-leaves its lines out it is not called at all.
+Up to `orders_per_second_max` commands of a second are logged with their trades, up to a thousand of
+each; of the rest only the number is, once a second. It reads what was applied and changes nothing;
+where the level leaves its lines out it is not called at all.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
 _NULL: Final = Raw(b"null")
+
+TRADES_LOGGED_MAX: Final = 1000
+"""Trades of one command that are logged; of the rest the number is."""
 
 
 class AppliedBatch(Protocol):
@@ -81,6 +85,14 @@ _decode_order = msgspec.json.Decoder(_Order).decode
 _decode_trade = msgspec.json.Decoder(_Trade).decode
 
 
+@dataclass(slots=True)
+class _Matched:
+    """The trades of one command: the first of them, and how many there were."""
+
+    trades: list[bytes] = field(default_factory=list)
+    count: int = 0
+
+
 class OrderLog:
     """Writes the order log of one partition.
 
@@ -109,23 +121,32 @@ class OrderLog:
         self._left = orders_per_second_max
         self._left_out = 0
         self._timer_set = False
+        self._matched: dict[int, _Matched] = {}
+
+    def on_part(self, trades: list[tuple[int, int, bytes]], updates: object) -> None:
+        """Keep for the lines to come some of the trades of a batch that is being applied."""
+        for _, seq, trade in trades:
+            matched = self._matched.get(seq)
+            if matched is None:
+                if len(self._matched) >= self._per_second:
+                    return  # a batch's first commands are the ones that may be logged
+                matched = self._matched[seq] = _Matched()
+            matched.count += 1
+            if matched.count <= TRADES_LOGGED_MAX:
+                matched.trades.append(trade)
 
     def on_applied(self, applied: AppliedBatch) -> None:
         """Log what a durable batch did, as far as this second allows."""
         replies = applied.replies
         logged = self._allow(len(replies))
-        if not logged:
-            return
-        first_seq = applied.first_seq
-        matched: dict[int, list[bytes]] = {}
-        for _, seq, trade in applied.trades:
-            if seq < first_seq + logged:
-                matched.setdefault(seq, []).append(trade)
-        for seq, (status, body, _) in enumerate(replies[:logged], first_seq):
-            if body is not None:
-                self._log_reply(seq, status, body)
-            for trade in matched.get(seq, ()):
-                self._log_trade(seq, trade)
+        if logged:
+            self.on_part(applied.trades, ())
+            for seq, (status, body, _) in enumerate(replies[:logged], applied.first_seq):
+                if body is not None:
+                    self._log_reply(seq, status, body)
+                if seq in self._matched:
+                    self._log_matched(seq, self._matched[seq])
+        self._matched.clear()
 
     def refused(self, reason: str) -> None:
         """Log a request that a gateway refused; it never became a command."""
@@ -182,6 +203,13 @@ class OrderLog:
             )
         else:
             self._logger.info("amended", seq=seq, **_named(order), **_terms(order))
+
+    def _log_matched(self, seq: int, matched: _Matched) -> None:
+        for trade in matched.trades:
+            self._log_trade(seq, trade)
+        left_out = matched.count - len(matched.trades)
+        if left_out:
+            self._logger.info("matched_more", seq=seq, left_out=left_out)
 
     def _log_trade(self, seq: int, body: bytes) -> None:
         trade = _decode_trade(body)

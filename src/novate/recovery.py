@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from numpy.typing import NDArray
 
 from novate import logs
 from novate.config import InstrumentSettings, Settings
@@ -86,8 +87,11 @@ class Replayer:
         """A replayer before the first command."""
         return cls(Engine(), partition=partition)
 
-    def apply(self, record: Record) -> None:
+    def apply(self, record: Record) -> NDArray[Any]:
         """Apply a record without rendering its answers: the fast way.
+
+        Returns:
+            Its events, an array of `EVENT`.
 
         Raises:
             ReplayDiverged: the events before this record are not those it vouches for.
@@ -102,6 +106,7 @@ class Replayer:
             raise self._blamed(record, error) from error
         self.pending = b""
         self._advance(record, events.tobytes())
+        return events
 
     def _require_next(self, record: Record) -> None:
         """Refuse a record that does not follow on, or is of rules that this version lacks."""
@@ -131,7 +136,9 @@ class Replayer:
             found = f"expected {batch.count} commands, found {self.engine.last_seq - self.seq} more"
             raise JournalCorrupt(found, record.segment, record.offset, batch.first_seq)
         self.timestamp_ns = batch.timestamp_ns
-        self.events_hash = blake2b(self.events_hash + events, digest_size=32).digest()
+        running = blake2b(self.events_hash, digest_size=32)
+        running.update(events)
+        self.events_hash = running.digest()
         self.position = record.position()
 
     def _refuse(self, record: Record) -> None:
@@ -176,14 +183,16 @@ class Replayer:
 
 
 def from_latest_snapshot(
-    store: SnapshotStore, warnings: list[str]
+    store: SnapshotStore, warnings: list[str], at_most: int | None = None
 ) -> tuple[Replayer, Snapshot | None]:
     """A replayer at the newest snapshot that can be believed, else at zero.
 
     A snapshot that fails its checksum, does not load or does not have the hash that it names is
-    passed over for the one before, with a line in `warnings`.
+    passed over for the one before, with a line in `warnings`; one behind seq `at_most` silently.
     """
     for seq in store.seqs():
+        if at_most is not None and seq > at_most:
+            continue
         try:
             snapshot = store.load(seq)
             if (found := Engine.hash_of(snapshot.dump)) != snapshot.state_hash:

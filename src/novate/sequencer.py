@@ -40,6 +40,10 @@ Reply = Callable[[int, bytes, bool], None]
 Replies = Callable[[list[tuple[int, bytes, int]]], None]
 """Takes (status, body, whether it is the first answer to a repeated key) of each command."""
 
+Trades = list[tuple[int, int, bytes]]
+Updates = list[tuple[int, int, str, bytes]]
+"""Trades and order updates as `Applied` has them."""
+
 State = Literal["running", "stalled", "failed", "stopping"]
 
 RETRY_SECONDS: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
@@ -66,6 +70,8 @@ class Appender(Protocol):
 
 class BatchApplier(Protocol):
     """The part of a reporter that the sequencer calls."""
+
+    on_part: Callable[[Trades, Updates], None] | None
 
     def apply(self, batch: bytes, first_seq: int, timestamp_ns: int) -> Applied:
         """Apply a durable batch and render its answers."""
@@ -281,6 +287,8 @@ class Sequencer:
         self._writer_ended = asyncio.Event()
         self.tally = Tally()
         self.on_applied: list[Callable[[Applied], None]] = []
+        self.on_part: list[Callable[[Trades, Updates], None]] = []
+        reporter.on_part = self._tell_part
         self.on_commit: list[Callable[[float, int], None]] = []
         self.on_failed: list[Callable[[str], None]] = []
         self._writer = _Writer(journal, epoch, self._bounds, self._tell)
@@ -412,7 +420,9 @@ class Sequencer:
 
     def _advance(self, batch: Batch, applied: Applied) -> None:
         self._seq = batch.first_seq + batch.count - 1
-        self._events_hash = blake2b(self._events_hash + applied.events, digest_size=32).digest()
+        events_hash = blake2b(self._events_hash, digest_size=32)
+        events_hash.update(applied.events)
+        self._events_hash = events_hash.digest()
         self._outcomes.replace(applied.outcomes)
         self._outcome_blob = pack_outcomes(applied.outcomes)
         self._batch = None
@@ -460,6 +470,14 @@ class Sequencer:
                 subscriber(applied)
             except Exception:
                 # Streams and metrics follow the market; they can't be allowed to stop it.
+                log.error("subscriber_failed", exc_info=True)
+
+    def _tell_part(self, trades: Trades, updates: Updates) -> None:
+        """A batch at hand has made many trades and updates: its subscribers take some before."""
+        for subscriber in self.on_part:
+            try:
+                subscriber(trades, updates)
+            except Exception:
                 log.error("subscriber_failed", exc_info=True)
 
     def _first_answer(self, seq: int) -> tuple[int, bytes, bool]:

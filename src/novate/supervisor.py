@@ -10,8 +10,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ NOT_STARTED: Final = -1
 """Stands for the exit code of a process that there never was."""
 
 FollowerState = Literal["off", "starting", "running", "down", "diverged"]
+LedgerState = Literal["off", "starting", "up", "down", "fault"]
 
 log = logs.get("supervisor")
 
@@ -84,7 +85,47 @@ class _Diverged(msgspec.Struct, tag_field="kind", tag="diverged"):
     why: str
 
 
-_decode = msgspec.json.Decoder(_Ready | _Progress | _Snapshot | _SnapshotFailed | _Diverged).decode
+class _Ledger(msgspec.Struct, tag_field="kind", tag="ledger"):
+    state: Literal["up", "down", "fault"]
+    seq: int
+    why: str
+
+
+_decode = msgspec.json.Decoder(
+    _Ready | _Progress | _Snapshot | _SnapshotFailed | _Diverged | _Ledger
+).decode
+
+
+class LedgerStanding(msgspec.Struct, frozen=True):
+    """What the follower said of the ledger.
+
+    Attributes:
+        state: `starting` before it said anything; `down`: its database is away, and tried again;
+            `fault`: it is left alone.
+        seq: The last command whose rows it has.
+        why: What is the matter, "" if nothing.
+    """
+
+    state: LedgerState
+    seq: int = 0
+    why: str = ""
+
+    def lag(self, seq: int) -> int | None:
+        """Sequences it is behind `seq`; None where that is not known yet."""
+        return None if self.state in ("off", "starting") else max(0, seq - self.seq)
+
+    def is_well(self, seq: int, lag_max: int) -> bool:
+        """Whether it is written, and not too far behind `seq`."""
+        return self.state in ("up", "starting", "off") and (self.lag(seq) or 0) <= lag_max
+
+    def check(self, seq: int) -> dict[str, Any]:
+        """It as `/healthz` and `/admin/status` say it."""
+        found: dict[str, Any] = {"status": self.state, "lag_sequences": self.lag(seq)}
+        if self.state not in ("off", "starting"):
+            found["sequence"] = self.seq
+        if self.why:
+            found["reason"] = self.why
+        return found
 
 
 class FollowerSupervisor:
@@ -98,6 +139,8 @@ class FollowerSupervisor:
         snapshot: The newest snapshot that it took, None before the first.
         snapshot_fault: Why the last snapshot failed, "" if it did not.
         stopping: Whether the exchange ends, so that its end is no fault.
+        ledger: How the ledger stands.
+        on_ledger_up: Called when the ledger is written, and was not before.
     """
 
     def __init__(self, settings: Settings, command: Sequence[str] | None = None) -> None:
@@ -112,6 +155,8 @@ class FollowerSupervisor:
         self.snapshot: SnapshotTaken | None = None
         self.snapshot_fault = ""
         self.stopping = False
+        self.ledger = LedgerStanding("off")
+        self.on_ledger_up: Callable[[], object] = bool
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiters: list[tuple[int, asyncio.Future[SnapshotTaken]]] = []
@@ -130,6 +175,8 @@ class FollowerSupervisor:
         """Start it, if the settings want one, and keep it running."""
         if self._settings.follower and self._task is None:
             self.state, self.why = "starting", "the follower is starting"
+            if self._settings.ledger_url != "none":
+                self.ledger = LedgerStanding("starting")
             self._task = asyncio.create_task(self._keep_running())
 
     async def stop(self) -> None:
@@ -233,6 +280,10 @@ class FollowerSupervisor:
         if isinstance(said, _Progress):
             self.state, self.why = "running", ""
             self.seq = said.seq
+        elif isinstance(said, _Ledger):
+            before, self.ledger = self.ledger, LedgerStanding(said.state, said.seq, said.why)
+            if said.state == "up" and before.state != "up":
+                self.on_ledger_up()
         elif isinstance(said, _Snapshot):
             self._on_snapshot(SnapshotTaken(**msgspec.structs.asdict(said)))
         elif isinstance(said, _SnapshotFailed):
@@ -256,6 +307,8 @@ class FollowerSupervisor:
 
     def _down(self, state: FollowerState, why: str) -> None:
         self.state, self.why = state, why
+        if self.ledger.state not in ("off", "fault"):
+            self.ledger = LedgerStanding("down", self.ledger.seq, f"nobody writes it: {why}")
         for _, future in self._waiters:
             if not future.done():
                 future.set_exception(FollowerDown(why))

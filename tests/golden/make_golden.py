@@ -1,6 +1,6 @@
 """Makes the golden files of a version: commands, and what the engine makes of them.
 
-    python -m tests.golden.make_golden 1
+    python -m tests.golden.make_golden 2
 
 Files of a version that was released are never made again: they prove that old journals and dumps
 go on meaning what they meant. A change of layout or of rules makes a new version beside them.
@@ -11,21 +11,63 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from novate.engine import Engine
-from tests.oracle.duel import START_NS, spec
+from tests.oracle.duel import START_NS, Duel, spec
+from tests.oracle.market import MarketWorkload
 from tests.oracle.words import Command, Configure, Create, Snapshot, to_bytes
-from tests.oracle.workload import TINY, Workload
+from tests.oracle.workload import TINIER, TINY, Workload
 
 FOLDER = Path(__file__).parent
 NO_EVENTS = bytes(32)
+RULEBOOK_SEED, RULEBOOK_COMMANDS = 19, 900
 
 
-def golden_batches() -> list[list[Command]]:
-    """Instruments, a workload in uneven batches, a change of limits in its middle."""
+def golden_batches(version: int) -> list[list[Command]]:
+    """What a version's files hold, in uneven batches."""
+    return plain_batches() if version == 1 else rulebook_batches()
+
+
+def batch_time_ns(number: int) -> int:
+    """The time of a batch, counted from 0."""
+    return START_NS + number * 300_000_000
+
+
+def rulebook_batches() -> list[list[Command]]:
+    """Version 2: a workload over the whole rulebook, and a change of limits in its middle."""
+    specs = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_max=9)]
+    batches: list[list[Command]] = [[Configure(TINY), *map(Create, specs)]]
+    duel = Duel.begin(alone=True, specs=[])
+    workload = MarketWorkload(RULEBOOK_SEED, duel.oracle)
+    commands = workload.commands(RULEBOOK_COMMANDS)
+    play(duel, batches[0], 0)
+    for number in range(1, RULEBOOK_COMMANDS):
+        workload.now_ns = batch_time_ns(number)
+        batch: list[Command] = [Configure(TINIER)] if number == 60 else [Snapshot()]
+        if number % 60:
+            batch = []
+            for command in islice(commands, 1 + number * 7 % 12):
+                play(duel, [command], number)
+                batch.append(command)
+            if not batch:
+                break
+        else:
+            play(duel, batch, number)
+        batches.append(batch)
+    return batches
+
+
+def play(duel: Duel, batch: list[Command], number: int) -> None:
+    """Let the exchange that the workload looks at see the commands, too."""
+    for command in batch:
+        duel.oracle.apply(command, batch_time_ns(number))
+
+
+def plain_batches() -> list[list[Command]]:
+    """Version 1: instruments, a workload in uneven batches, a snapshot in its middle."""
     work = list(Workload(1).commands(240))
     created: list[Command] = [Configure(TINY), *(Create(spec(number)) for number in range(3))]
     cuts = (0, 1, 40, 41, 120, 190, 240)
@@ -49,8 +91,8 @@ def replay(engine: Engine, batches: list[tuple[bytes, int]], events_hash: bytes)
 def make(version: int) -> dict[str, Any]:
     """Write the version's files; the dump is taken before the last batch."""
     batches = [
-        (b"".join(to_bytes(command) for command in batch), START_NS + number * 300_000_000)
-        for number, batch in enumerate(golden_batches())
+        (b"".join(to_bytes(command) for command in batch), batch_time_ns(number))
+        for number, batch in enumerate(golden_batches(version))
     ]
     engine = Engine()
     dumped_hash = replay(engine, batches[:-1], NO_EVENTS)

@@ -1,6 +1,6 @@
 """Makes the golden journal of a version: a data folder as that version leaves it.
 
-    python -m tests.golden.make_golden_journal 1
+    python -m tests.golden.make_golden_journal 2
 
 Like the other golden files, those of a version that was released are never made again.
 """
@@ -20,8 +20,7 @@ from novate.journal.interface import Batch
 from novate.journal.mark import MARK_FILE
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import SnapshotStore, snapshot_at
-from tests.golden.make_golden import FOLDER, NO_EVENTS, chain, golden_batches
-from tests.oracle.duel import START_NS
+from tests.golden.make_golden import FOLDER, NO_EVENTS, batch_time_ns, chain, golden_batches
 from tests.oracle.words import to_bytes
 
 SEGMENT_BYTES = 16 << 10
@@ -34,10 +33,11 @@ def make(version: int) -> dict[str, Any]:
     marks = random.Random(version)
     journal = SegmentJournal(folder, segment_bytes=SEGMENT_BYTES, random_bytes=marks.randbytes)
     engine, events_hash, outcomes = Engine(), NO_EVENTS, b""
-    for number, batch in enumerate(golden_batches()):
+    batches = golden_batches(version)
+    for number, batch in enumerate(batches):
         last = journal.last()
         commands = b"".join(to_bytes(command) for command in batch)
-        timestamp_ns = START_NS + number * 300_000_000
+        timestamp_ns = batch_time_ns(number)
         journal.append(
             last.seq,
             journal.epoch,
@@ -46,7 +46,7 @@ def make(version: int) -> dict[str, Any]:
         events = engine.apply(commands, last.seq + 1, timestamp_ns).tobytes()
         events_hash = chain(events_hash, events)
         outcomes = struct.pack("<QI", last.seq + 1, 5) + b"image"
-        if number == 3:
+        if number == (3 if version == 1 else len(batches) // 2):
             snapshot = snapshot_at(
                 journal.last(),
                 events_hash=events_hash,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from novate.engine import Engine
+from novate.model.commands import COMMAND, EXTENSION, CommandKind, Flag
 from novate.model.errors import SnapshotCorrupt
+from novate.model.events import EventKind
 from tests.conftest import SOAK
 from tests.golden.make_golden import FOLDER, NO_EVENTS, replay
 
@@ -38,8 +41,29 @@ def dump(version: int) -> bytes:
     return (FOLDER / f"engine-v{version}.dump").read_bytes()
 
 
-def test_there_is_a_golden_version() -> None:
-    assert VERSIONS
+def test_there_is_a_golden_version_of_each_dump() -> None:
+    assert VERSIONS == [1, 2]
+    assert [dump(version)[16:64].find(b'"version":%d' % version) > 0 for version in VERSIONS]
+
+
+def test_the_second_version_holds_every_kind_of_command_and_event() -> None:
+    engine, kinds, asked = Engine(), set[int](), set[int]()
+    for commands, timestamp_ns in batches(2):
+        kinds |= set(engine.apply(commands, timestamp_ns=timestamp_ns)["kind"].tolist())
+        asked |= kinds_of(commands)
+    assert kinds == set(EventKind)
+    assert asked == set(CommandKind)
+
+
+def kinds_of(commands: bytes) -> set[int]:
+    """The kinds of a batch's commands."""
+    found = set()
+    while commands:
+        head = np.frombuffer(commands[: COMMAND.itemsize], COMMAND)[0]
+        found.add(int(head["kind"]))
+        more = EXTENSION.itemsize if head["flags"] & Flag.EXTENDED else 0
+        commands = commands[COMMAND.itemsize + more + -(-int(head["text_length"]) // 8) * 8 :]
+    return found
 
 
 @pytest.mark.parametrize("version", VERSIONS)

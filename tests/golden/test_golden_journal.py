@@ -50,6 +50,7 @@ def test_an_old_journal_is_whole(version: int) -> None:
     assert end.position.record_hash.hex() == expected(version)["record_hash"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_old_journal_replays_to_the_same_state(version: int) -> None:
     engine, reader = Engine(), JournalReader(FOLDER / f"journal_v{version}", RealDisk())
@@ -70,6 +71,7 @@ def test_an_old_snapshot_and_the_rest_come_to_the_same_state(version: int) -> No
     assert engine.state_hash() == expected(version)["state_hash"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_old_journal_can_be_written_on(version: int, tmp_path: Path) -> None:
     shutil.copytree(FOLDER / f"journal_v{version}", tmp_path, dirs_exist_ok=True)

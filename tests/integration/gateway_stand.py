@@ -17,13 +17,17 @@ from novate.config import Settings
 from novate.engine import Engine, Reporter
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.history import History
 from novate.gateway.http import make_application
+from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
+from novate.gateway.past import Past
 from novate.gateway.reads import Reads
 from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
 from novate.model import codec
 from novate.model.instrument import Instrument
+from novate.streams.candle_window import CandleWindow
 from tests.conftest import wait_until
 
 TIMESTAMP_NS = 1_767_225_600 * 10**9
@@ -103,8 +107,13 @@ class Stand:
         self.thread = threading.Thread(target=self._run)
 
     def _make_server(self) -> uvicorn.Server:
-        reads = Reads(self.partition.reporter, self.operations.validator.instruments)
-        calls = Calls(self.operations, reads)
+        instruments = self.operations.validator.instruments
+        reads = Reads(self.partition.reporter, instruments)
+        history = History(self.settings, self.loop, None)
+        past = Past(reads, self.partition.reporter, history)
+        window = CandleWindow(self.loop, 86_400, 100_000)
+        market = MarketReads(self.partition.engine, instruments, window)
+        calls = Calls(self.operations, reads, past, market)
         self.lane = Lane(calls, self.settings, self.metrics, self.fast_lane)
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,7 +33,17 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("shared") / "data").start()
+    yield from running(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Its own, for random requests set timers, and what is due later is journaled later."""
+    yield from running(tmp_path_factory.mktemp("fuzzed"))
+
+
+def running(folder: Path) -> Iterator[Server]:
+    server = Server(folder / "data").start()
     yield server
     assert server.stop() == 0
     assert '"level":"error"' not in server.log()
@@ -46,8 +57,8 @@ def sequence(server: Server) -> int:
 @pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=scaled(300), deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_request_of_the_document(case: schemathesis.Case, shared: Server):
-    response = case.call(base_url=shared.url, timeout=20)
+def test_any_request_of_the_document(case: schemathesis.Case, fuzzed: Server):
+    response = case.call(base_url=fuzzed.url, timeout=20)
     if response.status_code == 503 and case.operation.path.endswith("snapshot"):
         return  # one at a time, and the follower may be busy with the one before
     case.validate_response(response, checks=CHECKS)

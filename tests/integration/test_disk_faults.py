@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from novate.config import Settings
-from novate.exchange import Exchange, bind, run
+from novate.exchange import Exchange, run
 from novate.journal.disk import RealDisk
+from novate.listening import bind
 from novate.testing.disk import FaultyDisk
 from tests.conftest import wait_until_async
 from tests.integration.data_folder import replayed, settings_of

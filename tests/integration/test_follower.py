@@ -281,6 +281,7 @@ NONSENSE = [
     '{"kind": "snapshot", "seq": [], "timestamp_ns": 1, "bytes": 1, "path": "", "state_hash": ""}',
     '{"kind": "snapshot_failed", "seq": 9}', '{"kind": "snapshot_failed", "why": "full"}',
     '{"kind": "diverged"}', '{"kind": "diverged", "why": 5}',
+    '{"kind": "ledger"}', '{"kind": "ledger", "state": "drunk", "seq": 1, "why": ""}',
 ]  # fmt: skip
 
 
@@ -299,6 +300,41 @@ input()
         await wait_until_async(lambda: supervisor.state == "running", 20)
         assert (supervisor.seq, supervisor.restarts, supervisor.snapshot) == (3, 0, None)
         assert supervisor.snapshot_fault == ""
+        await supervisor.stop()
+
+    asyncio.run(watch())
+
+
+def test_what_it_says_of_the_ledger_is_known_and_told_once_it_is_up(tmp_path: Path) -> None:
+    program = """
+for state, seq, why in (("down", 3, "gone"), ("up", 4, ""), ("up", 9, "")):
+    print('{"kind": "ledger", "state": "%s", "seq": %d, "why": "%s"}' % (state, seq, why),
+          flush=True)
+    input()
+raise SystemExit(9)
+"""
+
+    async def watch() -> None:
+        told = []
+        supervisor = supervised(tmp_path, program)
+        supervisor.on_ledger_up = lambda: told.append(supervisor.ledger.seq)
+        assert supervisor.ledger.check(5) == {"status": "off", "lag_sequences": None}
+        supervisor.start()
+        assert supervisor.ledger.is_well(5, 10)
+        await wait_until_async(lambda: supervisor.ledger.state == "down", 20)
+        assert supervisor.ledger.check(5) == {
+            "status": "down", "lag_sequences": 2, "sequence": 3, "reason": "gone",
+        }  # fmt: skip
+        stdin = supervisor._process.stdin  # type: ignore[union-attr]
+        assert stdin is not None
+        stdin.write(b"\n\n")
+        await wait_until_async(lambda: supervisor.ledger.seq == 9, 20)
+        assert told == [4]
+        assert supervisor.ledger.is_well(19, 10)
+        assert not supervisor.ledger.is_well(20, 10)
+        stdin.write(b"\n")
+        await wait_until_async(lambda: supervisor.ledger.state == "down", 20)
+        assert "nobody writes it" in supervisor.ledger.why
         await supervisor.stop()
 
     asyncio.run(watch())

@@ -360,7 +360,7 @@ def test_status_and_metrics(client: httpx.Client, book: str):
 def test_what_is_not_there(client: httpx.Client):
     problem(client.get("/nothing"), 404, "not_found")
     problem(client.get("/orders/"), 404, "not_found")
-    problem(client.get("/trades/stats"), 404, "not_found")
+    problem(client.get("/trades/nothing"), 404, "not_found")
     problem(client.get("/stream"), 426, "upgrade_required")
     reply = client.put("/orders/x")
     problem(reply, 405, "method_not_allowed")

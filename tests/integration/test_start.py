@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from novate import exchange
-from novate.exchange import Exchange, bind, listen, run
+from novate.exchange import Exchange, run
+from novate.listening import bind, listen
 from novate.lock import FolderLock
 from novate.model.errors import DataFolderLocked, NovateError
 from novate.recovery import open_partition

@@ -13,6 +13,7 @@ from tests.oracle.auction import indicative
 from tests.oracle.book import Book
 from tests.oracle.due import next_item
 from tests.oracle.exchange import Exchange
+from tests.oracle.tally import agree
 from tests.oracle.words import (
     Command,
     Create,
@@ -81,6 +82,7 @@ class Duel:
         found = events_of(self.engine.apply(asked, timestamp_ns=self.now_ns))
         assert found == expected, f"{command}\nengine {found}\noracle {expected}"
         assert self.engine.last_seq == self.oracle.seq
+        agree([command], found)
         return found
 
     def play_batch(self, commands: Sequence[Command], later_ns: int = 0) -> None:
@@ -97,6 +99,7 @@ class Duel:
         for event, wanted in zip(found, expected, strict=False):
             assert event == wanted, f"engine {event}\noracle {wanted}"
         assert len(found) == len(expected)
+        agree(commands, found)
 
     def compare(self) -> None:
         """Compare the books and the counts, and check the invariants of both."""

@@ -64,9 +64,9 @@ class Place:
     @property
     def flags(self) -> int:
         """The flag bits that an accepted or rejected order's event bears."""
-        by_quote = Flag.BY_QUOTE if self.quote_units else Flag(0)
-        extended = Flag.EXTENDED if any(self.extension.values()) else Flag(0)
-        return int(by_quote | extended | (Flag.POST_ONLY if self.post_only else Flag(0)))
+        by_quote = int(Flag.BY_QUOTE) if self.quote_units else 0
+        extended = int(Flag.EXTENDED) if any(self.extension.values()) else 0
+        return by_quote | extended | (int(Flag.POST_ONLY) if self.post_only else 0)
 
     @property
     def extension(self) -> dict[str, int]:
@@ -270,10 +270,14 @@ class Event(NamedTuple):
     remaining: int = 0
 
 
+EVENT_KINDS = {int(kind): kind for kind in EventKind}
+REASONS = {int(reason): reason for reason in Reason}
+
+
 def events_of(records: np.ndarray[Any, Any]) -> list[Event]:
     """Event records of the engine as tuples that equal the oracle's."""
     return [
-        Event(r[0], EventKind(r[1]), r[2], r[3], r[4], Reason(r[5]), *r[6:])
+        Event(r[0], EVENT_KINDS[r[1]], r[2], r[3], r[4], REASONS[r[5]], *r[6:])
         for r in records.tolist()
     ]
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
 import pytest
 
 from novate.engine import Engine
 from novate.model.commands import Phase
 from novate.model.instrument import Limits
-from tests.conftest import scaled
+from tests.conftest import ROOT, scaled
 from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, batch, spec
 from tests.oracle.market import Market, MarketWorkload
-from tests.oracle.words import Create, Place, SetPhase, to_bytes
+from tests.oracle.words import Command, Create, Place, SetPhase, to_bytes
 from tests.oracle.workload import TINY
 
 pytestmark = pytest.mark.skipif(not ENGINE_HAS_RULEBOOK, reason="the engine has the first part")
@@ -61,6 +66,53 @@ def test_how_commands_are_cut_into_batches_is_no_matter() -> None:
             duel.now_ns += STEP_NS
             workload.now_ns = duel.now_ns
             assert one.state_hash() == other.state_hash()
+
+
+PROGRAM = """
+import hashlib
+import sys
+
+from novate.engine import Engine
+from tests.oracle.words import Create, to_bytes
+from tests.properties.test_rulebook_dumps import SPECS, TINY, flow
+
+engine, events = Engine(TINY), hashlib.blake2b()
+for each in SPECS:
+    engine.apply(to_bytes(Create(each)))
+for number, (command, now_ns) in enumerate(flow(8, int(sys.argv[1]))):
+    events.update(engine.apply(to_bytes(command), timestamp_ns=now_ns).tobytes())
+    if number % 211 == 0:
+        engine = Engine.load(engine.dump())
+print(engine.state_hash(), events.hexdigest())
+"""
+
+
+def flow(seed: int, count: int) -> Iterator[tuple[Command, int]]:
+    """Commands of a market, and their times."""
+    duel = Duel.begin(TINY, SPECS, alone=True)
+    workload = MarketWorkload(seed, duel.oracle, Market(instruments=2))
+    for command in workload.commands(count):
+        duel.play(command, STEP_NS)
+        workload.now_ns = duel.now_ns
+        yield command, duel.now_ns
+
+
+@pytest.mark.slow
+def test_neither_hash_seeds_nor_the_engines_secret_show() -> None:
+    """Each process has its own seed, and each engine in it its own secret."""
+    paths = os.pathsep.join([str(ROOT), *sys.path[1:]])
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(scaled(20_000))],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths},
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+            timeout=600,
+        ).stdout
+        for seed in ("1", "4242")
+    }
+    assert len(said) == 1
 
 
 def test_what_uses_nothing_of_it_is_dumped_as_before() -> None:

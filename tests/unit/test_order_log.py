@@ -148,3 +148,26 @@ def test_refusals_of_a_gateway_and_faults(stage: Stage) -> None:
         ("info", "rejected", {"reason": "malformed_json"}),
         ("error", "error", {"what": "journal stalled", "seconds": 2}),
     ]
+
+
+def test_of_a_command_with_very_many_trades_the_first_are_lines_and_the_rest_a_number(
+    stage: Stage,
+) -> None:
+    for _ in range(3):
+        stage.log.on_part([(0, 7, TRADE)] * 800, [])
+    stage.apply(
+        (201, ACCEPTED, 0), (201, ACCEPTED, 0), first_seq=7, trades=[(0, 7, TRADE), (0, 8, TRADE)]
+    )
+    events = stage.lines.events
+    assert events == ["submitted", *["matched"] * 1000, "matched_more", "submitted", "matched"]
+    assert stage.lines.lines[1001][2] == {"seq": 7, "left_out": 1401}
+
+
+def test_parts_of_a_batch_that_is_left_out_are_forgotten() -> None:
+    stage = Stage(per_second=2)
+    stage.apply(*[(201, ACCEPTED, 0)] * 2)
+    stage.log.on_part([(0, seq, TRADE) for seq in range(3, 1000)], [])
+    stage.apply(*[(201, ACCEPTED, 0)] * 997, first_seq=3)
+    stage.loop.run(1)
+    stage.apply((201, ACCEPTED, 0), first_seq=1000)
+    assert "matched" not in stage.lines.events

@@ -382,6 +382,44 @@ def test_more_trades_than_can_be_sent_close_the_stream() -> None:
     assert client.frames == []
 
 
+def test_parts_of_a_batch_go_out_when_it_is_over(stage: Stage) -> None:
+    client = Receiver()
+    stage.publisher.subscribe_trades(client, 0, "BTC-USD")
+    stage.publisher.subscribe_orders(client, 0, "BTC-USD", None)
+    early, late = stage.book.trade(), stage.book.trade()
+    stage.publisher.on_part([early], [(0, 7, "A", b'{"n":1}')])
+    stage.loop.run(1)
+    assert client.frames == []
+    stage.publisher.on_applied(Batch(trades=[late], updates=[(0, 7, "A", b'{"n":2}')]))
+    stage.loop.run(1)
+    assert [each["order"] for each in client.of_type("order_update")] == [{"n": 1}, {"n": 2}]
+    assert [len(each["trades"]) for each in client.of_type("trades")] == [2]
+
+
+def test_parts_alone_are_enough(stage: Stage) -> None:
+    client = Receiver()
+    stage.publisher.subscribe_trades(client, 0, "BTC-USD")
+    stage.publisher.subscribe_orders(client, 0, "BTC-USD", "A")
+    stage.publisher.on_part([stage.book.trade()], [(0, 7, "A", b"{}")])
+    stage.publisher.on_applied(Batch())
+    stage.loop.run(1)
+    assert {each["type"] for each in client.messages} == {"trades", "order_update"}
+
+
+def test_more_updates_than_can_be_sent_close_those_who_follow_them() -> None:
+    stage = Stage(websocket_buffer_bytes=1000, websocket_buffer_bytes_max=2000)
+    everyone, own = Receiver(), Receiver()
+    stage.publisher.subscribe_orders(everyone, 0, "BTC-USD", None)
+    stage.publisher.subscribe_orders(own, 0, "BTC-USD", "client-7")
+    updates = [(0, 5, f"client-{number}", b'{"status":"open"}') for number in range(50)]
+    stage.publisher.on_part([], updates)
+    stage.publisher.on_applied(Batch())
+    stage.loop.run(1)
+    assert (everyone.closed, everyone.frames) == (True, [])
+    assert not own.closed
+    assert [each["sequence"] for each in own.messages] == [5]
+
+
 def test_order_updates_go_to_their_client_and_to_those_who_watch_all(stage: Stage) -> None:
     own, everyone, other = Receiver(), Receiver(), Receiver()
     assert not stage.book.want_updates

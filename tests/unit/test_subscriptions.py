@@ -21,8 +21,10 @@ from tests.unit.stream_fakes import Receiver
         ("book.", None),
         ("", None),
         ("Trades", None),
-        ("candles", None),
-        ("candles.BTC-USD", None),
+        ("candles", (Channel.CANDLES, None)),
+        ("candles.BTC-USD", (Channel.CANDLES, "BTC-USD")),
+        ("tickers", None),
+        ("tickers.BTC-USD", None),
     ],
 )
 def test_channel_names(name: str, expected: tuple[Channel, str | None] | None) -> None:

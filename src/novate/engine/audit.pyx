@@ -11,7 +11,7 @@ from novate.engine.state cimport (
     Block, Book, BookSide, Client, Closed, Due, Level, Order, Special, State, i128,
     closed_at, key_of, name_text, order_filled, order_special,
 )
-from novate.model.records cimport AUCTION_PHASE, ID_NUMBER
+from novate.model.records cimport AUCTION_PHASE, DAY, ID_NUMBER
 
 from novate.model.errors import InvariantViolated
 
@@ -39,6 +39,8 @@ cdef int audit(State *st) except -1:
     audit_due(st)
     audit_sessions(st)
     audit_specials(st)
+    audit_days(st)
+    audit_open_counts(st)
     return 0
 
 
@@ -90,13 +92,13 @@ cdef int64_t audit_priceless(State *st, uint32_t index, int side) except -1:
     while slot != NONE:
         order = &st.orders[slot]
         if not order.marked or order_special(st, order).where != PRICELESS or (
-                order.prev != before or order.side != side or order.instrument != index):
+                st.links[slot].prev != before or order.side != side or order.instrument != index):
             fail(st, f"order {order.seq} does not belong in the auction of book {index}")
         audit_indexed(st, order.id_kind, order.id, slot)
         total += order.remaining
         count += 1
         before = slot
-        slot = order.next
+        slot = st.links[slot].next
     if total != queue.total or count != queue.count or before != queue.tail:
         fail(st, f"book {index} side {side}: the auction's queue is counted wrong")
     if count and st.books[index].phase != AUCTION_PHASE:
@@ -140,7 +142,7 @@ cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number,
     while slot != NONE:
         order = &st.orders[slot]
         if (order.state != WORKING or order.instrument != index or order.side != side
-                or order.level != number or order.prev != before
+                or order.level != number or st.links[slot].prev != before
                 or order.remaining <= 0 or order_filled(st, order) < 0):
             fail(st, f"order {order.seq} does not belong at book {index} side {side}")
         if order.marked:
@@ -156,7 +158,7 @@ cdef int64_t audit_level(State *st, uint32_t index, int side, uint32_t number,
         total += order.remaining
         count += 1
         before = slot
-        slot = order.next
+        slot = st.links[slot].next
     if count == 0 or count != level.count or total != level.total or before != level.tail:
         fail(st, f"book {index} side {side}: a level's total, count or tail is wrong")
     if hidden != level.hidden:
@@ -212,12 +214,13 @@ cdef int64_t audit_client(State *st, uint32_t number) except -1:
     cdef Order *order
     while slot != NONE:
         order = &st.orders[slot]
-        if order.client != number or order.state != WORKING or order.open_prev != newer or (
+        if order.client != number or order.state != WORKING or (
+                st.links[slot].open_prev != newer) or (
                 newer != NONE and order.seq >= st.orders[newer].seq):
             fail(st, f"client {number}: order {order.seq} is out of place")
         newer = slot
         count += 1
-        slot = order.open_next
+        slot = st.links[slot].open_next
     if count != client.open_count:
         fail(st, f"client {number} is said to have {client.open_count} open orders, not {count}")
     return count
@@ -325,4 +328,53 @@ cdef int audit_specials(State *st) except -1:
     for i in range(st.books_count):
         if pairs[i] != st.books[i].pairs or icebergs[i] != st.books[i].icebergs:
             fail(st, f"book {i}: pairs or icebergs are counted wrong")
+    return 0
+
+
+cdef int audit_days(State *st) except -1:
+    """Every book's DAY orders are linked, the oldest first, and all of them are."""
+    cdef uint32_t i, slot, older
+    cdef int64_t linked = 0
+    cdef Special *special
+    for i in range(st.books_count):
+        older = NONE
+        slot = st.books[i].day_first
+        while slot != NONE:
+            special = order_special(st, &st.orders[slot])
+            if st.orders[slot].instrument != i or special.day_prev != older or (
+                    older != NONE and st.orders[slot].seq <= st.orders[older].seq):
+                fail(st, f"order {st.orders[slot].seq} is out of place among those of the day")
+            older = slot
+            slot = special.day_next
+            linked += 1
+        if st.books[i].day_last != older:
+            fail(st, f"book {i}: the last order of the day is another")
+    for slot in range(st.orders_used):
+        if st.orders[slot].seq and st.orders[slot].marked and st.orders[slot].time_in_force == DAY:
+            linked -= 1
+    if linked:
+        fail(st, f"{linked} more orders of the day are linked than there are")
+    return 0
+
+
+cdef int audit_open_counts(State *st) except -1:
+    """What is counted of a client's open orders on an instrument is what its list holds."""
+    cdef uint32_t i, slot, used = 0
+    cdef dict counts = {}
+    for i in range(st.clients_count):
+        slot = st.clients[i].newest_open if st.clients[i].counted else NONE
+        while slot != NONE:
+            place = i, int(st.orders[slot].instrument)
+            counts[place] = counts.get(place, 0) + 1
+            slot = st.links[slot].open_next
+    for i in range(st.open_counts_size):
+        if st.open_counts[i].count == 0:
+            continue
+        used += 1
+        place = st.open_counts[i].client, st.open_counts[i].instrument
+        if counts.get(place) != st.open_counts[i].count:
+            fail(st, f"client, instrument {place}: {st.open_counts[i].count} open orders are "
+                     f"counted, there are {counts.get(place, 0)}")
+    if used != len(counts) or used != st.open_counts_used:
+        fail(st, f"{st.open_counts_used} counts of open orders are kept, not {len(counts)}")
     return 0

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint32_t
 from novate.engine.ladder cimport level_drop, level_find, level_open
 from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
 from novate.engine.state cimport (
-    CHECK, NONE, Book, BookSide, Closed, Extra, Level, Order, State, Taker, i128,
+    CHECK, NONE, Book, BookSide, Extra, Level, Links, Order, State, Taker, i128,
     extra_free, key_of, order_free, unlikely,
 )
 from novate.model.records cimport LEVEL_FULL, PRICE_LEVELS_LIMIT
@@ -53,36 +53,39 @@ cdef inline void rest(State *st, BookSide *own, uint32_t slot, int64_t key,
     level = &st.levels[at]
     CHECK(level.key == key)
     order.level = at
-    order.next = NONE
-    order.prev = level.tail
+    st.links[slot].next = NONE
+    st.links[slot].prev = level.tail
     if level.tail != NONE:
-        st.orders[level.tail].next = slot
+        st.links[level.tail].next = slot
     else:
         level.head = slot
     level.tail = slot
     level.count += 1
     level.total += order.remaining
 
-cdef inline void unlink_from(State *st, BookSide *side, Order *order) noexcept nogil:
+cdef inline void unlink_from(State *st, BookSide *side, uint32_t slot) noexcept nogil:
     """Take the order out of its level, and the level out of the side if it was the last."""
+    cdef Order *order = &st.orders[slot]
     cdef Level *level = &st.levels[order.level]
+    cdef Links links
     level.count -= 1
     if level.count == 0:
         level_drop(st, side, order.level)
         return
     level.total -= order.remaining
-    if order.prev != NONE:
-        st.orders[order.prev].next = order.next
+    links = st.links[slot]
+    if links.prev != NONE:
+        st.links[links.prev].next = links.next
     else:
-        level.head = order.next
-    if order.next != NONE:
-        st.orders[order.next].prev = order.prev
+        level.head = links.next
+    if links.next != NONE:
+        st.links[links.next].prev = links.prev
     else:
-        level.tail = order.prev
+        level.tail = links.prev
 
-cdef inline void unlink(State *st, Book *book, Order *order) noexcept nogil:
+cdef inline void unlink(State *st, Book *book, uint32_t slot) noexcept nogil:
     """Take the order out of its level, and the level out of the book if it was the last."""
-    unlink_from(st, &book.sides[order.side], order)
+    unlink_from(st, &book.sides[st.orders[slot].side], slot)
 
 cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64_t lots,
                                   int state, int reason) noexcept nogil:
@@ -93,20 +96,20 @@ cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64
     """
     cdef Order *order = &st.orders[slot]
     cdef Extra *extra
+    cdef int64_t filled = lots
+    cdef i128 notional = <i128>price * lots
     cdef uint32_t place
-    cdef Closed *closed = closed_new(st, <Taker *>order, state, reason, &place)
-    closed.price = price
-    closed.remaining = order.remaining - lots
-    closed.filled = lots
-    closed.notional = <i128>price * lots
     if order.extra != NONE:
         extra = &st.extras[order.extra]
-        closed.filled += extra.filled
-        closed.notional += extra.notional
+        filled += extra.filled
+        notional += extra.notional
+    place = closed_new(st, <Taker *>order, state, reason, price, order.remaining - lots, notional,
+                       filled)
+    if order.extra != NONE:
         if unlikely(order.marked):
             special_left(st, slot, place)
         extra_free(st, order)
-    client_order_left(st, order)
+    client_order_left(st, slot)
     reindex_order(st, order.id_kind, order.id, slot, place)
     order_free(st, slot)
     return place

@@ -8,13 +8,15 @@ It owns queues and the last trades of its instrument. It knows no names and no k
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.ladder cimport level_drop
-from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
+from novate.engine.registry cimport (
+    client_order_left, closed_by_quote, closed_new, index_order, reindex_order,
+)
 from novate.engine.special cimport special_closed
 from novate.engine.state cimport (
     CHECK, FILLED, NONE,
-    Book, BookSide, Closed, Extra, Level, Order, State, Taker, Trade, i128,
+    Book, BookSide, Extra, Level, Order, State, Taker, Trade, i128,
     event_room, extra_free, grow, key_of, level_price, name_copy, name_free, order_extra,
-    order_free, prefetch, trade_event_of,
+    order_free, prefetch, trade_event_of, unlikely,
 )
 from novate.model.records cimport (
     BOOK_EXHAUSTED, QUOTE_QUANTITY_TOO_SMALL, TRADE, Event,
@@ -117,7 +119,8 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
     cdef Event *event = event_room(st, slot)
     cdef uint32_t at = st.events_count - 1
     CHECK(lots > 0 and lots <= maker.remaining)
-    prefetch(&st.orders[maker.next])
+    prefetch(&st.orders[st.links[slot].next])
+    prefetch(&st.links[st.links[slot].next])
     trade_event_of(event, maker, taker, st.seq, TRADE, st.trade_index, price, lots,
                    maker.remaining - lots)
     if st.trades_max:
@@ -129,12 +132,12 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
         if never_filled(st, maker):
             book.orders_matched += 1
         level.count -= 1
-        level.head = maker.next
+        level.head = st.links[slot].next
         if level.count == 0:
             CHECK(level.total == 0 and level.head == NONE)
             level_drop(st, other, other.best)
         else:
-            st.orders[level.head].prev = NONE
+            st.links[level.head].prev = NONE
         st.event_orders[at] = order_closed(st, slot, price, lots, FILLED, 0)
     st.trade_index += 1
     taker.remaining -= lots
@@ -246,19 +249,17 @@ cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
     """
     cdef Order *order
     cdef uint32_t place
-    cdef Closed *closed = closed_new(st, taker, state, reason, &place)
-    if taker.by_quote:
-        closed.quote_units = taker.quote_units
+    if unlikely(taker.by_quote):
+        place = closed_by_quote(st, taker, state, reason, taker.quote_units, taker.notional,
+                                taker.filled)
     else:
-        closed.price = taker.price
-        closed.remaining = taker.remaining
-    closed.filled = taker.filled
-    closed.notional = taker.notional
+        place = closed_new(st, taker, state, reason, taker.price, taker.remaining,
+                           taker.notional, taker.filled)
     if slot == NONE:
         index_order(st, taker.id_kind, taker.id, place)
         return place
     order = &st.orders[slot]
-    client_order_left(st, order)
+    client_order_left(st, slot)
     extra_free(st, order)
     reindex_order(st, order.id_kind, order.id, slot, place)
     order_free(st, slot)

@@ -332,7 +332,7 @@ cdef inline uint32_t take_out(State *st, uint32_t slot, int reason) noexcept nog
     cdef uint32_t place
     event_of(event_room(st, NONE), order, st.seq, ORDER_ENDED, reason, price, lots, 0)
     touch(st, book)
-    unlink(st, book, order)
+    unlink(st, book, slot)
     book.open -= lots
     book.ended += lots
     place = order_closed(st, slot, price, 0, ENDED, reason)
@@ -461,7 +461,7 @@ cdef void reenter(State *st, Book *book, uint32_t slot, int64_t price, int64_t r
     cdef BookSide *own = &book.sides[order.side]
     amended_event(st, order, price, remaining, total)
     book.open -= order.remaining
-    unlink(st, book, order)
+    unlink(st, book, slot)
     extra = &st.extras[order.extra]
     copy_identity(taker, order)
     taker.remaining = remaining
@@ -527,7 +527,7 @@ cdef void free_left(State *st) noexcept nogil:
     """Give back the slots that were left by orders that ended."""
     cdef uint32_t slot = st.left, after
     while slot != NONE:
-        after = st.orders[slot].next
+        after = st.links[slot].next
         order_free(st, slot)
         slot = after
     st.left = NONE

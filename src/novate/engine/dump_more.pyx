@@ -7,11 +7,11 @@ header, which the engine writes.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, qsort
+from libc.stdlib cimport free
 from libc.string cimport memset
 
 from novate.engine.due cimport DUE_TIMER, due_add, phase_due
-from novate.engine.dump cimport Opened, get_open, put_order
+from novate.engine.dump cimport Opened, get_open, put_order, sorted_by_seq
 from novate.engine.packing cimport (
     Reader, Writer, get, get_u8, get_u32, get_u64, put, put_u8, put_u32, put_u64,
 )
@@ -21,9 +21,22 @@ from novate.engine.special cimport (
 from novate.engine.state cimport (
     AT_LEVEL, NONE, PRICELESS, WAITING,
     Book, BookSide, Closed, Level, Order, Session, Special, State,
-    closed_at, grow, more_specials, order_special, rules_of,
+    closed_at, grow, more_specials, order_special, prefetch, rules_of,
 )
 from novate.model.records cimport CLOSED_PHASE, DECREMENT
+
+
+# How many orders ahead of the one at hand memory is asked for.
+cdef enum:
+    LIST_AHEAD = 6
+
+# What few orders have, as a dump has it; `partner` is the seq of its order, or 0.
+cdef packed struct Terms:
+    int64_t price, stop_price, display, hidden, minimum, expire_ns
+    uint64_t rank
+    uint32_t group, session
+    uint64_t partner
+    uint8_t self_trade, triggered, minimum_met
 
 
 cdef bint has_more(State *st) noexcept nogil:
@@ -48,7 +61,7 @@ cdef void put_queue(State *st, Writer *out, const Level *level) noexcept nogil:
     while slot != NONE:
         put_order(st, out, &st.orders[slot])
         put_u64(out, order_special(st, &st.orders[slot]).stop_price)
-        slot = st.orders[slot].next
+        slot = st.links[slot].next
 
 
 cdef void put_waiting(State *st, Writer *out, const BookSide *side) noexcept nogil:
@@ -80,39 +93,55 @@ cdef void put_trading(State *st, Writer *out, Book *book) noexcept nogil:
 
 
 cdef void put_special(State *st, Writer *out, const Special *special) noexcept nogil:
-    put_u64(out, special.price)
-    put_u64(out, special.stop_price)
-    put_u64(out, special.display)
-    put_u64(out, special.hidden)
-    put_u64(out, special.minimum)
-    put_u64(out, special.expire_ns)
-    put_u64(out, special.rank)
-    put_u32(out, special.group)
-    put_u32(out, special.session)
-    put_u64(out, 0 if special.partner == NONE else st.orders[special.partner].seq)
-    put_u8(out, special.self_trade)
-    put_u8(out, special.triggered)
-    put_u8(out, special.minimum_met)
+    cdef Terms terms
+    terms.price = special.price
+    terms.stop_price = special.stop_price
+    terms.display = special.display
+    terms.hidden = special.hidden
+    terms.minimum = special.minimum
+    terms.expire_ns = special.expire_ns
+    terms.rank = special.rank
+    terms.group = special.group
+    terms.session = special.session
+    terms.partner = 0 if special.partner == NONE else st.orders[special.partner].seq
+    terms.self_trade = special.self_trade
+    terms.triggered = special.triggered
+    terms.minimum_met = special.minimum_met
+    put(out, &terms, sizeof(Terms))
 
 
-cdef int by_seq(const void *a, const void *b) noexcept nogil:
-    cdef uint64_t one = (<Opened *>a).seq, other = (<Opened *>b).seq
-    return (one > other) - (one < other)
-
-
-cdef void put_specials(State *st, Writer *out) noexcept nogil:
-    """What few orders have: of open ones by the seq that created them, then of closed ones."""
+cdef Opened *marked_by_seq(State *st, uint32_t *found) noexcept nogil:
+    """The open orders that are marked, by the seq that created them, and how many they are."""
     cdef uint32_t i, count = 0
-    cdef Closed *closed
     cdef Opened *opened = <Opened *>grow(NULL, (<size_t>st.orders_used + 1) * sizeof(Opened))
     for i in range(st.orders_used):
         if st.orders[i].seq and st.orders[i].marked:
             opened[count].seq = st.orders[i].seq
             opened[count].slot = i
             count += 1
-    qsort(opened, count, sizeof(Opened), by_seq)
+    found[0] = count
+    return sorted_by_seq(opened, count)
+
+
+cdef inline void look_on(State *st, const Opened *opened, uint32_t i,
+                         uint32_t count) noexcept nogil:
+    """Ask for the order, the Extra and the Special of those that come soon."""
+    if i + 3 * LIST_AHEAD >= count:
+        return
+    prefetch(&st.orders[opened[i + 3 * LIST_AHEAD].slot])
+    prefetch(&st.extras[st.orders[opened[i + 2 * LIST_AHEAD].slot].extra])
+    prefetch(order_special(st, &st.orders[opened[i + LIST_AHEAD].slot]))
+    prefetch(<uint8_t *>order_special(st, &st.orders[opened[i + LIST_AHEAD].slot]) + 64)
+
+
+cdef void put_specials(State *st, Writer *out) noexcept nogil:
+    """What few orders have: of open ones by the seq that created them, then of closed ones."""
+    cdef uint32_t i, count = 0
+    cdef Closed *closed
+    cdef Opened *opened = marked_by_seq(st, &count)
     put_u64(out, count)
     for i in range(count):
+        look_on(st, opened, i, count)
         put_u64(out, opened[i].seq)
         put_special(st, out, order_special(st, &st.orders[opened[i].slot]))
     free(opened)
@@ -215,23 +244,23 @@ cdef void get_standing(State *st, Reader *source) noexcept nogil:
 
 cdef uint64_t get_special(State *st, Reader *source, Special *special) noexcept nogil:
     """Fill a Special; returns its partner's seq, or 0."""
-    cdef uint64_t partner
-    special.price = get_u64(source)
-    special.stop_price = get_u64(source)
-    special.display = get_u64(source)
-    special.hidden = get_u64(source)
-    special.minimum = get_u64(source)
-    special.expire_ns = get_u64(source)
-    special.rank = get_u64(source)
-    special.group = get_u32(source)
-    special.session = get_u32(source)
-    partner = get_u64(source)
-    special.self_trade = get_u8(source)
-    special.triggered = get_u8(source)
-    special.minimum_met = get_u8(source)
-    if special.self_trade > DECREMENT:
+    cdef Terms terms
+    if not get(source, &terms, sizeof(Terms)) or terms.self_trade > DECREMENT:
         source.short = True
-    return partner
+        return 0
+    special.price = terms.price
+    special.stop_price = terms.stop_price
+    special.display = terms.display
+    special.hidden = terms.hidden
+    special.minimum = terms.minimum
+    special.expire_ns = terms.expire_ns
+    special.rank = terms.rank
+    special.group = terms.group
+    special.session = terms.session
+    special.self_trade = terms.self_trade
+    special.triggered = terms.triggered
+    special.minimum_met = terms.minimum_met
+    return terms.partner
 
 
 cdef uint32_t find_open(State *st, const Opened *opened, uint64_t seq) noexcept nogil:
@@ -246,15 +275,21 @@ cdef uint32_t find_open(State *st, const Opened *opened, uint64_t seq) noexcept 
     return opened[low].slot if low < st.orders_used and opened[low].seq == seq else NONE
 
 
-cdef void get_one(State *st, Reader *source, const Opened *opened) noexcept nogil:
-    """What an open order has beside what all have."""
-    cdef uint32_t slot = find_open(st, opened, get_u64(source)), at
+cdef void get_one(State *st, Reader *source, const Opened *opened,
+                  uint32_t *next) noexcept nogil:
+    """What an open order has beside what all have; `next` is the first that may be its order."""
+    cdef uint64_t seq = get_u64(source), partner
+    cdef uint32_t slot, at
     cdef Special *special
     cdef Book *book
-    cdef uint64_t partner
-    if slot == NONE:
+    while next[0] < st.orders_used and opened[next[0]].seq < seq:
+        next[0] += 1
+    if next[0] >= st.orders_used or opened[next[0]].seq != seq:
         source.short = True
         return
+    if next[0] + LIST_AHEAD < st.orders_used:
+        prefetch(&st.orders[opened[next[0] + LIST_AHEAD].slot])
+    slot = opened[next[0]].slot
     book = &st.books[st.orders[slot].instrument]
     special = special_of(st, slot)
     partner = get_special(st, source, special)
@@ -302,6 +337,8 @@ cdef uint32_t special_new(State *st) noexcept nogil:
     special.due_at = NONE
     special.session_next = NONE
     special.session_prev = NONE
+    special.day_next = NONE
+    special.day_prev = NONE
     special.slot = NONE
     st.specials_used += 1
     st.specials_count += 1
@@ -356,11 +393,11 @@ cdef void get_clients(State *st, Reader *source) noexcept nogil:
 cdef void get_more_state(State *st, Reader *source, const Opened *opened) noexcept nogil:
     """Read all that stands behind the orders; `opened` are all that are open, by seq."""
     cdef uint64_t i = 0, count
-    cdef uint32_t number
+    cdef uint32_t number, next = 0
     get_sessions(st, source)
     count = get_u64(source)
     while i < count and not source.short:
-        get_one(st, source, opened)
+        get_one(st, source, opened, &next)
         i += 1
     if not source.short:
         get_closed_specials(st, source)

@@ -17,6 +17,7 @@ cdef class Engine:
     cdef uint32_t spare_capacity
 
     cdef object take_events(self)
+    cdef void ready_events(self) noexcept
     cdef void begin(self, uint64_t seq, int64_t time_ns) noexcept
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns)
     cdef uint64_t check_seq(self, first_seq, Py_ssize_t count) except 0

@@ -31,8 +31,8 @@ from novate.engine.rules cimport (
 )
 from novate.engine.state cimport (
     NONE, Book, Key, Level, State,
-    book_new, event_new, flush_events, forget_events, grow, level_price, order_now, state_free,
-    state_new,
+    book_new, event_new, events_room, fit_events, flush_events, forget_events, level_price,
+    order_now, state_free, state_new,
 )
 from novate.engine.venue cimport client_known
 from novate.engine.windows cimport resize_trades
@@ -165,7 +165,7 @@ cdef class Engine:
             commands = np.ascontiguousarray(commands)
         PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
         try:
-            self.st.events_count = 0
+            self.ready_events()
             self.apply_batch(<const uint8_t *>view.buf, view.len, first_seq, timestamp_ns)
             return self.take_events()
         finally:
@@ -185,6 +185,8 @@ cdef class Engine:
         if count * 2 < st.events_capacity or count < COPIED_MAX:
             events = np.empty(count, dtype=EVENT)
             memcpy(np.PyArray_DATA(events), st.events, count * sizeof(Event))
+            if count >= COPIED_MAX:
+                fit_events(st)
             return events
         buffer = EventBuffer.__new__(EventBuffer)
         buffer.engine = self
@@ -195,15 +197,20 @@ cdef class Engine:
             <PyTypeObject *>np.ndarray, EVENT, 1, &count, NULL, st.events,
             np.NPY_ARRAY_CARRAY, NULL)
         np.set_array_base(events, buffer)
-        st.events = self.spare
-        self.spare = NULL
-        if st.events == NULL:
-            st.events = <Event *>grow(NULL, <size_t>st.events_capacity * sizeof(Event))
-        elif self.spare_capacity != st.events_capacity:
-            st.events_capacity = self.spare_capacity
-            st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>st.events_capacity * 4)
-            st.events_limit = st.events_capacity
+        self.spare_capacity = st.events_capacity
+        st.events = NULL
+        st.events_capacity = 0
+        st.events_limit = 0
         return events
+
+    cdef void ready_events(self) noexcept:
+        """Have a buffer for events, the one that came back last if one did."""
+        cdef State *st = self.st
+        st.events_count = 0
+        if st.events == NULL and self.spare_capacity:
+            st.events = self.spare
+            self.spare = NULL
+            events_room(st, self.spare_capacity)
 
     cdef apply_batch(self, const uint8_t *batch, Py_ssize_t size, first_seq, timestamp_ns):
         cdef Py_ssize_t count = count_commands(batch, size), at = 0
@@ -428,9 +435,8 @@ cdef class Engine:
             header["rules"] = sorted(self._rules.items())
             header["own_limits"] = sorted(self._own_limits.items())
         text = msgspec.json.encode(header)
-        return b"".join([
-            b"NOVATE\0D", len(text).to_bytes(8, "little"), text, dump_state(self.st, more),
-        ])
+        before = b"NOVATE\0D" + len(text).to_bytes(8, "little") + text
+        return dump_state(self.st, more, before)
 
     @classmethod
     def load(cls, dump):

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from novate.engine.book cimport TOTAL_MAX, would_cross
 from novate.engine.ladder cimport level_find
 from novate.engine.matching cimport Bounds, bounds_of, distance_of, obtainable, want_of
+from novate.engine.open_counts cimport open_count_of
 from novate.engine.special cimport session_find
 from novate.engine.state cimport (
     AT_LEVEL, NONE,
@@ -208,18 +209,10 @@ cdef int refused_by_band(State *st, Book *book, const Asked *asked) noexcept nog
 cdef bint client_full(State *st, Book *book, uint32_t client) noexcept nogil:
     """Whether the client has as many open orders on the instrument as it may."""
     cdef OrderLimits limits
-    cdef uint32_t slot = st.clients[client].newest_open, count = 0
-    cdef uint32_t own = <uint32_t>(book - st.books)
     limits_of(st, book, client, &limits)
     if limits.open_max == 0 or st.clients[client].open_count < limits.open_max:
         return False
-    while slot != NONE:
-        if st.orders[slot].instrument == own:
-            count += 1
-            if count >= limits.open_max:
-                return True
-        slot = st.orders[slot].open_next
-    return False
+    return open_count_of(st, client, <uint32_t>(book - st.books)) >= limits.open_max
 
 
 cdef int refused_by_room(State *st, Book *book, const Asked *asked) noexcept nogil:

@@ -10,7 +10,7 @@ itself. Inline, since it stands in the loop over all commands.
 from libc.stdint cimport uint8_t, uint32_t
 
 from novate.engine.state cimport (
-    CLOSED, NONE, NUMBERS_MAX, Order, State, closed_at, likely, number_at, prefetch, unlikely,
+    CLOSED, NONE, NUMBERS_MAX, Closed, Links, Order, State, likely, number_at, prefetch, unlikely,
 )
 from novate.model.records cimport ID_NUMBER, Command, command_size
 
@@ -58,7 +58,7 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     cdef uint32_t now = ahead.step & 31
     cdef uint32_t order
     cdef const uint8_t *asked
-    cdef const Order *neighbour
+    cdef const Links *links
     ahead.step += 1
     if likely(ahead.at < ahead.end):
         ask_index(st, ahead, now, <const Command *>ahead.at)
@@ -70,16 +70,17 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     if unlikely(ahead.hashed):
         order = find_hash(st, ahead, now)
     ahead.orders[now] = order
-    asked = <const uint8_t *>closed_at(st, order) if order & CLOSED else (
-        <const uint8_t *>&st.orders[order])
+    asked = <const uint8_t *>(st.closed + (order & (st.closed_capacity - 1))) if (
+        order & CLOSED) else <const uint8_t *>&st.orders[order]
     prefetch(asked)
-    prefetch(asked + 47)  # a closed order may begin in one line and end in the next
+    prefetch(asked + (sizeof(Closed) - 1 if order & CLOSED else sizeof(Order) - 1))
+    prefetch(&st.links[0 if order & CLOSED else order])
     order = ahead.orders[(now - (TO_NEIGHBOURS - TO_ORDER)) & 31]
-    neighbour = &st.orders[0 if order & CLOSED else order]
-    prefetch(&st.orders[neighbour.next])
-    prefetch(&st.orders[neighbour.prev])
-    prefetch(&st.orders[neighbour.open_next])
-    prefetch(&st.orders[neighbour.open_prev])
+    links = &st.links[0 if order & CLOSED else order]
+    prefetch(&st.links[links.next])
+    prefetch(&st.links[links.prev])
+    prefetch(&st.links[links.open_next])
+    prefetch(&st.links[links.open_prev])
 
 cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,
                            const Command *command) noexcept nogil:

@@ -139,11 +139,11 @@ cdef int64_t obtainable_at(State *st, const Level *level, const Want *want, int6
         maker = &st.orders[slot]
         special = order_special(st, maker) if maker.marked else NULL
         if slot == want.partner and had:
-            slot = maker.next
+            slot = st.links[slot].next
             continue
         if special != NULL and special.partner != NONE:
             if order_special(st, &st.orders[special.partner]).met == st.walk:
-                slot = maker.next
+                slot = st.links[slot].next
                 continue
             special.met = st.walk
         if prevented(want, maker, special):
@@ -157,7 +157,7 @@ cdef int64_t obtainable_at(State *st, const Level *level, const Want *want, int6
                 return had
             if special != NULL:
                 hidden += min(special.hidden, TOTAL_MAX - hidden)
-        slot = maker.next
+        slot = st.links[slot].next
     return had + min(want.lots - had, hidden)
 
 

@@ -100,8 +100,8 @@ cdef uint32_t order_made(State *st, Book *book, const Command *command,
     order.remaining = command.quantity_lots
     order.extra = NONE
     order.level = NONE
-    order.next = NONE
-    order.prev = NONE
+    st.links[slot].next = NONE
+    st.links[slot].prev = NONE
     special = special_of(st, slot)
     special.price = command.price_ticks
     special.stop_price = more.stop_price_ticks

@@ -1,14 +1,15 @@
 # cython: language_level=3
 """Little-endian fields one behind the other, as a dump has them."""
 
+from cpython.object cimport PyObject
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from novate.engine.state cimport grow
 
-
+# Writes into a bytes object, which nobody else has yet.
 cdef struct Writer:
+    PyObject *held
     uint8_t *bytes
     size_t used, capacity
 
@@ -19,10 +20,14 @@ cdef struct Reader:
     bint short
 
 
+cdef int writer_begin(Writer *out, size_t expected) except -1
+cdef bytes writer_end(Writer *out)
+cdef void writer_grow(Writer *out, size_t size) noexcept nogil
+
+
 cdef inline void put(Writer *out, const void *source, size_t size) noexcept nogil:
     if out.used + size > out.capacity:
-        out.capacity = max(out.capacity * 2, out.used + size + 65536)
-        out.bytes = <uint8_t *>grow(out.bytes, out.capacity)
+        writer_grow(out, size)
     memcpy(out.bytes + out.used, source, size)
     out.used += size
 

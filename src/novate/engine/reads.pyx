@@ -23,6 +23,7 @@ from novate.model.codec cimport big, read_uuid
 from novate.model.records cimport ID_TEXT, ID_UUID
 
 import msgspec
+import numpy as np
 
 from novate.model.commands import Phase
 
@@ -153,6 +154,37 @@ cdef class Reader:
         name = taken_bytes(&self.out, 0)
         return name[1:len(name) - 1]
 
+    def client_id(self, uint32_t client):
+        """The client id (bytes) of a client's number, as events bear it."""
+        cdef Name name
+        if client >= self.engine.st.clients_count:
+            raise IndexError(f"client: expected under {self.engine.st.clients_count}, got {client}")
+        client_of(self.engine.st, client, &name)
+        self.out.used = 0
+        put_id(&self.out, &name)
+        quoted = taken_bytes(&self.out, 0)
+        return quoted[1:len(quoted) - 1]
+
+    def trades_kept(self, uint32_t instrument):
+        """(time in us, price in ticks, quantity in lots) of the trades in memory, oldest first.
+
+        Returns:
+            An int64 array of three columns, a row a trade.
+        """
+        self.grid(instrument)
+        cdef Book *book = &self.engine.st.books[instrument]
+        cdef uint32_t i, at
+        found = np.empty((book.trades_count, 3), np.int64)
+        cdef int64_t[:, ::1] rows = found
+        for i in range(book.trades_count):
+            at = book.trades_first + i
+            if at >= book.trades_capacity:
+                at -= book.trades_capacity
+            rows[i, 0] = book.trades[at].time_us
+            rows[i, 1] = book.trades[at].price
+            rows[i, 2] = book.trades[at].quantity
+        return found
+
     def orders_json(self, client_id, int64_t instrument, status, int limit, cursor):
         """Orders in memory, the newest first.
 
@@ -166,6 +198,11 @@ cdef class Reader:
         Returns:
             (list of order JSON, cursor for the next call, 0 at the end).
         """
+        listed, after = self.orders_listed(client_id, instrument, status, limit, cursor)
+        return [body for _, body in listed], after
+
+    def orders_listed(self, client_id, int64_t instrument, status, int limit, cursor):
+        """As `orders_json`, with the sequence that placed each order: pairs (sequence, JSON)."""
         cdef uint32_t client = NONE
         cdef bytes name
         cdef Listing listing
@@ -188,8 +225,21 @@ cdef class Reader:
                 self.list_closed(&listing, status, newest)
         newest.sort(reverse=True)
         more = len(newest) > limit or listing.least > 0
-        listed = [self.order_body(each[1]) for each in newest[:limit]]
+        listed = [(each[0], self.order_body(each[1])) for each in newest[:limit]]
         return listed, newest[limit - 1][0] if more else 0
+
+    def forgotten_seq(self):
+        """Orders placed at or before this sequence may have left memory; 0: none has."""
+        cdef State *st = self.engine.st
+        if st.closed_count == 0 or st.closed_count < st.closed_max:
+            return 0
+        return int(closed_at(st, st.closed_first).updated_seq)
+
+    def trades_forgotten(self, uint32_t instrument):
+        """Whether trades of an instrument have left memory."""
+        self.grid(instrument)
+        return self.engine.st.books[instrument].trades_total > self.engine.st.books[
+            instrument].trades_count
 
     cdef int note_order(self, Listing *listing, uint64_t seq, uint32_t at, status,
                         list newest) except -1:
@@ -223,7 +273,7 @@ cdef class Reader:
             if st.orders[slot].seq <= listing.least:
                 break  # the rest is older still
             self.note_order(listing, st.orders[slot].seq, slot, status, newest)
-            slot = st.orders[slot].open_next
+            slot = st.links[slot].open_next
         return 0
 
     cdef bint list_chain(self, Listing *listing, status, list newest) except -1:

@@ -3,9 +3,10 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from novate.engine.open_counts cimport open_count_add
 from novate.engine.state cimport (
-    CLOSED, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Order, State, Taker,
-    closed_as, closed_at, copy_identity, more_closed, number_at, number_put, prefetch, unlikely,
+    CLOSED, LATE, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Links, State, Taker,
+    closed_at, closed_put, closed_write, i128, more_closed, number_at, number_put, unlikely,
 )
 from novate.model.records cimport ID_NUMBER
 
@@ -19,7 +20,7 @@ cdef void reindex_hashed(State *st, int kind, uint64_t name, uint32_t before,
 
 cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexcept nogil
 cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexcept nogil
-cdef void evict_closed(State *st) noexcept nogil
+cdef void forget_closed(State *st) noexcept nogil
 cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil
 
 cdef Key *find_key(State *st, const uint8_t *digest) noexcept nogil
@@ -35,9 +36,33 @@ cdef int keys_resize(State *st, uint32_t keys_max) except -1
 cdef inline uint32_t find_order(State *st, int kind, const uint8_t *text, uint32_t length,
                                 uint64_t number, uint32_t hashed) noexcept nogil:
     """Where the order with this id stands, open or in the closed window, or NONE."""
+    cdef uint32_t order
     if kind == ID_NUMBER and number < NUMBERS_MAX:
-        return number_at(st, number)
+        order = number_at(st, number)
+        if order & CLOSED and order != NONE and not closed_has(st, order, number):
+            return NONE
+        return order
     return find_hashed(st, kind, text, length, number, hashed)
+
+cdef inline bint closed_has(State *st, uint32_t order, uint64_t number) noexcept nogil:
+    """Whether this place of the closed window, which the index names, still has the number's order.
+
+    Small numbers are not taken out of the index when their order leaves the window.
+    """
+    cdef Closed *closed = closed_at(st, order)
+    return ((order - st.closed_first) & PLACE_MASK) < st.closed_count and (
+        closed.id == number and closed.id_kind == ID_NUMBER)
+
+cdef inline void evict_closed(State *st) noexcept nogil:
+    """Let the oldest closed orders go until the window is at its size.
+
+    Most have nothing that is to be given back: they aren't even looked at.
+    """
+    while st.closed_count > st.closed_max:
+        if unlikely(st.closed_care[(st.closed_first & (st.closed_capacity - 1)) >> 6]):
+            forget_closed(st)
+        st.closed_first += 1
+        st.closed_count -= 1
 
 cdef inline void index_order(State *st, int kind, uint64_t name, uint32_t order) noexcept nogil:
     """Make an order findable by its id."""
@@ -68,46 +93,62 @@ cdef inline void expire_keys(State *st) noexcept nogil:
 
 cdef inline void client_order_opened(State *st, uint32_t slot) noexcept nogil:
     """Put the order at the head of its client's open orders, and count it."""
-    cdef Order *order = &st.orders[slot]
-    cdef Client *client = &st.clients[order.client]
-    order.open_prev = NONE
-    order.open_next = client.newest_open
-    if client.newest_open != NONE:
-        st.orders[client.newest_open].open_prev = slot
+    cdef Client *client = &st.clients[st.orders[slot].client]
+    cdef uint32_t newest = client.newest_open
+    st.links[slot].open_prev = NONE
+    st.links[slot].open_next = newest
+    if newest != NONE:
+        st.links[newest].open_prev = slot
     client.newest_open = slot
     client.open_count += 1
     st.open_count += 1
+    if unlikely(client.counted):
+        open_count_add(st, st.orders[slot].client, st.orders[slot].instrument, 1)
 
-cdef inline void client_order_left(State *st, Order *order) noexcept nogil:
+cdef inline void client_order_left(State *st, uint32_t slot) noexcept nogil:
     """Take the order out of its client's open orders."""
-    cdef Client *client = &st.clients[order.client]
-    if order.open_prev != NONE:
-        st.orders[order.open_prev].open_next = order.open_next
+    cdef Client *client = &st.clients[st.orders[slot].client]
+    cdef Links links = st.links[slot]
+    if links.open_prev != NONE:
+        st.links[links.open_prev].open_next = links.open_next
     else:
-        client.newest_open = order.open_next
-    if order.open_next != NONE:
-        st.orders[order.open_next].open_prev = order.open_prev
+        client.newest_open = links.open_next
+    if links.open_next != NONE:
+        st.links[links.open_next].open_prev = links.open_prev
     client.open_count -= 1
     st.open_count -= 1
+    if unlikely(client.counted):
+        open_count_add(st, st.orders[slot].client, st.orders[slot].instrument, -1)
 
-cdef inline Closed *closed_new(State *st, const Taker *identity, int state, int reason,
-                               uint32_t *order) noexcept nogil:
-    """The next closed order, as the client's last; `order` is where it stands from now on.
+cdef inline uint32_t closed_new(State *st, const Taker *identity, int state, int reason,
+                                int64_t low, int64_t high, i128 notional,
+                                int64_t filled) noexcept nogil:
+    """The next closed order, as its client's last; where it stands from now on.
 
-    Of the one given only the identity is looked at; price, lots and notional are the caller's.
+    Of the order given only the identity is looked at. `low` and `high` are its price and what
+    remains of it, or the halves of the quote units that it asked for.
     """
     cdef Client *client = &st.clients[identity.client]
     cdef uint32_t place
-    cdef Closed *closed
-    if unlikely(st.closed_count == st.closed_capacity):
+    cdef uint8_t *care
+    if unlikely(st.closed_count + 64 > st.closed_capacity):
         more_closed(st)
     place = (st.closed_first + st.closed_count) & PLACE_MASK
     st.closed_count += 1
-    prefetch(closed_at(st, place + 16))
-    prefetch(<const uint8_t *>closed_at(st, place + 16) + 64)
-    closed = closed_at(st, place)
-    copy_identity(closed, identity)
-    closed_as(closed, state, reason, st.seq, st.time_us, client.last_closed)
+    if ((place - st.closed_written) & PLACE_MASK) == LATE:
+        closed_write(st.closed + (st.closed_written & (st.closed_capacity - 1)),
+                     st.closed_late + (place & (LATE - 1)))
+        st.closed_written += 2
+    care = &st.closed_care[(place & (st.closed_capacity - 1)) >> 6]
+    care[0] = (care[0] & -<int>((place & 63) != 0)) | (
+        identity.id_kind | identity.marked | (identity.id >= NUMBERS_MAX))
+    closed_put(closed_at(st, place), identity, state, reason, st.seq, st.time_us, low, high,
+               notional, filled, client.last_closed)
     client.last_closed = place
-    order[0] = CLOSED | place
-    return closed
+    return CLOSED | place
+
+cdef inline uint32_t closed_by_quote(State *st, const Taker *identity, int state, int reason,
+                                     i128 units, i128 notional, int64_t filled) noexcept nogil:
+    """The same of an order that asked for a quote quantity."""
+    return closed_new(st, identity, state, reason, <int64_t><uint64_t>units,
+                      <int64_t>(units >> 64), notional, filled)

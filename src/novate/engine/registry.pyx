@@ -13,7 +13,7 @@ from libc.string cimport memcmp, memcpy, memset
 from novate.engine.state cimport (
     CHECK, CLOSED, NONE, NUMBERS_MAX, PLACE_MASK,
     Client, Closed, Key, State, Table,
-    closed_at, grow, hash_bytes, mix, number_put, name_free, name_new, name_text,
+    closed_at, grow, hash_bytes, mix, more_clients, number_put, name_free, name_new, name_text,
     place_after, place_of, prefetch, special_free, tag_of, unlikely,
 )
 from novate.model.records cimport ID_NUMBER, ID_TEXT
@@ -226,8 +226,7 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
     if number >= st.clients_max or length > 64:
         return NONE
     if number == st.clients_capacity:
-        st.clients_capacity = max(64, st.clients_capacity * 2)
-        st.clients = <Client *>grow(st.clients, <size_t>st.clients_capacity * sizeof(Client))
+        more_clients(st)
     client = &st.clients[number]
     memset(client, 0, sizeof(Client))
     client.newest_open = NONE
@@ -243,21 +242,14 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
 
 # --- closed orders --------------------------------------------------------------------------
 
-cdef void evict_closed(State *st) noexcept nogil:
-    """Let the oldest closed orders go until the window is at its size."""
-    cdef Closed *closed
-    while st.closed_count > st.closed_max:
-        closed = closed_at(st, st.closed_first)
-        unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
-        name_free(st, closed.id_kind, closed.id)
-        if unlikely(closed.marked):
-            special_free(st, closed.special)
-        st.closed_first += 1
-        st.closed_count -= 1
-        prefetch(closed_at(st, st.closed_first + 24))
-        closed = closed_at(st, st.closed_first + 8)
-        if closed.id_kind == ID_NUMBER and closed.id < NUMBERS_MAX:
-            prefetch(st.numbers + closed.id)
+cdef void forget_closed(State *st) noexcept nogil:
+    """Give back what the oldest closed order has beyond its place, which it is about to leave."""
+    cdef Closed *closed = closed_at(st, st.closed_first)
+    unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
+    name_free(st, closed.id_kind, closed.id)
+    if unlikely(closed.marked):
+        special_free(st, closed.special)
+    prefetch(closed_at(st, st.closed_first + 24))
 
 
 cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil:

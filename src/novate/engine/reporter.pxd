@@ -29,8 +29,8 @@ cdef class Reporter(Teller):
     cdef bytes order_outcome(self, uint32_t first, OrderImage *image, int status)
     cdef object refusal(self, const Command *command, uint32_t at)
     cdef object swept(self, const Command *command, uint32_t first, uint32_t last)
-    cdef int note_updates(self, uint32_t first, list updates) except -1
-    cdef int note_all_updates(self, uint32_t first, list updates) except -1
+    cdef int note_updates(self, uint32_t first, object applied) except -1
+    cdef int note_all_updates(self, uint32_t first, object applied) except -1
     cdef int append_update(self, uint32_t instrument, uint32_t order, list updates) except -1
     cdef int note_touched(self, uint32_t first) except -1
     cdef int note_all_touched(self, uint32_t first) except -1

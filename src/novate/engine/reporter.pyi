@@ -1,5 +1,10 @@
+from collections.abc import Callable
+
 from novate.engine.engine import Engine
 from novate.engine.teller import Teller
+
+_Trades = list[tuple[int, int, bytes]]
+_Updates = list[tuple[int, int, str, bytes]]
 
 TRADES_LISTED_MAX: int
 IDS_LISTED_MAX: int
@@ -11,8 +16,8 @@ class Applied:
     count: int
     replies: list[tuple[int, bytes | None, int]]
     events: bytes
-    trades: list[tuple[int, int, bytes]]
-    updates: list[tuple[int, int, str, bytes]]
+    trades: _Trades
+    updates: _Updates
     changes: list[tuple[int, int, bytes]]
     outcomes: list[tuple[int, bytes]]
     snapshots: list[int]
@@ -20,6 +25,7 @@ class Applied:
 
 class Reporter(Teller):
     want_updates: bool
+    on_part: Callable[[_Trades, _Updates], None] | None
     def __init__(self, engine: Engine, partition: int = 0) -> None: ...
     def apply(self, batch: bytes, first_seq: int, timestamp_ns: int) -> Applied: ...
     def render_outcome(self, outcome: bytes) -> tuple[int, bytes]: ...

@@ -26,7 +26,9 @@ from novate.engine.reads cimport closed_list, put_level, taken_bytes
 from novate.engine.state cimport (
     CLOSED, NONE, BookSide, State, forget_events, grow, key_of, order_now,
 )
-from novate.engine.teller cimport Teller, client_text_at
+from novate.engine.teller cimport (
+    OUTCOME_ORDER, OUTCOME_RAW, PART_LOOK, OutcomeHead, Place, Teller, client_text_at,
+)
 from novate.model.records cimport (
     ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, COMMAND_REFUSED, CONFIGURED,
     IDEMPOTENCY_KEY_REPEATED, INSTRUMENT_CREATED, MASS_CANCEL, ORDER_ACCEPTED,
@@ -47,16 +49,6 @@ IDS_LISTED_MAX = 10_000
 """Order ids that the reply to a mass cancel lists; `cancelled_count` has them all."""
 
 cdef uint32_t LISTED = 1000
-cdef enum:
-    OUTCOME_ORDER = 1
-    OUTCOME_RAW = 2
-
-# Form 0 of an outcome: an order without terms, which took all of its trades, one after the other.
-# Form 1: with its terms, and each trade whole.
-cdef packed struct OutcomeHead:
-    uint8_t kind, form
-    unsigned short status
-    uint32_t listed, trades
 
 
 class Applied:
@@ -68,9 +60,10 @@ class Applied:
         replies: Per command (HTTP status, JSON body, 0); or (0, None, seq) for a repeated key:
             the outcome of that seq answers.
         events: All events (`EVENT` records) as bytes.
-        trades: (instrument, seq, trade JSON) of every trade.
+        trades: (instrument, seq, trade JSON) of every trade; but for those that went before to
+            `Reporter.on_part`.
         updates: (instrument, seq, client id, order JSON) of every order that changed; empty unless
-            `Reporter.want_updates`.
+            `Reporter.want_updates`; but for those that went before to `Reporter.on_part`.
         changes: (instrument, seq, members of JSON) of every change of a phase and every uncross.
         outcomes: (seq, packed outcome) of every command with an idempotency key.
         snapshots: Sequences of the TAKE_SNAPSHOT commands.
@@ -94,7 +87,15 @@ class Applied:
 
 
 cdef class Reporter(Teller):
-    """An engine, and everything the world is told of it as JSON."""
+    """An engine, and everything the world is told of it as JSON.
+
+    Attributes:
+        want_updates: Whether orders that change are rendered, too.
+        on_part: Called with (trades, updates), lists as in `Applied`, when a batch has made many
+            of them and before it is over: however many orders a command moves, no more than a part
+            is held here. The lists are empty again after the call, which may render nothing with
+            this reporter. None: `Applied` has them all.
+    """
 
     def __cinit__(self):
         self.touched = NULL
@@ -103,6 +104,7 @@ cdef class Reporter(Teller):
         """Report on `engine`; `partition` is the first part of every trade id."""
         super().__init__(engine, partition)
         self.want_updates = False
+        self.on_part = None
         self.watched = set()
         self.watching = bytearray(65_536)
 
@@ -133,10 +135,12 @@ cdef class Reporter(Teller):
         cdef State *st = self.engine.st
         cdef const Command *command
         cdef uint32_t first
-        cdef list replies
+        cdef list replies, trades, updates
         self.engine.check_seq(first_seq, count)
         applied = Applied(first_seq, count)
         replies = applied.replies
+        trades = applied.trades
+        updates = applied.updates
         st.events_count = 0
         self.engine.begin(first_seq, timestamp_ns)
         while at < size:
@@ -144,6 +148,8 @@ cdef class Reporter(Teller):
             first = st.events_count
             self.engine.apply_at(start + at)
             replies.append(self.answer(command, first, applied))
+            if len(trades) + len(updates) > PART_LOOK:
+                self.give_part(applied)
             finish_command(st)
             at += command_size(command)
             st.seq += 1
@@ -164,7 +170,7 @@ cdef class Reporter(Teller):
         """The same, where nothing was due and nothing was set off."""
         cdef Event *event = &self.engine.st.events[first]
         if self.want_updates:
-            self.note_updates(first, applied.updates)
+            self.note_updates(first, applied)
         if self.watched:
             self.note_touched(first)
         if ORDER_ACCEPTED <= event.kind <= ORDER_AMENDED and command.kind <= AMEND:
@@ -177,9 +183,9 @@ cdef class Reporter(Teller):
         cdef uint32_t own = self.own_event(command, first)
         cdef int status = 200
         self.find_places(first, own)
-        self.tell_trades(first, applied.trades)
+        self.tell_trades(first, applied)
         if self.want_updates:
-            self.note_all_updates(first, applied.updates)
+            self.note_all_updates(first, applied)
         if self.watched:
             self.note_all_touched(first)
         if command.kind > AMEND or st.events[own].kind == COMMAND_REFUSED:
@@ -266,6 +272,8 @@ cdef class Reporter(Teller):
                     self.out.bytes + start, self.out.used - start)))
                 if trade.index >= LISTED:
                     self.out.used = start
+                    if trade.index % PART_LOOK == 0:
+                        self.give_part(applied)
         put_text(&self.out, b'],"trade_count":')
         put_number(&self.out, st.trade_index)
         put_text(&self.out, b"}")
@@ -337,33 +345,40 @@ cdef class Reporter(Teller):
         put_text(&self.out, b"}")
         return 200, taken_bytes(&self.out, 0), 0
 
-    cdef int note_updates(self, uint32_t first, list updates) except -1:
+    cdef int note_updates(self, uint32_t first, object applied) except -1:
         """An update for every order that the command changed: makers, those ended, its own."""
         cdef State *st = self.engine.st
         cdef uint32_t at, order
+        cdef list updates = applied.updates
         for at in range(first, st.events_count):
             order = order_now(st, st.event_orders[at])
             if order != NONE and order != st.current and st.events[at].kind != COMMAND_REFUSED:
                 self.append_update(st.events[at].instrument, order, updates)
+            if (at - first) % PART_LOOK == PART_LOOK - 1:
+                self.give_part(applied)
         if st.current != NONE:
             self.append_update(st.events[first].instrument, st.current, updates)
         return 0
 
-    cdef int note_all_updates(self, uint32_t first, list updates) except -1:
+    cdef int note_all_updates(self, uint32_t first, object applied) except -1:
         """An update for each order of the command's events, as they left it."""
         cdef State *st = self.engine.st
         cdef Event *event
-        cdef uint32_t at, place
-        cdef set told = set()
+        cdef Place *place
+        cdef uint32_t at
+        cdef int party
+        cdef list updates = applied.updates
         for at in range(first, st.events_count):
             event = &st.events[at]
             if event.kind < ORDER_ACCEPTED or event.kind == COMMAND_REFUSED:
                 continue
-            for number in (event.order, event.taker):
-                place = self.place_at(number)
-                if place != NONE and number not in told:
-                    told.add(number)
-                    self.append_update(event.instrument, place, updates)
+            for party in range(2):
+                place = self.place_found(event.taker if party else event.order)
+                if place.used and place.stands != NONE and not place.told:
+                    place.told = 1
+                    self.append_update(event.instrument, place.stands, updates)
+            if (at - first) % PART_LOOK == PART_LOOK - 1:
+                self.give_part(applied)
         return 0
 
     cdef int append_update(self, uint32_t instrument, uint32_t order, list updates) except -1:
@@ -460,12 +475,12 @@ cdef class Reporter(Teller):
         cdef State *st = self.engine.st
         cdef Event *event
         cdef OrderImage image
-        cdef uint32_t at, place
+        cdef uint32_t at
+        cdef size_t i
         self.note_touched(first)
-        for number in self.places:
-            place = self.place_at(number)
-            if place != NONE:
-                order_image(st, place, &image)
+        for i in range(self.places_size):
+            if self.places[i].used and self.places[i].stands != NONE:
+                order_image(st, self.places[i].stands, &image)
                 if self.watching[image.instrument & 0xFFFF]:
                     self.touch(image.instrument, image.side, image.price)
         for at in range(first, st.events_count):

@@ -12,14 +12,16 @@ from libc.string cimport memset
 from novate.engine.book cimport rest, touch, unlink_from
 from novate.engine.due cimport DUE_EXPIRY, due_add, due_remove
 from novate.engine.ladder cimport level_find
-from novate.engine.registry cimport client_order_left, closed_new, reindex_order
+from novate.engine.registry cimport (
+    client_order_left, closed_by_quote, closed_new, reindex_order,
+)
 from novate.engine.state cimport (
     AT_LEVEL, CHECK, CLOSED, ENDED, NONE, NOWHERE, PRICELESS, QUEUED, WAITING,
-    Book, BookSide, Closed, Extra, Level, Order, Session, Special, State, Taker, i128,
+    Book, BookSide, Closed, Extra, Level, Links, Order, Session, Special, State, Taker, i128,
     closed_at, event_of, event_room, events_written, extra_free, key_of, more_specials,
     order_extra, order_filled, order_price, order_special, order_unfilled, special_free,
 )
-from novate.model.records cimport ONE_CANCELS_OTHER, ORDER_ENDED
+from novate.model.records cimport DAY, ONE_CANCELS_OTHER, ORDER_ENDED
 
 
 # --- what is special ------------------------------------------------------------------------
@@ -48,6 +50,8 @@ cdef Special *special_of(State *st, uint32_t slot) noexcept nogil:
     special.session_next = NONE
     special.session_prev = NONE
     special.due_at = NONE
+    special.day_next = NONE
+    special.day_prev = NONE
     special.slot = slot
     special.where = AT_LEVEL if order.level != NONE else NOWHERE
     st.specials_count += 1
@@ -127,6 +131,36 @@ cdef void expiry_set(State *st, uint32_t slot) noexcept nogil:
         due_remove(st, special.due_at)
     if special.expire_ns:
         due_add(st, special.expire_ns, DUE_EXPIRY, order.seq, st.extras[order.extra].special)
+    if order.time_in_force == DAY and not special.in_day:
+        day_join(st, slot)
+
+
+# --- orders of the day ----------------------------------------------------------------------
+
+cdef void day_join(State *st, uint32_t slot) noexcept nogil:
+    """Put an order behind all of its book's DAY orders: none of them was created after it."""
+    cdef Special *special = order_special(st, &st.orders[slot])
+    cdef Book *book = &st.books[st.orders[slot].instrument]
+    special.in_day = 1
+    special.day_next = NONE
+    special.day_prev = book.day_last
+    if book.day_last == NONE:
+        book.day_first = slot
+    else:
+        order_special(st, &st.orders[book.day_last]).day_next = slot
+    book.day_last = slot
+
+
+cdef void day_leave(State *st, Book *book, Special *special) noexcept nogil:
+    special.in_day = 0
+    if special.day_prev == NONE:
+        book.day_first = special.day_next
+    else:
+        order_special(st, &st.orders[special.day_prev]).day_next = special.day_next
+    if special.day_next == NONE:
+        book.day_last = special.day_prev
+    else:
+        order_special(st, &st.orders[special.day_next]).day_prev = special.day_prev
 
 
 cdef void put(State *st, uint32_t slot) noexcept nogil:
@@ -158,10 +192,10 @@ cdef void put_priceless(State *st, Book *book, uint32_t slot) noexcept nogil:
     cdef Level *queue = &book.priceless[order.side]
     order_special(st, order).where = PRICELESS
     order.level = NONE
-    order.next = NONE
-    order.prev = queue.tail
+    st.links[slot].next = NONE
+    st.links[slot].prev = queue.tail
     if queue.tail != NONE:
-        st.orders[queue.tail].next = slot
+        st.links[queue.tail].next = slot
     else:
         queue.head = slot
     queue.tail = slot
@@ -169,18 +203,20 @@ cdef void put_priceless(State *st, Book *book, uint32_t slot) noexcept nogil:
     queue.total += order.remaining
 
 
-cdef void leave_priceless(State *st, Book *book, Order *order) noexcept nogil:
+cdef void leave_priceless(State *st, Book *book, uint32_t slot) noexcept nogil:
+    cdef Order *order = &st.orders[slot]
     cdef Level *queue = &book.priceless[order.side]
+    cdef Links links = st.links[slot]
     queue.count -= 1
     queue.total -= order.remaining
-    if order.prev != NONE:
-        st.orders[order.prev].next = order.next
+    if links.prev != NONE:
+        st.links[links.prev].next = links.next
     else:
-        queue.head = order.next
-    if order.next != NONE:
-        st.orders[order.next].prev = order.prev
+        queue.head = links.next
+    if links.next != NONE:
+        st.links[links.next].prev = links.prev
     else:
-        queue.tail = order.prev
+        queue.tail = links.prev
 
 
 cdef void wait(State *st, uint32_t slot) noexcept nogil:
@@ -205,25 +241,25 @@ cdef void wait_again(State *st, uint32_t slot) noexcept nogil:
     cdef Book *book = &st.books[order.instrument]
     cdef Special *special = order_special(st, order)
     cdef Level *level
-    cdef uint32_t before
+    cdef uint32_t before, last
     remove(st, slot)
     wait(st, slot)
     level = &st.levels[order.level]
-    before = order.prev
+    last = before = st.links[slot].prev
     while before != NONE and order_special(st, &st.orders[before]).rank > special.rank:
-        before = st.orders[before].prev
-    if before == order.prev:
+        before = st.links[before].prev
+    if before == last:
         return
-    level.tail = order.prev
-    st.orders[order.prev].next = NONE
-    order.prev = before
+    level.tail = last
+    st.links[last].next = NONE
+    st.links[slot].prev = before
     if before == NONE:
-        order.next = level.head
+        st.links[slot].next = level.head
         level.head = slot
     else:
-        order.next = st.orders[before].next
-        st.orders[before].next = slot
-    st.orders[order.next].prev = slot
+        st.links[slot].next = st.links[before].next
+        st.links[before].next = slot
+    st.links[st.links[slot].next].prev = slot
 
 
 cdef void remove(State *st, uint32_t slot) noexcept nogil:
@@ -239,17 +275,17 @@ cdef void remove(State *st, uint32_t slot) noexcept nogil:
         if special.display:
             book.icebergs -= 1
         st.levels[order.level].hidden -= special.hidden
-        unlink_from(st, &book.sides[order.side], order)
+        unlink_from(st, &book.sides[order.side], slot)
         order.remaining += special.hidden
         special.hidden = 0
     elif special.where == PRICELESS:
-        leave_priceless(st, book, order)
+        leave_priceless(st, book, slot)
     else:
         book.waiting -= 1
         if special.where == QUEUED:
             st.queue[special.queue_at] = NONE
         else:
-            unlink_from(st, &book.stops[order.side], order)
+            unlink_from(st, &book.stops[order.side], slot)
     special.where = NOWHERE
     order.level = NONE
 
@@ -321,6 +357,8 @@ cdef void special_closed(State *st, uint32_t slot, uint32_t place) noexcept nogi
         due_remove(st, special.due_at)
     if special.in_session:
         session_leave(st, special)
+    if special.in_day:
+        day_leave(st, &st.books[order.instrument], special)
     unpair(st, slot)
     special.where = NOWHERE
     special.slot = NONE
@@ -339,18 +377,17 @@ cdef uint32_t close(State *st, uint32_t slot, int state, int reason) noexcept no
     """
     cdef Order *order = &st.orders[slot]
     cdef Extra *extra = &st.extras[order.extra]
+    cdef Book *book = &st.books[order.instrument]
     cdef uint32_t place
-    cdef Closed *closed = closed_new(st, <Taker *>order, state, reason, &place)
     if order.by_quote:
-        closed.quote_units = st.asked_units
+        place = closed_by_quote(st, <Taker *>order, state, reason, st.asked_units,
+                                extra.notional, extra.filled)
     else:
-        closed.price = order_special(st, order).price
-        closed.remaining = order.remaining
-    closed.filled = extra.filled
-    closed.notional = extra.notional
+        place = closed_new(st, <Taker *>order, state, reason, order_special(st, order).price,
+                           order.remaining, extra.notional, extra.filled)
     special_closed(st, slot, place)
     leave_slot(st, slot, place)
-    watch(&st.books[closed.instrument])
+    watch(book)
     return place
 
 
@@ -367,17 +404,14 @@ cdef uint32_t end_plain(State *st, uint32_t slot, int reason) noexcept nogil:
     cdef Book *book = &st.books[order.instrument]
     cdef int64_t price = order_price(st, order)
     cdef uint32_t place
-    cdef Closed *closed
+    cdef i128 notional = 0 if order.extra == NONE else st.extras[order.extra].notional
     touch(st, book)
     book.open -= order.remaining
     book.ended += order.remaining
-    unlink_from(st, &book.sides[order.side], order)
-    closed = closed_new(st, <Taker *>order, ENDED, reason, &place)
+    unlink_from(st, &book.sides[order.side], slot)
+    place = closed_new(st, <Taker *>order, ENDED, reason, price, order.remaining, notional,
+                       order_filled(st, order))
     event_of(event_room(st, place), order, st.seq, ORDER_ENDED, reason, price, order.remaining, 0)
-    closed.price = price
-    closed.remaining = order.remaining
-    closed.filled = order_filled(st, order)
-    closed.notional = 0 if order.extra == NONE else st.extras[order.extra].notional
     leave_slot(st, slot, place)
     return place
 
@@ -385,7 +419,7 @@ cdef uint32_t end_plain(State *st, uint32_t slot, int reason) noexcept nogil:
 cdef inline void leave_slot(State *st, uint32_t slot, uint32_t place) noexcept nogil:
     """The order of this slot stands at a place of the closed ones from now on."""
     cdef Order *order = &st.orders[slot]
-    client_order_left(st, order)
+    client_order_left(st, slot)
     reindex_order(st, order.id_kind, order.id, slot, place)
     extra_free(st, order)
     if st.current == slot:
@@ -394,7 +428,7 @@ cdef inline void leave_slot(State *st, uint32_t slot, uint32_t place) noexcept n
         st.taking = NONE
     order.seq = 0
     order.level = place
-    order.next = st.left
+    st.links[slot].next = st.left
     st.left = slot
 
 
@@ -424,12 +458,12 @@ cdef int64_t end_client(State *st, uint32_t client, int reason, uint32_t instrum
     cdef Order *order
     while slot != NONE:
         order = &st.orders[slot]
-        after = order.open_next
+        after = st.links[slot].open_next
         if (instrument == NONE or order.instrument == instrument) and (
                 side > 1 or order.side == side):
             partner = partner_of(st, slot)
             if partner != NONE and partner == after:
-                after = st.orders[partner].open_next
+                after = st.links[partner].open_next
             end(st, slot, reason)
         slot = after
     return events_written(st) - before

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "novate/model/records.h"
 
 typedef __int128 novate_i128;
@@ -21,6 +24,7 @@ typedef __int128 novate_i128;
    places count on and on and keep their lower 30 bits. */
 #define NOVATE_CLOSED 0x80000000u
 #define NOVATE_PLACE_MASK 0x3FFFFFFFu
+#define NOVATE_LATE 64u                /* closed orders that are not yet written to the ring */
 
 #if defined(NOVATE_CHECKED) && NOVATE_CHECKED
 #define NOVATE_CHECK(c) do { if (!(c)) { \
@@ -40,16 +44,21 @@ typedef __int128 novate_i128;
     uint8_t post_only : 1, id_kind : 2, state : 2, by_quote : 1, marked : 1; /* has a Special */ \
     uint32_t client;
 
-/* An order in the book, 64 bytes: one line of the cache. Its price is its level's. What few
-   resting orders need stands in its Extra. */
+/* An order in the book, 48 bytes. Its price is its level's. What few resting orders need stands in
+   its Extra. */
 typedef struct {
     NOVATE_IDENTITY
     int64_t remaining;                 /* lots not filled */
-    uint32_t next, prev;               /* FIFO of its level; next also: free list */
-    uint32_t open_next, open_prev;     /* its client's open orders, newest first */
     uint32_t level;                    /* index of its level */
     uint32_t extra;                    /* index of its Extra, or NOVATE_NONE */
 } Order;
+
+/* What an order stands between, by the same slot: apart, so that the neighbours of an order that
+   comes or goes are found in few lines of the cache. */
+typedef struct {
+    uint32_t next, prev;               /* FIFO of its level; next also: free list */
+    uint32_t open_next, open_prev;     /* its client's open orders, newest first */
+} Links;
 
 typedef struct {
     novate_i128 notional;              /* sum of price * lots over its fills, ticks * lots */
@@ -76,9 +85,10 @@ typedef struct {
     uint32_t due_at;                   /* its place in the heap of due items, or NONE */
     uint32_t queue_at;                 /* its place among the triggered, where it stands there */
     uint32_t slot;                     /* its order's */
+    uint32_t day_next, day_prev;       /* DAY orders of its book, the oldest first */
+    uint32_t next_free;
     uint8_t self_trade, triggered, where, minimum_met;
-    uint8_t in_session, pad[3];
-    uint32_t next_free, pad32;
+    uint8_t in_session, in_day, pad[2];
 } Special;
 
 /* An order that has ended, as the window of closed orders keeps it. An order by quote quantity
@@ -197,6 +207,7 @@ typedef struct {
     uint32_t due_at;                            /* of its phases in the heap, or NOVATE_NONE */
     uint32_t waiting, pairs, icebergs;          /* stop orders; orders in pairs; with a display */
     uint32_t own_limits;                        /* clients with limits of their own */
+    uint32_t day_first, day_last;               /* open DAY orders, or NOVATE_NONE */
     uint8_t phase, held;
 } Book;
 
@@ -206,8 +217,13 @@ typedef struct {
     uint32_t last_closed;              /* place of the order of it that closed last */
     uint32_t keys, open_count;
     uint32_t timer;                    /* its dead-man timer in the heap, or NOVATE_NONE */
-    uint32_t killed;
+    uint32_t killed : 1, counted : 1;  /* counted: its open orders are, on each instrument */
 } Client;
+
+/* How many open orders a client has on an instrument; a place in a hash table. */
+typedef struct {
+    uint32_t client, instrument, count, pad;   /* count 0: free */
+} OpenCount;
 
 typedef struct {
     uint8_t digest[16];
@@ -242,12 +258,16 @@ typedef struct {
     int64_t key_window_ns, key_window_ns_min;
     /* open orders: a slab */
     Order *orders;
+    Links *links;
     uint32_t orders_capacity, orders_used, orders_free, open_count;
     Extra *extras;
     uint32_t extras_capacity, extras_used, extras_free;
     /* closed orders: a ring, a power of two long; places count on and on, 30 bits of them */
     Closed *closed;
     uint32_t closed_capacity, closed_first, closed_count;
+    Closed *closed_late;               /* the last of them, by their places' lower bits */
+    uint32_t closed_written;           /* the ring holds all before this place, the rest are late */
+    uint8_t *closed_care;              /* by 64 places: whether leaving there takes more */
     /* levels and blocks of all books */
     Level *levels;
     uint32_t levels_capacity, levels_used, levels_free;
@@ -278,6 +298,8 @@ typedef struct {
     int64_t next_due_ns;               /* INT64_MAX: nothing is */
     OwnLimits *own_limits;             /* by place */
     uint32_t own_limits_count, own_limits_capacity;
+    OpenCount *open_counts;            /* of the clients that are counted */
+    uint32_t open_counts_size, open_counts_used;
     uint32_t kills;                    /* kill switches that are on */
     uint32_t rare;                     /* whether commands on any book look for what is rare */
     uint32_t venue_killed;
@@ -354,14 +376,34 @@ static inline int novate_plain_place(const Command *command) {
 static inline void novate_copy_identity(void *target, const void *source) {
     memcpy(target, source, 32);
 }
-/* What a closed order has beyond its identity; whole words, so that nothing of the old is read. */
-static inline void novate_closed_as(Closed *closed, unsigned state, uint64_t reason, uint64_t seq,
-        int64_t time_us, uint32_t before) {
-    uint64_t stamp = seq | reason << 48, link = before | (uint64_t)NOVATE_NONE << 32;
-    closed->state = state;
+/* A closed order: an identity with its last state, and what became of it. `low` and `high` are
+   price and remaining lots, or the quote units asked for. */
+static inline void novate_closed_put(Closed *closed, const void *identity, unsigned state,
+        uint64_t reason, uint64_t seq, int64_t time_us, int64_t low, int64_t high,
+        novate_i128 notional, int64_t filled, uint32_t before) {
+    uint64_t shape, stamp = seq | reason << 48, link = before | (uint64_t)NOVATE_NONE << 32;
+    memcpy(&shape, (const char *)identity + 24, 8);
+    shape = (shape & ~(UINT64_C(3) << 27)) | (uint64_t)state << 27;
+    memcpy(closed, identity, 24);
+    memcpy((char *)closed + 24, &shape, 8);
+    closed->price = low;
+    closed->remaining = high;
+    closed->notional = notional;
+    closed->filled = filled;
+    closed->updated_us = time_us;
     memcpy(&closed->updated_us + 1, &stamp, 8);
     memcpy(&closed->before, &link, 8);
-    closed->updated_us = time_us;
+}
+/* Write two closed orders to their place in the ring, past the cache: it is seldom read, and so
+   long that it would push out all that is in use. Both are three whole lines. */
+static inline void novate_closed_write(Closed *to, const Closed *from) {
+#ifdef __SSE2__
+    __m128i *lines = (__m128i *)to;
+    const __m128i *words = (const __m128i *)from;
+    for (int i = 0; i < 12; i++) _mm_stream_si128(lines + i, _mm_loadu_si128(words + i));
+#else
+    memcpy(to, from, 2 * sizeof(Closed));
+#endif
 }
 /* An event about an order: `order` is its identity. */
 static inline void novate_event_of(Event *event, const Order *order, uint64_t seq, uint32_t kind,
@@ -422,6 +464,12 @@ static inline void *novate_lines_grow(void *p, size_t before, size_t bytes) {
     }
     if (bytes >= (size_t)4 << 20) madvise(q, bytes, MADV_HUGEPAGE);
     return q;
+}
+/* Huge pages for what lies whole in memory that someone else allocated, if it is large. */
+static inline void novate_ask_for_huge_pages(void *p, size_t bytes) {
+    uintptr_t page = 4096, start = ((uintptr_t)p + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)p + bytes) & ~(page - 1);
+    if (bytes >= (size_t)4 << 20) madvise((void *)start, end - start, MADV_HUGEPAGE);
 }
 /* Address space for `bytes` of zeros that take memory only where they are written. */
 static inline void *novate_reserve(size_t bytes) {

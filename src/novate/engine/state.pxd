@@ -15,6 +15,7 @@ cdef extern from "novate/engine/state.h":
     uint32_t NONE "NOVATE_NONE"
     uint32_t CLOSED "NOVATE_CLOSED"
     uint32_t PLACE_MASK "NOVATE_PLACE_MASK"
+    uint32_t LATE "NOVATE_LATE"
     uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
     uint32_t SINK_EVENTS "NOVATE_SINK_EVENTS"
     ctypedef void (*Sink)(void *, const Event *, uint32_t) noexcept nogil
@@ -32,9 +33,11 @@ cdef extern from "novate/engine/state.h":
     void trade_event_of "novate_trade_event"(
         Event *event, const Order *maker, const Taker *taker, uint64_t seq, uint32_t kind,
         uint32_t index, int64_t price, int64_t quantity, int64_t remaining) noexcept nogil
-    void closed_as "novate_closed_as"(
-        Closed *closed, unsigned state, uint64_t reason, uint64_t seq, int64_t time_us,
+    void closed_put "novate_closed_put"(
+        Closed *closed, const void *identity, unsigned state, uint64_t reason, uint64_t seq,
+        int64_t time_us, int64_t low, int64_t high, i128 notional, int64_t filled,
         uint32_t before) noexcept nogil
+    void closed_write "novate_closed_write"(Closed *to, const Closed *source) noexcept nogil
     bint plain_place "novate_plain_place"(const Command *command) noexcept nogil
     void copy_identity "novate_copy_identity"(void *target, const void *source) noexcept nogil
     int64_t key_of "novate_key_of"(int side, int64_t price) noexcept nogil
@@ -42,6 +45,7 @@ cdef extern from "novate/engine/state.h":
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
+    void ask_for_huge_pages "novate_ask_for_huge_pages"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
 
     ctypedef struct Order:
@@ -50,10 +54,12 @@ cdef extern from "novate/engine/state.h":
         uint8_t side, order_type, time_in_force, post_only, id_kind, state, by_quote, marked
         uint32_t client
         int64_t remaining
-        uint32_t next, prev
-        uint32_t open_next, open_prev
         uint32_t level
         uint32_t extra
+
+    ctypedef struct Links:
+        uint32_t next, prev
+        uint32_t open_next, open_prev
 
     ctypedef struct Extra:
         i128 notional
@@ -67,8 +73,9 @@ cdef extern from "novate/engine/state.h":
         uint64_t rank, met
         uint32_t group, session, partner, session_next, session_prev
         uint32_t due_at, queue_at, slot
-        uint8_t self_trade, triggered, where, minimum_met, in_session
+        uint32_t day_next, day_prev
         uint32_t next_free
+        uint8_t self_trade, triggered, where, minimum_met, in_session, in_day
 
     ctypedef struct Closed:
         uint64_t id, seq, instrument
@@ -165,13 +172,17 @@ cdef extern from "novate/engine/state.h":
         Rules *rules
         int64_t until_ns, schedule_done_ns, reference_price
         uint32_t due_at, waiting, pairs, icebergs, own_limits
+        uint32_t day_first, day_last
         uint8_t phase, held
 
     ctypedef struct Client:
         uint64_t name
         uint32_t newest_open, last_closed
         uint32_t keys, open_count
-        uint32_t timer, killed
+        uint32_t timer, killed, counted
+
+    ctypedef struct OpenCount:
+        uint32_t client, instrument, count
 
     ctypedef struct Key:
         uint8_t digest[16]
@@ -194,11 +205,15 @@ cdef extern from "novate/engine/state.h":
         uint32_t levels_max
         int64_t key_window_ns, key_window_ns_min
         Order *orders
+        Links *links
         uint32_t orders_capacity, orders_used, orders_free, open_count
         Extra *extras
         uint32_t extras_capacity, extras_used, extras_free
         Closed *closed
         uint32_t closed_capacity, closed_first, closed_count
+        Closed *closed_late
+        uint32_t closed_written
+        uint8_t *closed_care
         Level *levels
         uint32_t levels_capacity, levels_used, levels_free
         Block *blocks
@@ -223,6 +238,8 @@ cdef extern from "novate/engine/state.h":
         int64_t next_due_ns
         OwnLimits *own_limits
         uint32_t own_limits_count, own_limits_capacity
+        OpenCount *open_counts
+        uint32_t open_counts_size, open_counts_used
         uint32_t kills, rare, venue_killed
         Rules no_rules
         uint32_t *queue
@@ -274,6 +291,7 @@ cdef void more_orders(State *st) noexcept nogil
 cdef void more_extras(State *st) noexcept nogil
 cdef void more_specials(State *st) noexcept nogil
 cdef void more_closed(State *st) noexcept nogil
+cdef void more_clients(State *st) noexcept nogil
 cdef void more_levels(State *st) noexcept nogil
 cdef void more_blocks(State *st) noexcept nogil
 cdef uint32_t cell_new(Cells *cells, uint32_t units) noexcept nogil
@@ -283,6 +301,8 @@ cdef uint64_t name_new(State *st, int kind, const uint8_t *text, uint32_t length
 cdef uint64_t text_copy(State *st, int kind, uint64_t name) noexcept nogil
 cdef void text_free(State *st, int kind, uint64_t name) noexcept nogil
 cdef void more_events(State *st) noexcept nogil
+cdef void events_room(State *st, uint32_t capacity) noexcept nogil
+cdef void fit_events(State *st) noexcept nogil
 cdef void events_into(State *st, Sink sink, void *context) noexcept nogil
 cdef void flush_events(State *st) noexcept nogil
 cdef void events_gathered(State *st) noexcept nogil
@@ -324,7 +344,7 @@ cdef inline uint32_t order_new(State *st) noexcept nogil:
     """A slot for an order; its fields are whatever was there."""
     cdef uint32_t slot = st.orders_free
     if slot != NONE:
-        st.orders_free = st.orders[slot].next
+        st.orders_free = st.links[slot].next
         return slot
     if st.orders_used == st.orders_capacity:
         more_orders(st)
@@ -334,7 +354,7 @@ cdef inline uint32_t order_new(State *st) noexcept nogil:
 cdef inline void order_free(State *st, uint32_t slot) noexcept nogil:
     """Give a slot back; what it holds elsewhere is the caller's matter."""
     st.orders[slot].seq = 0
-    st.orders[slot].next = st.orders_free
+    st.links[slot].next = st.orders_free
     st.orders_free = slot
 
 cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:
@@ -373,7 +393,9 @@ cdef inline void special_free(State *st, uint32_t special) noexcept nogil:
     st.specials_count -= 1
 
 cdef inline Closed *closed_at(State *st, uint32_t place) noexcept nogil:
-    """The closed order at a place of the ring (with or without CLOSED)."""
+    """The closed order at a place (with or without CLOSED); good until others close."""
+    if ((place - st.closed_written) & PLACE_MASK) < LATE:
+        return st.closed_late + (place & (LATE - 1))
     return st.closed + (place & (st.closed_capacity - 1))
 
 cdef inline Event *event_room(State *st, uint32_t order) noexcept nogil:

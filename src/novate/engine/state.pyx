@@ -41,7 +41,11 @@ cdef State *state_new() noexcept:
     st.no_rules.iceberg_parts_max = 100
     st.no_rules.volatility_auction_ns = <int64_t>300 * 1000000000
     st.cells.used = 1
-    more_orders(st)  # there is always a slot that may be looked at
+    more_orders(st)  # there is always a slot that may be looked at, and the like
+    more_levels(st)
+    more_clients(st)
+    more_closed(st)
+    st.closed_late = <Closed *>lines_grow(NULL, 0, LATE * sizeof(Closed))
     return st
 
 
@@ -59,15 +63,19 @@ cdef void state_free(State *st) noexcept:
         free(st.books[i].trades)
     free(st.books)
     lines_free(st.orders, <size_t>st.orders_capacity * sizeof(Order))
+    lines_free(st.links, <size_t>st.orders_capacity * sizeof(Links))
     lines_free(st.closed, <size_t>st.closed_capacity * sizeof(Closed))
+    free(st.closed_care)
+    lines_free(st.closed_late, LATE * sizeof(Closed))
     lines_free(st.levels, <size_t>st.levels_capacity * sizeof(Level))
     free(st.blocks)
     lines_free(st.numbers, NUMBERS_SIZE)
-    free(st.extras)
-    free(st.specials)
+    lines_free(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+    lines_free(st.specials, <size_t>st.specials_capacity * sizeof(Special))
     free(st.sessions)
     free(st.due)
     free(st.own_limits)
+    free(st.open_counts)
     free(st.queue)
     free(st.cells.bytes)
     for i in range(256):
@@ -92,17 +100,24 @@ cdef void more_orders(State *st) noexcept nogil:
     cdef uint32_t capacity = max(1 << 19, st.orders_capacity * 2)
     st.orders = <Order *>lines_grow(
         st.orders, <size_t>st.orders_capacity * sizeof(Order), <size_t>capacity * sizeof(Order))
+    st.links = <Links *>lines_grow(
+        st.links, <size_t>st.orders_capacity * sizeof(Links), <size_t>capacity * sizeof(Links))
     st.orders_capacity = capacity
 
 
 cdef void more_extras(State *st) noexcept nogil:
-    st.extras_capacity = max(1024, st.extras_capacity * 2)
-    st.extras = <Extra *>grow(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
+    cdef uint32_t capacity = max(1024, st.extras_capacity * 2)
+    st.extras = <Extra *>lines_grow(
+        st.extras, <size_t>st.extras_capacity * sizeof(Extra), <size_t>capacity * sizeof(Extra))
+    st.extras_capacity = capacity
 
 
 cdef void more_specials(State *st) noexcept nogil:
-    st.specials_capacity = max(1024, st.specials_capacity * 2)
-    st.specials = <Special *>grow(st.specials, <size_t>st.specials_capacity * sizeof(Special))
+    cdef uint32_t capacity = max(1024, st.specials_capacity * 2)
+    st.specials = <Special *>lines_grow(
+        st.specials, <size_t>st.specials_capacity * sizeof(Special),
+        <size_t>capacity * sizeof(Special))
+    st.specials_capacity = capacity
 
 
 cdef void more_levels(State *st) noexcept nogil:
@@ -110,6 +125,13 @@ cdef void more_levels(State *st) noexcept nogil:
     st.levels = <Level *>lines_grow(
         st.levels, <size_t>st.levels_capacity * sizeof(Level), <size_t>capacity * sizeof(Level))
     st.levels_capacity = capacity
+
+
+cdef void more_clients(State *st) noexcept nogil:
+    cdef uint32_t before = st.clients_capacity
+    st.clients_capacity = max(64, before * 2)
+    st.clients = <Client *>grow(st.clients, <size_t>st.clients_capacity * sizeof(Client))
+    memset(st.clients + before, 0, <size_t>(st.clients_capacity - before) * sizeof(Client))
 
 
 cdef void more_blocks(State *st) noexcept nogil:
@@ -123,6 +145,8 @@ cdef void more_closed(State *st) noexcept nogil:
     st.closed = <Closed *>lines_grow(
         st.closed, <size_t>before * sizeof(Closed), <size_t>capacity * sizeof(Closed))
     st.closed_capacity = capacity
+    st.closed_care = <uint8_t *>grow(st.closed_care, capacity // 64)
+    memset(st.closed_care, 1, capacity // 64)  # on the safe side, until each is begun anew
     for i in range(st.closed_count):
         place = st.closed_first + i
         if place & (capacity - 1) >= before:
@@ -186,14 +210,27 @@ cdef void more_events(State *st) noexcept nogil:
     if st.sink != NULL:
         flush_events(st)
         return
-    grow_events(st, max(256, st.events_capacity * 2))
-    st.events_limit = st.events_capacity
+    events_room(st, max(256, st.events_capacity * 2))
 
 
 cdef void grow_events(State *st, uint32_t capacity) noexcept nogil:
     st.events_capacity = capacity
     st.events = <Event *>grow(st.events, <size_t>capacity * sizeof(Event))
     st.event_orders = <uint32_t *>grow(st.event_orders, <size_t>capacity * 4)
+
+
+cdef void fit_events(State *st) noexcept nogil:
+    """Give back the room for events beyond twice of what the last batch took."""
+    cdef uint32_t capacity = 256
+    while capacity < st.events_count:
+        capacity *= 2
+    events_room(st, capacity)
+
+
+cdef void events_room(State *st, uint32_t capacity) noexcept nogil:
+    """Have room for so many events, gathered."""
+    grow_events(st, capacity)
+    st.events_limit = capacity
 
 
 cdef void events_into(State *st, Sink sink, void *context) noexcept nogil:
@@ -244,6 +281,8 @@ cdef uint32_t book_new(State *st) noexcept nogil:
     book = &st.books[i]
     memset(book, 0, sizeof(Book))
     book.due_at = NONE
+    book.day_first = NONE
+    book.day_last = NONE
     for side in range(2):
         book.sides[side].best = NONE
         book.stops[side].best = NONE

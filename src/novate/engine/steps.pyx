@@ -4,7 +4,6 @@ trigger, each a step of its own; the phases that begin and end between them; and
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, qsort
 
 from novate.engine.auction cimport uncross
 from novate.engine.due cimport (
@@ -13,7 +12,7 @@ from novate.engine.due cimport (
 from novate.engine.limits cimport Asked, asked_of, refused_by_band, room_for
 from novate.engine.matching cimport Want, match_watched, obtainable, want_of
 from novate.engine.special cimport (
-    can_rest, cancel_partner, close, end, end_client, has_limit, is_open, is_stop, partner_of, put,
+    can_rest, cancel_partner, close, end, end_client, has_limit, is_stop, partner_of, put,
     remove, special_of, special_trim, tell, touch_order, unpair, wait, wait_again, watch,
 )
 from novate.engine.book cimport touch, unlink_from
@@ -23,7 +22,7 @@ from novate.engine.state cimport (
     event_new, grow, key_of, level_price, order_special, rules_of,
 )
 from novate.model.records cimport (
-    AUCTION_OVER, AUCTION_PHASE, BY_SCHEDULE, CANCEL_AFTER, CLOSED_PHASE, CONTINUOUS, DAY,
+    AUCTION_OVER, AUCTION_PHASE, BY_SCHEDULE, CANCEL_AFTER, CLOSED_PHASE, CONTINUOUS,
     EXPIRED, FILL_OR_KILL, FOK, IMMEDIATE_OR_CANCEL, MINIMUM_QUANTITY, NO_ROOM,
     ORDER_TRIGGERED, OUTSIDE_PRICE_BAND, PHASE_CHANGED, QUOTE_QUANTITY_TOO_SMALL,
     STATIC_BAND_LEFT, TIMER_EXPIRED, TIME_OVER,
@@ -188,7 +187,7 @@ cdef void queue_side(State *st, BookSide *waiting, int64_t limit_key) noexcept n
             special.where = QUEUED
             st.queue[st.queue_count] = slot
             st.queue_count += 1
-            slot = st.orders[slot].next
+            slot = st.links[slot].next
         drop_level(st, waiting, level)
         level = worse
 
@@ -197,7 +196,7 @@ cdef void drop_level(State *st, BookSide *waiting, uint32_t level) noexcept nogi
     """Take a whole level of waiting orders out; they know of it by `where`."""
     cdef uint32_t slot = st.levels[level].head
     st.levels[level].count = 1
-    unlink_from(st, waiting, &st.orders[slot])
+    unlink_from(st, waiting, slot)
 
 
 cdef void queue_reached(State *st, Book *book) noexcept nogil:
@@ -281,37 +280,8 @@ cdef void end_priceless(State *st, Book *book, int side) noexcept nogil:
 
 cdef void end_day_orders(State *st, Book *book) noexcept nogil:
     """The session is over, and the orders of the day with it, the oldest first."""
-    cdef uint32_t i, count = 0, slot
-    cdef uint32_t number = <uint32_t>(book - st.books)
-    cdef Special *special
-    # every one of them has an end of its own, and so stands in the heap
-    for i in range(st.due_count):
-        if st.due[i].kind != DUE_EXPIRY:
-            continue
-        slot = st.specials[st.due[i].about].slot
-        if st.orders[slot].instrument == number and st.orders[slot].time_in_force == DAY:
-            queue_add(st, slot, count)
-            count += 1
-    if count:
-        qsort_r(st.queue, count, 4, by_created, st)
-    for i in range(count):
-        slot = st.queue[i]
-        if is_open(st, slot):
-            end(st, slot, EXPIRED)
-
-
-cdef void queue_add(State *st, uint32_t slot, uint32_t at) noexcept nogil:
-    if at == st.queue_capacity:
-        st.queue_capacity = max(256, st.queue_capacity * 2)
-        st.queue = <uint32_t *>grow(st.queue, <size_t>st.queue_capacity * 4)
-    st.queue[at] = slot
-
-
-cdef int by_created(const void *one, const void *other, void *state) noexcept nogil:
-    cdef State *st = <State *>state
-    cdef uint64_t a = st.orders[(<uint32_t *>one)[0]].seq
-    cdef uint64_t b = st.orders[(<uint32_t *>other)[0]].seq
-    return (a > b) - (a < b)
+    while book.day_first != NONE:
+        end(st, book.day_first, EXPIRED)
 
 
 # --- what is due ----------------------------------------------------------------------------

@@ -8,7 +8,10 @@ trades were whose, and what an operator's command is answered.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from novate.engine.images cimport (
     Grid, OrderImage, TradeImage, name_at, order_image, put_bytes, put_number, put_order,
@@ -18,7 +21,8 @@ from novate.engine.packed cimport pack_order, pack_terms, pack_whole_trade
 from novate.engine.reads cimport put_uncross, taken_bytes
 from novate.engine.registry cimport find_order, hash_id
 from novate.engine.state cimport (
-    CLOSED, NONE, PLACE_MASK, Book, Closed, State, Trade, closed_at, name_text, order_now,
+    CHECK, CLOSED, NONE, PLACE_MASK, Book, Closed, State, Trade, closed_at, mix, name_text,
+    order_now,
 )
 from novate.model.codec cimport write_time
 from novate.model.records cimport (
@@ -48,7 +52,6 @@ cdef enum:
     SET_PHASE = 11
     AUCTION_TRADE = 64
     LISTED_MAX = 1000
-    OUTCOME_ORDER = 1
 
 # The event that answers an operator's command, by the command's kind.
 cdef int[17] ANSWERS
@@ -56,19 +59,24 @@ ANSWERS[:] = [0, 0, 0, 0, MASS_CANCELLED, 7, 8, 9, TIME_ADVANCED, RULES_SET, CLI
               PHASE_CHANGED, SESSION_OPENED, SESSION_CLOSED, SESSIONS_LOST, TIMER_SET,
               KILL_SWITCHED]
 
-cdef packed struct OutcomeHead:
-    uint8_t kind, form
-    unsigned short status
-    uint32_t listed, trades
-
 
 cdef uint32_t client_text_at(const Command *command) noexcept:
     """Where a command's client id begins."""
     return head_size(command) + command.order_id_length
 
 
+PART_ROWS = 8192
+"""Trades and updates that are rendered before a part of them is given away."""
+
+cdef enum:
+    PLACES_KEPT = 1 << 16
+
+
 cdef class Teller(Reader):
     """A reader that can tell what a command led to."""
+
+    def __dealloc__(self):
+        free(self.places)
 
     cdef bint is_plain(self, const Command *command, uint32_t first):
         """Whether the events are those of the command's own order, or of its only answer."""
@@ -127,23 +135,58 @@ cdef class Teller(Reader):
         cdef State *st = self.engine.st
         cdef Event *event
         cdef uint32_t at
-        cdef dict places = {}
-        self.places = places
+        self.forget_places()
         for at in range(first, st.events_count):
             event = &st.events[at]
             if st.event_orders[at] != NONE and event.kind != COMMAND_REFUSED:
-                places[event.order] = order_now(st, st.event_orders[at])
+                self.place_put(event.order, order_now(st, st.event_orders[at]))
         event = &st.events[own]
         if st.current != NONE and event.order:
-            places[event.order] = st.current
-        self.note_closed(places)
+            self.place_put(event.order, st.current)
+        self.note_closed()
         for at in range(first, st.events_count):
             event = &st.events[at]
-            if event.kind == TRADE and event.taker not in places:
-                places[event.taker] = self.traded_place(at)
+            if event.kind == TRADE and not self.place_found(event.taker).used:
+                self.place_put(event.taker, self.traded_place(at))
         return 0
 
-    cdef int note_closed(self, dict places) except -1:
+    cdef void forget_places(self) noexcept:
+        """Empty the table, and give it back if it was a large one."""
+        self.places_used = 0
+        if self.places_size == 0 or self.places_size > PLACES_KEPT:
+            free(self.places)
+            self.places_size = 64
+            self.places = <Place *>calloc(self.places_size, sizeof(Place))
+        else:
+            memset(self.places, 0, self.places_size * sizeof(Place))
+
+    cdef Place *place_found(self, uint64_t number) noexcept:
+        """The order's place in the table, or the free one where it would be."""
+        cdef size_t mask = self.places_size - 1
+        cdef size_t at = mix(number, <uint64_t>0x9E3779B97F4A7C15) & mask
+        while self.places[at].used and self.places[at].number != number:
+            at = (at + 1) & mask
+        return &self.places[at]
+
+    cdef void place_put(self, uint64_t number, uint32_t stands) noexcept:
+        cdef Place *place
+        cdef Place *old = self.places
+        cdef size_t i, size = self.places_size
+        if self.places_used * 2 >= size:
+            self.places_size = size * 4
+            self.places = <Place *>calloc(self.places_size, sizeof(Place))
+            CHECK(self.places != NULL)
+            for i in range(size):
+                if old[i].used:
+                    self.place_found(old[i].number)[0] = old[i]
+            free(old)
+        place = self.place_found(number)
+        self.places_used += not place.used
+        place.number = number
+        place.stands = stands
+        place.used = 1
+
+    cdef void note_closed(self) noexcept:
         """The orders that closed with this command stand behind all others of the window."""
         cdef State *st = self.engine.st
         cdef Closed *closed
@@ -153,8 +196,8 @@ cdef class Teller(Reader):
             closed = closed_at(st, place)
             if closed.updated_seq != st.seq:
                 break
-            places[closed.id if closed.id_kind == ID_NUMBER else closed.seq] = CLOSED | place
-        return 0
+            self.place_put(closed.id if closed.id_kind == ID_NUMBER else closed.seq,
+                           CLOSED | place)
 
     cdef uint32_t traded_place(self, uint32_t at):
         """Where the taker of a trade stands that is open still, by the trade that was kept."""
@@ -181,8 +224,9 @@ cdef class Teller(Reader):
         text = name_text(st, kind, trade.taker_id, &length)
         return find_order(st, kind, text, length, 0, hash_id(st, kind, text, length, 0))
 
-    cdef uint32_t place_at(self, uint64_t number):
-        return self.places.get(number, NONE)
+    cdef uint32_t place_at(self, uint64_t number) noexcept:
+        cdef Place *place = self.place_found(number)
+        return place.stands if place.used else NONE
 
     # --- trades ---------------------------------------------------------------------------
 
@@ -204,8 +248,18 @@ cdef class Teller(Reader):
         name_at(st, taker, &trade.taker_id)
         return 1
 
-    cdef int tell_trades(self, uint32_t first, list trades) except -1:
+    cdef int give_part(self, object applied) except -1:
+        """Let what was rendered go to those who follow, before it becomes too much at once."""
+        if self.on_part is None or len(applied.trades) + len(applied.updates) < PART_ROWS:
+            return 0
+        self.on_part(applied.trades, applied.updates)
+        applied.trades.clear()
+        applied.updates.clear()
+        return 0
+
+    cdef int tell_trades(self, uint32_t first, object applied) except -1:
         """Every trade of the command, whoever's: (instrument, seq, JSON)."""
+        cdef list trades = applied.trades
         cdef State *st = self.engine.st
         cdef TradeImage trade
         cdef uint32_t at, instrument
@@ -217,6 +271,8 @@ cdef class Teller(Reader):
             put_trade(&self.out, &trade, self.grid(instrument), self.partition)
             put_text(&self.out, b"}")
             trades.append((int(instrument), st.seq, taken_bytes(&self.out, 0)))
+            if len(trades) % PART_LOOK == 0:
+                self.give_part(applied)
         return 0
 
     cdef int tell_changes(self, uint32_t first, list changes) except -1:

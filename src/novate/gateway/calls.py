@@ -13,7 +13,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from novate.gateway.controls import Controls
+from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations, Reply
+from novate.gateway.past import Past
 from novate.gateway.problems import ProblemError
 from novate.gateway.reads import Reads, parse_query
 
@@ -21,6 +23,12 @@ Handler = Callable[[bytes, str | None, Reply], None]
 
 ORDERBOOK_PARAMETERS: Final = ("instrument", "levels")
 TRADES_PARAMETERS: Final = ("instrument", "limit", "before")
+STATS_PARAMETERS: Final = ("instrument", "window")
+ANALYTICS_PARAMETERS: Final = ("instrument", "interval", "start_time", "end_time")
+EVENTS_PARAMETERS: Final = ("limit", "cursor")
+CANDLES_PARAMETERS: Final = ("instrument", "interval", "limit")
+STATISTICS_PARAMETERS: Final = ("instrument", "levels")
+SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity")
 ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
 MASS_CANCEL_PARAMETERS: Final = ("client_id", "instrument", "side")
 
@@ -59,6 +67,18 @@ def read(function: Callable[[], bytes]) -> Handler:
     return handler
 
 
+def late(function: Callable[[Reply], None]) -> Handler:
+    """A handler of a read that answers itself, now or later, or raises a problem."""
+
+    def handler(body: bytes, header_key: str | None, reply: Reply) -> None:
+        try:
+            function(reply)
+        except ProblemError as error:
+            reply(error.status, error.body(), False, error.retry_after)
+
+    return handler
+
+
 class Calls:
     """The calls of one partition that are answered by callback.
 
@@ -66,9 +86,13 @@ class Calls:
         controls: Those of the operator, and a client's dead-man timer.
     """
 
-    def __init__(self, operations: Operations, reads: Reads) -> None:
+    def __init__(
+        self, operations: Operations, reads: Reads, past: Past, market: MarketReads
+    ) -> None:
         self._operations = operations
         self._reads = reads
+        self._past = past
+        self._market = market
         self.controls = Controls(operations, reads)
         self._place = Call(operations.place, "/orders", places=True)
         self._batch = Call(operations.batch, "/orders/batch")
@@ -141,11 +165,37 @@ class Calls:
 
     def order(self, order_id: str) -> Handler:
         """GET /orders/{order_id}."""
-        return read(lambda: self._reads.order(order_id))
+        return late(lambda reply: self._past.order(order_id, reply))
 
     def orders(self, raw_query: bytes) -> Handler:
         """GET /orders."""
-        return read(lambda: self._reads.orders(parse_query(raw_query, ORDERS_PARAMETERS)))
+        return late(
+            lambda reply: self._past.orders(parse_query(raw_query, ORDERS_PARAMETERS), reply)
+        )
+
+    def order_events(self, order_id: str, raw_query: bytes) -> Handler:
+        """GET /orders/{order_id}/events."""
+        return late(
+            lambda reply: self._past.order_events(
+                order_id, parse_query(raw_query, EVENTS_PARAMETERS), reply
+            )
+        )
+
+    def stats(self, raw_query: bytes) -> Handler:
+        """GET /trades/stats."""
+        return late(lambda reply: self._past.stats(parse_query(raw_query, STATS_PARAMETERS), reply))
+
+    def analytics(self, raw_query: bytes) -> Handler:
+        """GET /market/analytics."""
+        return late(
+            lambda reply: self._past.analytics(parse_query(raw_query, ANALYTICS_PARAMETERS), reply)
+        )
+
+    def positions(self, client_id: str, raw_query: bytes) -> Handler:
+        """GET /market/positions/{client_id}."""
+        return late(
+            lambda reply: self._past.positions(client_id, parse_query(raw_query, ()), reply)
+        )
 
     def orderbook(self, raw_query: bytes) -> Handler:
         """GET /orderbook."""
@@ -153,7 +203,23 @@ class Calls:
 
     def trades(self, raw_query: bytes, detailed: bool = False) -> Handler:
         """GET /trades, GET /trades/detailed."""
-        return read(lambda: self._reads.trades(parse_query(raw_query, TRADES_PARAMETERS), detailed))
+        return late(
+            lambda reply: self._past.trades(
+                parse_query(raw_query, TRADES_PARAMETERS), reply, detailed
+            )
+        )
+
+    def candles(self, raw_query: bytes) -> Handler:
+        """GET /market/candles."""
+        return read(lambda: self._market.candles(parse_query(raw_query, CANDLES_PARAMETERS)))
+
+    def statistics(self, raw_query: bytes) -> Handler:
+        """GET /market/statistics."""
+        return read(lambda: self._market.statistics(parse_query(raw_query, STATISTICS_PARAMETERS)))
+
+    def slippage(self, raw_query: bytes) -> Handler:
+        """GET /market/slippage."""
+        return read(lambda: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS)))
 
     def instruments(self) -> Handler:
         """GET /instruments."""

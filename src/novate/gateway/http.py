@@ -124,11 +124,22 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "delete_order": lambda calls, request: calls.cancel(request.path_params["order_id"]),
     "amend_order": lambda calls, request: calls.amend(request.path_params["order_id"]),
     "get_order": lambda calls, request: calls.order(request.path_params["order_id"]),
+    "list_order_events": lambda calls, request: calls.order_events(
+        request.path_params["order_id"], _query(request)
+    ),
+    "get_trade_stats": lambda calls, request: calls.stats(_query(request)),
+    "get_analytics": lambda calls, request: calls.analytics(_query(request)),
+    "get_positions": lambda calls, request: calls.positions(
+        request.path_params["client_id"], _query(request)
+    ),
     "get_orderbook": lambda calls, request: calls.orderbook(_query(request)),
     "get_market_orderbook": lambda calls, request: calls.orderbook(_query(request)),
     "list_trades": lambda calls, request: calls.trades(_query(request)),
     "list_market_trades": lambda calls, request: calls.trades(_query(request)),
     "list_detailed_trades": lambda calls, request: calls.trades(_query(request), detailed=True),
+    "list_candles": lambda calls, request: calls.candles(_query(request)),
+    "get_statistics": lambda calls, request: calls.statistics(_query(request)),
+    "get_slippage": lambda calls, request: calls.slippage(_query(request)),
     "list_instruments": lambda calls, request: calls.instruments(),
     "get_instrument": lambda calls, request: calls.instrument(request.path_params["instrument"]),
     "cancel_after": lambda calls, request: calls.controls.cancel_after(),

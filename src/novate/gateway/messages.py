@@ -5,13 +5,25 @@ Amounts and keys stay raw JSON: they are handed to the operations as they came.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from novate.analytics.intervals import (
+    INTERVAL_DEFAULT,
+    INTERVAL_EXPECTED,
+    interval_text,
+    parse_interval,
+)
+from novate.gateway.problems import FieldError, refused, shown
+
 ABSENT: Final = Raw()
 NULL: Final = Raw(b"null")
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 class Request(Struct, tag_field="op", forbid_unknown_fields=True, gc=False):
@@ -87,6 +99,7 @@ class Follow(Struct, forbid_unknown_fields=True):
     channels: list[str] | None = None
     instrument: str | None = None
     client_id: str | None = None
+    interval: str | None = None
 
 
 class Subscribe(Follow, tag_field="op", tag="subscribe"):
@@ -137,3 +150,28 @@ decode = msgspec.json.Decoder(
 decode_by_type = msgspec.json.Decoder(SubscribeByType | UnsubscribeByType).decode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 BY_TYPE: Final = (b'"subscribe"', b'"unsubscribe"')
+
+
+def interval_of(text: str | None) -> str:
+    """The length of candles in its shortest form; a minute where none is said.
+
+    Raises:
+        ProblemError: 400.
+    """
+    length = parse_interval(text or INTERVAL_DEFAULT)
+    if length is None:
+        found = f"{INTERVAL_EXPECTED}, found {shown(text)}"
+        raise refused([FieldError("interval", found, "invalid_value")])
+    return interval_text(length)
+
+
+def json_depth(text: bytes) -> int:
+    """How deep JSON is nested: the most brackets open at once, those in strings left out."""
+    deepest = depth = 0
+    for bracket in _STRING.sub(b"", text).translate(None, _NOT_BRACKETS):
+        if bracket in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest

@@ -11,6 +11,9 @@ from novate.gateway import replies, requests
 from novate.gateway.routes import PARAMETERS, ROUTES, Parameter, Route
 from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, REASONS
 
+NEEDED: Final = {("mass_cancel", "client_id"), ("get_slippage", "quantity")}
+"""Parameters of a query without which an endpoint answers 400."""
+
 REQUIRED: Final = {
     "PlaceOrder": ("client_id", "side", "type"),
     "Operation": ("op",),
@@ -110,9 +113,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _parameter(route: Route, parameter: Parameter) -> dict[str, Any]:
-    required = parameter.place == "path" or (
-        route.endpoint == "mass_cancel" and parameter.name == "client_id"
-    )
+    required = parameter.place == "path" or (route.endpoint, parameter.name) in NEEDED
     return {
         "name": parameter.name,
         "in": parameter.place,

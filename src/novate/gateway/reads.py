@@ -38,6 +38,20 @@ class Reporter(OrderReader, Protocol):
         """Orders, newest first, and where to go on, 0 at the end."""
         ...
 
+    def orders_listed(
+        self, client_id: str | None, instrument: int, status: str | None, limit: int, cursor: int
+    ) -> tuple[list[tuple[int, bytes]], int]:
+        """The same, each with the sequence that placed it."""
+        ...
+
+    def forgotten_seq(self) -> int:
+        """Orders placed at or before it may have left memory; 0: none has."""
+        ...
+
+    def trades_forgotten(self, instrument: int) -> bool:
+        """Whether trades of an instrument have left memory."""
+        ...
+
     def orderbook_json(self, instrument: int, levels: int) -> bytes:
         """A book."""
         ...
@@ -116,7 +130,15 @@ class Reads:
         return body
 
     def orders(self, query: Query) -> bytes:
-        """Orders, newest first; ProblemError 400."""
+        """Orders in memory, newest first; ProblemError 400."""
+        client_id, instrument, status, limit, cursor = self.orders_wanted(query)
+        listed, next_cursor = self._reporter.orders_json(
+            client_id, instrument, status, limit, cursor
+        )
+        return orders_body(listed, next_cursor)
+
+    def orders_wanted(self, query: Query) -> tuple[str | None, int, str | None, int, int]:
+        """(client id, instrument or -1, status, limit, cursor) of a query; ProblemError 400."""
         errors: list[FieldError] = []
         client_id = query.get("client_id")
         if client_id is not None:
@@ -132,13 +154,7 @@ class Reads:
             instrument = self._instrument(query, errors)
         if errors:
             raise refused(errors)
-        listed, next_cursor = self._reporter.orders_json(
-            client_id, instrument, status, limit, cursor
-        )
-        after = b'"%d"' % next_cursor if next_cursor else b"null"
-        return b'{"count":%d,"orders":[%b],"next_cursor":%b}' % (
-            len(listed), b",".join(listed), after,
-        )  # fmt: skip
+        return client_id, instrument, status, limit, cursor
 
     def orderbook(self, query: Query) -> bytes:
         """A book; ProblemError 400."""
@@ -150,7 +166,16 @@ class Reads:
         return self._reporter.orderbook_json(instrument, levels)
 
     def trades(self, query: Query, detailed: bool = False) -> bytes:
-        """Trades, newest first; ProblemError 400."""
+        """Trades in memory, newest first; ProblemError 400."""
+        instrument, limit, before = self.trades_wanted(query)
+        body = self._reporter.trades_json(instrument, limit, before, detailed)
+        if body is None:
+            message = f"expected a trade_id of this exchange, found {shown(before)}"
+            raise refused([FieldError("before", message, "unknown_trade")])
+        return body
+
+    def trades_wanted(self, query: Query) -> tuple[int, int, str | None]:
+        """(instrument, limit, before) of a query; ProblemError 400."""
         errors: list[FieldError] = []
         limit = whole(query, "limit", LIST_DEFAULT, 1, LIST_MAX, errors)
         instrument = self._instrument(query, errors)
@@ -159,11 +184,13 @@ class Reads:
             before = "?"
         if errors:
             raise refused(errors)
-        body = self._reporter.trades_json(instrument, limit, before, detailed)
-        if body is None:
-            message = f"expected the trade_id of a trade in memory, found {shown(before)}"
-            raise refused([FieldError("before", message, "unknown_trade")])
-        return body
+        return instrument, limit, before
+
+    def instrument_of(self, query: Query, errors: list[FieldError]) -> Instrument | None:
+        """The instrument that a query names; one more error if there is none of this name."""
+        if self._instrument(query, errors) < 0:
+            return None
+        return self._instruments.find(query.get("instrument"))
 
     def instruments(self) -> bytes:
         """Every instrument."""
@@ -193,6 +220,15 @@ class Reads:
         message = f"expected an instrument of this exchange, found {shown(name)}"
         errors.append(FieldError("instrument", message, "unknown_instrument"))
         return -1
+
+
+def orders_body(listed: list[bytes], next_cursor: int, ledger_seq: int | None = None) -> bytes:
+    """A list of orders; `ledger_seq`: up to where what came from the ledger is true."""
+    after = b'"%d"' % next_cursor if next_cursor else b"null"
+    more = b"" if ledger_seq is None else b',"ledger_sequence":%d' % ledger_seq
+    return b'{"count":%d,"orders":[%b],"next_cursor":%b%b}' % (
+        len(listed), b",".join(listed), after, more,
+    )  # fmt: skip
 
 
 def whole(

@@ -32,6 +32,10 @@ Time = Annotated[
         extra_json_schema={"format": "date-time", "examples": ["2026-01-01T00:00:00.000000Z"]},
     ),
 ]
+LedgerSequence = Annotated[int, Meta(description="It is true up to this sequence.")]
+PartSequence = Annotated[
+    int | None, Meta(description="Where the ledger had a part in it: true up to this sequence.")
+]
 CURSOR_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 """A whole number as text, for it can be past what a browser's number holds."""
 
@@ -95,6 +99,116 @@ class Order(Struct, kw_only=True):
         Meta(description="In the reply to a place or amend: the first 1,000 of its trades."),
     ] = None
     trade_count: Annotated[int | None, Meta(description="All of its trades.")] = None
+    ledger_sequence: PartSequence = None
+
+
+class OrderEvent(Struct, kw_only=True):
+    """One entry of an order's audit trail."""
+
+    sequence: int
+    event: Literal[
+        "order_accepted",
+        "order_rejected",
+        "order_triggered",
+        "order_amended",
+        "order_ended",
+        "trade",
+    ]
+    timestamp: Time
+    reason: str | None
+    price: OptionalNumber
+    quantity: Annotated[
+        Any,
+        _used(
+            "The order's total (null: by quote quantity); traded; of order_ended the rest.",
+            "number",
+        ),
+    ]
+    remaining_quantity: Annotated[
+        Any, _used("Open after it; null: of a trade in which it was the taker.", "number")
+    ]
+    trade_id: str | None
+
+
+class OrderEvents(Struct, kw_only=True):
+    """An order's audit trail, oldest first."""
+
+    order_id: str
+    count: int
+    events: list[OrderEvent]
+    next_cursor: Annotated[
+        Annotated[str, Meta(pattern=CURSOR_PATTERN)] | None,
+        Meta(description="For the page after; null at the end."),
+    ]
+    ledger_sequence: LedgerSequence
+
+
+class TradeStats(Struct, kw_only=True):
+    """Trading in a window."""
+
+    instrument: str
+    window: str
+    start_time: Annotated[Time, Meta(description="The start of a minute.")]
+    end_time: Time
+    count: int
+    volume: Number
+    quote_volume: Number
+    vwap: OptionalNumber
+    open: OptionalNumber
+    high: OptionalNumber
+    low: OptionalNumber
+    last: OptionalNumber
+    ledger_sequence: LedgerSequence
+
+
+class Aggregate(Struct, kw_only=True):
+    """Trading in one interval."""
+
+    time_bucket: Time
+    trade_count: int
+    total_quantity: Number
+    total_volume: Annotated[Any, _number("In the quote asset.")]
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    avg_price: Annotated[Any, _number("Mean of the trades' prices.")]
+    min_price: Number
+    max_price: Number
+    vwap: Number
+
+
+class Analytics(Struct, kw_only=True):
+    """Aggregates, oldest first; intervals without a trade are left out."""
+
+    instrument: str
+    start_time: Time
+    end_time: Time
+    interval_minutes: int
+    aggregates: list[Aggregate]
+    overall_vwap: OptionalNumber
+    ledger_sequence: LedgerSequence
+
+
+class Position(Struct, kw_only=True):
+    """A position by average cost; amounts are in the quote asset."""
+
+    instrument: str
+    net_quantity: Annotated[Any, _number("Under 0: short.")]
+    total_cost: Annotated[Any, _number("Of what is held; the sign of the net quantity.")]
+    avg_price: OptionalNumber
+    realized_pnl: Number
+    unrealized_pnl: OptionalNumber
+    mark_price: Annotated[Any, _used("The instrument's last price.", "number")]
+    last_updated: Time
+
+
+class Positions(Struct, kw_only=True):
+    """A client's positions."""
+
+    client_id: str
+    positions: list[Position]
+    ledger_sequence: LedgerSequence
 
 
 class FieldProblem(Struct):
@@ -139,6 +253,7 @@ class Orders(Struct, kw_only=True):
         Annotated[str, Meta(pattern=CURSOR_PATTERN)] | None,
         Meta(description="For the page after; null at the end."),
     ]
+    ledger_sequence: PartSequence = None
 
 
 class MassCancelled(Struct, kw_only=True):
@@ -177,6 +292,7 @@ class Trades(Struct, kw_only=True):
     instrument: str
     count: int
     trades: list[Trade]
+    ledger_sequence: PartSequence = None
 
 
 class DetailedTrades(Struct, kw_only=True):
@@ -185,6 +301,95 @@ class DetailedTrades(Struct, kw_only=True):
     instrument: str
     count: int
     trades: list[DetailedTrade]
+    ledger_sequence: PartSequence = None
+
+
+CompleteFrom = Annotated[
+    Time | None, Meta(description="Since when no trade is missing; null: from the first.")
+]
+
+
+class Candle(Struct, kw_only=True):
+    """What was traded in an interval of time; there is none where nothing was."""
+
+    time: Annotated[Time, Meta(description="Its beginning.")]
+    open: Number
+    high: Number
+    low: Number
+    close: Number
+    volume: Number
+    notional: Number
+    vwap: Number
+    trade_count: int
+    final: Annotated[bool, Meta(description="Whether its end has come, by the commands' time.")]
+    complete: Annotated[bool, Meta(description="Whether every trade of it is in it.")]
+
+
+class Candles(Struct, kw_only=True):
+    """Candles, oldest first."""
+
+    instrument: str
+    interval: str
+    sequence: int
+    complete_from: CompleteFrom
+    count: int
+    candles: list[Candle]
+
+
+class Statistics(Struct, kw_only=True):
+    """A market's last 24 hours, by the commands' time, and its book now."""
+
+    instrument: str
+    sequence: int
+    timestamp: Time
+    complete_from: CompleteFrom
+    window_seconds: int
+    trade_count: int
+    volume: Number
+    notional: Number
+    vwap: OptionalNumber
+    open: OptionalNumber
+    high: OptionalNumber
+    low: OptionalNumber
+    last: OptionalNumber
+    change: OptionalNumber
+    change_percent: OptionalNumber
+    realized_volatility: Annotated[
+        Any,
+        Meta(
+            description="Of 5-minute closes, annualised with a year of 365.25 days; a ratio.",
+            extra_json_schema={"type": ["number", "null"]},
+        ),
+    ]
+    best_bid: OptionalNumber
+    best_ask: OptionalNumber
+    mid: OptionalNumber
+    spread: OptionalNumber
+    relative_spread: OptionalNumber
+    levels: Annotated[int, Meta(description="Levels of each side in what follows.")]
+    bid_quantity: Number
+    ask_quantity: Number
+    bid_notional: Number
+    ask_notional: Number
+    imbalance: Annotated[Any, _number("(bids - asks) / (bids + asks), -1 to 1.")]
+
+
+class Slippage(Struct, kw_only=True):
+    """What a market order would get now of what the book shows."""
+
+    instrument: str
+    sequence: int
+    side: Side
+    quantity: Number
+    filled_quantity: Number
+    unfilled_quantity: Number
+    notional: Number
+    levels: Annotated[int, Meta(description="Price levels that it would reach.")]
+    best_price: OptionalNumber
+    worst_price: OptionalNumber
+    average_price: OptionalNumber
+    slippage: Annotated[Any, _number("What it costs beyond the best price, in the quote asset.")]
+    average_slippage: OptionalNumber
 
 
 class Auction(Struct, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from novate.analytics.intervals import INTERVAL_PATTERN
 from novate.gateway import replies, requests
 from novate.gateway.reads import STATUSES
 
@@ -52,6 +53,7 @@ _NAME: Final = {"type": "string", "pattern": requests.NAME_PATTERN}
 _ID: Final = {"type": "string", "pattern": requests.ID_PATTERN}
 
 
+_TIME: Final = {"type": "string", "format": "date-time"}
 _CURSOR: Final = {"type": "string", "pattern": replies.CURSOR_PATTERN}
 
 
@@ -78,10 +80,40 @@ PARAMETERS: Final = {
         Parameter("levels", "query", "Price levels of each side.", _whole(1, 1000, 20)),
         Parameter("limit", "query", "Most that are listed.", _whole(1, 1000, 50)),
         Parameter("cursor", "query", "next_cursor of the page before.", _CURSOR),
+        Parameter(
+            "window",
+            "query",
+            "How far back: a number of m, h or d.",
+            {"type": "string", "pattern": "^[1-9][0-9]{0,4}[mhd]$", "default": "24h"},
+        ),
+        Parameter("interval", "query", "Minutes of one aggregate.", _whole(1, 1440, 1)),
+        Parameter("start_time", "query", "From when on; rounded down to an interval.", _TIME),
+        Parameter("end_time", "query", "Until when, default now; rounded up.", _TIME),
         Parameter("before", "query", "trade_id of the last trade of the page before.", _ID),
     )
 }
 """Every parameter; those of a path stand under their name in braces."""
+
+CANDLE_INTERVAL: Final = "interval of a candle"
+ORDER_SIDE: Final = "side of an order"
+
+PARAMETERS.update(
+    {
+        CANDLE_INTERVAL: Parameter(
+            "interval",
+            "query",
+            "Length of a candle, 1s to 1d; default 1m.",
+            {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
+        ),
+        ORDER_SIDE: Parameter(
+            "side",
+            "query",
+            "Of the order; default buy.",
+            {"type": "string", "enum": ["buy", "sell"]},
+        ),
+        "quantity": Parameter("quantity", "query", "Of the order.", {"type": "string"}),
+    }
+)
 
 _ORDER_EXAMPLE: Final = {
     "client_id": "client-A",
@@ -158,6 +190,11 @@ ROUTES: Final = (
         replies.Order, parameters=(_ORDER,), errors=(400, 404),
     ),
     Route(
+        "GET", "/orders/{order_id}/events", "list_order_events", "history",
+        "An order's whole audit trail, oldest first", replies.OrderEvents,
+        parameters=(_ORDER, "limit", "cursor"), errors=(400, 404),
+    ),
+    Route(
         "DELETE", "/orders/{order_id}", "delete_order", "orders", "Cancel an order",
         replies.Order, parameters=(_ORDER, _KEY), errors=(400, 404, 409, 422, 429),
     ),
@@ -186,6 +223,36 @@ ROUTES: Final = (
         "GET", "/trades/detailed", "list_detailed_trades", "market data",
         "Trades with their clients, newest first", replies.DetailedTrades, parameters=_TRADES,
         errors=(400,),
+    ),
+    Route(
+        "GET", "/trades/stats", "get_trade_stats", "history",
+        "Trading in a window that ends now, in whole minutes", replies.TradeStats,
+        parameters=("instrument", "window"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/analytics", "get_analytics", "history",
+        "Aggregates of every interval in which was traded", replies.Analytics,
+        parameters=("instrument", "interval", "start_time", "end_time"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/positions/{client_id}", "get_positions", "history",
+        "A client's positions, marked at the last price", replies.Positions,
+        parameters=("{client_id}",), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/candles", "list_candles", "market data",
+        "The last candles from memory, oldest first", replies.Candles,
+        parameters=("instrument", CANDLE_INTERVAL, "limit"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/statistics", "get_statistics", "market data",
+        "The last 24 hours, and spread, depth and imbalance of the book", replies.Statistics,
+        parameters=_BOOK, errors=(400,),
+    ),
+    Route(
+        "GET", "/market/slippage", "get_slippage", "market data",
+        "What a market order would get of the book", replies.Slippage,
+        parameters=("instrument", ORDER_SIDE, "quantity"), errors=(400,),
     ),
     Route(
         "GET", "/instruments", "list_instruments", "market data", "Every instrument",

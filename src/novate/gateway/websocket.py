@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from msgspec import Raw
 
+from novate.analytics.intervals import parse_interval
 from novate.gateway.fields import ID_EXPECTED, undecodable
 from novate.gateway.messages import (
     ABSENT,
@@ -38,6 +39,8 @@ from novate.gateway.messages import (
     decode,
     decode_by_type,
     decode_envelope,
+    interval_of,
+    json_depth,
 )
 from novate.gateway.problems import FieldError, ProblemError, refused, retry_after_of, shown
 from novate.model import codec
@@ -63,8 +66,6 @@ OPS: Final = (
 _NOTHING: Final = (b"", b"null")
 _OUTCOMES: Final = b'{"outcomes":'
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 Reply = Callable[..., None]
 """`reply(status, body, replayed, retry_after)`: the answer of an operation, now or later."""
@@ -127,7 +128,8 @@ _is_problem = codec.is_problem
 _text_frame = frames.text_frame
 
 Subscription = tuple[Channel, int, str | None]
-"""Channel, instrument, and the client of an orders channel (None = every one)."""
+"""Channel, instrument, and the client of an orders channel (None = every one) or the interval of a
+candles channel."""
 
 
 class Session:
@@ -220,7 +222,7 @@ class Session:
 
     def _check_depth(self, text: bytes) -> None:
         deepest = self._desk.json_depth_max
-        if text.count(b"{") + text.count(b"[") > deepest and _depth(text) > deepest:
+        if text.count(b"{") + text.count(b"[") > deepest and json_depth(text) > deepest:
             message = f"expected JSON nested at most {deepest} deep"
             raise refused([FieldError("", message, "too_deep")])
 
@@ -380,19 +382,25 @@ class Session:
         """Subscribe to channels of one instrument: the reply first, then what was asked for."""
         publisher, outlet = self._desk.publisher, self._outlet
         more = b""
-        for channel, instrument, client_id in chosen:
+        for channel, instrument, detail in chosen:
             if channel is Channel.TRADES:
                 sequence = publisher.subscribe_trades(outlet, instrument, name)
                 more += b',"trades_sequence":%d' % sequence
             elif channel is Channel.ORDERS:
-                publisher.subscribe_orders(outlet, instrument, name, client_id)
-                more += b',"client_id":"%b"' % client_id.encode() if client_id else b""
+                publisher.subscribe_orders(outlet, instrument, name, detail)
+                more += b',"client_id":"%b"' % detail.encode() if detail else b""
+            elif channel is Channel.CANDLES and detail:
+                more += b',"interval":"%b"' % detail.encode()
         self._subscriptions.update(dict.fromkeys(chosen))
         self._send(_reply(b"subscribed", request_id, _named(chosen, name) + more))
         outlet.flush()
-        for channel, instrument, _ in chosen:
+        for channel, instrument, detail in chosen:
             if channel is Channel.BOOK:
                 publisher.subscribe_book(outlet, instrument, name)
+            elif channel is Channel.CANDLES:
+                found = self._desk.instruments.find(name)
+                assert found is not None
+                publisher.subscribe_candles(outlet, found, parse_interval(detail or "") or 0)
             elif channel is Channel.STATE:
                 publisher.subscribe_state(outlet, instrument, name)
             elif channel is Channel.TRADES and from_trade_id is not None:
@@ -402,7 +410,7 @@ class Session:
         publisher, outlet = self._desk.publisher, self._outlet
         wanted = self._subscriptions_of(message)
         for each in wanted:
-            channel, instrument, client_id = each
+            channel, instrument, detail = each
             self._subscriptions.pop(each, None)
             if channel is Channel.BOOK:
                 publisher.unsubscribe_book(outlet, instrument)
@@ -410,8 +418,10 @@ class Session:
                 publisher.unsubscribe_trades(outlet, instrument)
             elif channel is Channel.STATE:
                 publisher.unsubscribe_state(outlet, instrument)
+            elif channel is Channel.CANDLES:
+                publisher.unsubscribe_candles(outlet, instrument, parse_interval(detail or "") or 0)
             else:
-                publisher.unsubscribe_orders(outlet, instrument, client_id)
+                publisher.unsubscribe_orders(outlet, instrument, detail)
         for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
             chosen = [each for each in wanted if each[1] == instrument]
             self._send(_reply(b"unsubscribed", request_id, _named(chosen, name)))
@@ -440,6 +450,7 @@ class Session:
         if client_id is not None and not codec.valid_id(client_id):
             found = f"{ID_EXPECTED}, found {shown(client_id)}"
             raise refused([FieldError("client_id", found, "invalid_id")])
+        details = {Channel.ORDERS: client_id, Channel.CANDLES: interval_of(message.interval)}
         wanted: dict[Subscription, str] = {}
         for text in channels:
             parsed = parse_channel(text)
@@ -448,7 +459,7 @@ class Session:
                 raise refused([FieldError("channels", expected, "unknown_channel")])
             channel, named = parsed
             instrument, name = self._instrument(named or message.instrument)
-            wanted[channel, instrument, client_id if channel is Channel.ORDERS else None] = name
+            wanted[channel, instrument, details.get(channel)] = name
         return wanted
 
     def _instrument(self, name: str | None) -> tuple[int, str]:
@@ -554,15 +565,3 @@ def _check_op(raw: bytes) -> None:
         raise refused([FieldError("op", f"expected {OPS}, found nothing", "missing_field")])
     if raw.strip(b'"').decode("ascii", "replace") not in OPS.split(", "):
         raise refused([FieldError("op", f"expected {OPS}, found {shown(raw)}", "invalid_value")])
-
-
-def _depth(text: bytes) -> int:
-    """How deep JSON is nested: the most brackets open at once, those in strings left out."""
-    deepest = depth = 0
-    for bracket in _STRING.sub(b"", text).translate(None, _NOT_BRACKETS):
-        if bracket in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest

@@ -17,7 +17,12 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     │   └── JournalFenced           another writer has taken over
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
     ├── ReplayDiverged              a replay gave other events than the journal vouches for
+    ├── LedgerAway              the ledger's database can't be reached, or takes too long
+    │   ├── LedgerSlow          a question to it took longer than it may
+    │   └── LedgerMoved         another writer moved it on; nothing of ours was written
+    ├── LedgerFault             the ledger is not of this journal, or not in a form we know
     ├── MatchFileError              a file of the matching challenge that can't be read
+    ├── ExportError                 an export that can't be made as it was asked for
     └── FeedError                   a feed from another venue can't go on
     InvariantViolated               we are wrong; the exchange stops before it publishes
 """
@@ -123,6 +128,22 @@ class ReplayDiverged(NovateError):
     def __init__(self, message: str, seq: int) -> None:
         super().__init__(f"{message} (seq {seq})")
         self.seq = seq
+
+
+class LedgerAway(NovateError):
+    """The ledger's database can't be reached, or did not answer in time; it may be tried again."""
+
+
+class LedgerSlow(LedgerAway):
+    """A question to the ledger took longer than it may, and was ended."""
+
+
+class LedgerMoved(LedgerAway):
+    """Another writer has moved the ledger on; nothing was written."""
+
+
+class LedgerFault(NovateError):
+    """The ledger is not of this journal, or not in a form that this version knows."""
 
 
 class InvariantViolated(Exception):

@@ -111,6 +111,28 @@ def auction_indicative(instrument: str, sequence: int, members: bytes) -> bytes:
     )
 
 
+def candles_snapshot(
+    instrument: str, interval: str, sequence: int, complete_from: bytes, each: list[bytes]
+) -> bytes:
+    """The last candles, oldest first, as a frame."""
+    return text_frame(
+        b'{"type":"candles_snapshot","instrument":"%b","interval":"%b","sequence":%d,'
+        b'"complete_from":%b,"candles":[%b]}'
+        % (instrument.encode(), interval.encode(), sequence, complete_from, b",".join(each))
+    )
+
+
+def candles(
+    instrument: str, interval: str, sequence: int, previous: int, each: list[bytes]
+) -> bytes:
+    """The candles that changed since `previous`, whole, oldest first, as a frame."""
+    return text_frame(
+        b'{"type":"candles","instrument":"%b","interval":"%b","sequence":%d,"prev_sequence":%d,'
+        b'"candles":[%b]}'
+        % (instrument.encode(), interval.encode(), sequence, previous, b",".join(each))
+    )
+
+
 def heartbeat(unix_seconds: float) -> bytes:
     """A sign of life, as a frame."""
     return text_frame(b'{"type":"heartbeat","time":"%b"}' % iso_time(unix_seconds).encode())

@@ -15,7 +15,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from novate.model.instrument import Instrument
 from novate.streams import frames
+from novate.streams.candle_channel import CandleChannel
+from novate.streams.candle_window import CandleWindow
 from novate.streams.consumers import Consumer, Fanout, Frame, Job
 from novate.streams.sources import (
     AppliedBatch,
@@ -25,7 +28,14 @@ from novate.streams.sources import (
     TimerHandle,
     Timers,
 )
-from novate.streams.subscriptions import BookFeed, OrderFeed, OrderKey, StateFeed, TradeFeed
+from novate.streams.subscriptions import (
+    BookFeed,
+    OrderFeed,
+    OrderKey,
+    SnapshotFeed,
+    StateFeed,
+    TradeFeed,
+)
 
 COST_MULTIPLE = 3
 """A tick begins no sooner after the one before than this times what publishing that one took. Most
@@ -59,6 +69,7 @@ class Publisher:
         counters: The metrics.
         clock: Monotonic seconds.
         wall_clock: Unix seconds, for heartbeats.
+        window: What candles are made of.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Publisher:
         counters: StreamCounters,
         clock: Callable[[], float] = time.perf_counter,
         wall_clock: Callable[[], float] = time.time,
+        window: CandleWindow | None = None,
     ) -> None:
         self._reporter = reporter
         self._timers = timers
@@ -84,6 +96,7 @@ class Publisher:
         self._trades: dict[int, TradeFeed] = {}
         self._orders: dict[OrderKey, OrderFeed] = {}
         self._states: dict[int, StateFeed] = {}
+        self._candles = CandleChannel(window or CandleWindow(timers, 1, 1), self._room)
         self._orders_pending: dict[OrderFeed, None] = {}
         self._fanout = Fanout(clock, timers.call_later, self._on_sent)
         self._tick_begun = self._tick_due = clock()
@@ -113,6 +126,7 @@ class Publisher:
             self.unsubscribe_orders(consumer, *key)
         for instrument in list(self._states):
             self.unsubscribe_state(consumer, instrument)
+        self._candles.leave(consumer)
 
     def subscribe_book(self, consumer: Consumer, instrument: int, name: str) -> None:
         """Follow a book: a snapshot at the next tick, deltas from there on.
@@ -215,6 +229,17 @@ class Publisher:
             del self._states[instrument]
         return True
 
+    def subscribe_candles(
+        self, consumer: Consumer, instrument: Instrument, interval_ns: int
+    ) -> None:
+        """Follow an instrument's candles of a length in whole seconds: the last ones, then on."""
+        self._candles.subscribe(consumer, instrument, interval_ns)
+        self._want_tick()
+
+    def unsubscribe_candles(self, consumer: Consumer, instrument: int, interval_ns: int) -> bool:
+        """True if it was subscribed."""
+        return self._candles.unsubscribe(consumer, instrument, interval_ns)
+
     def close(self) -> None:
         """Stop the timers; nothing is published any more."""
         for timer in (self._tick_timer, self._lag_timer, self._heartbeat_timer):
@@ -223,15 +248,23 @@ class Publisher:
 
     # --- what happened ----------------------------------------------------------------------------
 
+    def on_part(
+        self, trades: list[tuple[int, int, bytes]], updates: list[tuple[int, int, str, bytes]]
+    ) -> None:
+        """Take a part of what a batch did that is being applied; nothing of it goes out yet."""
+        if self._orders and updates:
+            self._gather_updates(updates)
+        if self._trades and trades:
+            self._gather_trades(trades)
+
     def on_applied(self, applied: AppliedBatch) -> None:
         """Take what a durable batch did; called in the order of sequence, right after it."""
-        if self._orders and applied.updates:
-            self._gather_updates(applied.updates)
-        if self._trades and applied.trades:
-            self._gather_trades(applied.trades)
+        self.on_part(applied.trades, applied.updates)
+        if self._orders_pending and not self._fanout.running:
+            self._fanout.start(self._order_jobs())
         if self._states and applied.changes:
             self._gather_changes(applied.changes)
-        if self._books or self._trades or self._states:
+        if self._books or self._trades or self._states or self._candles:
             if self._interval or self._fanout.running or self._clock() < self._tick_due:
                 self._want_tick()
             else:
@@ -262,9 +295,11 @@ class Publisher:
                 if feed is not None:
                     frame = frame or frames.order_update(feed.name, seq, order)
                     feed.pending.append(frame)
+                    feed.pending_bytes += len(frame)
                     self._orders_pending[feed] = None
-        if not self._fanout.running:
-            self._fanout.start(self._order_jobs())
+                    if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
+                        self._give_up(feed)
+                        del self._orders_pending[feed]
 
     # --- what goes out ----------------------------------------------------------------------------
 
@@ -288,6 +323,8 @@ class Publisher:
         jobs = [Job(frame, trades.pop(instrument, None)) for instrument, frame in deltas.items()]
         jobs += [Job(frame) for frame in (*self._snapshot_frames(), *trades.values())]
         jobs += [Job(frame) for feed in self._states.values() for frame in self._state_frames(feed)]
+        if self._candles:
+            jobs += [Job(frame) for frame in self._candle_frames()]
         self._ticking = bool(jobs)
         self._building = self._clock() - self._tick_begun
         self._fanout.start(jobs)
@@ -353,11 +390,17 @@ class Publisher:
             made.append(Frame(content, feed.members, self._room, _skip, waiting))
         return made
 
+    def _candle_frames(self) -> list[Frame]:
+        for feed in self._candles.feeds():
+            self._revive(feed)
+        return self._candles.frames(self._conflate)
+
     def _order_jobs(self) -> list[Job]:
         jobs = []
         for feed in self._orders_pending:
             jobs.append(Job(self._sure_frame(b"".join(feed.pending), feed.members)))
             feed.pending.clear()
+            feed.pending_bytes = 0
         self._orders_pending.clear()
         return jobs
 
@@ -382,7 +425,7 @@ class Publisher:
 
     # --- slow consumers ---------------------------------------------------------------------------
 
-    def _conflate(self, feed: BookFeed) -> Callable[[Consumer], None]:
+    def _conflate(self, feed: SnapshotFeed) -> Callable[[Consumer], None]:
         def fall_behind(consumer: Consumer) -> None:
             feed.fall_behind(consumer)
             self._counters.consumers_conflated += 1
@@ -394,14 +437,14 @@ class Publisher:
         self.leave(consumer)
         consumer.overflow(consumer.buffered(), self._settings.websocket_buffer_bytes_max)
 
-    def _give_up(self, feed: TradeFeed) -> None:
-        """More is traded than can be sent: nobody here can be kept without a loss."""
+    def _give_up(self, feed: TradeFeed | OrderFeed) -> None:
+        """More happens than can be sent: nobody here can be kept without a loss."""
         for consumer in list(feed.members):
             self._close_slow(consumer)
         feed.pending.clear()
         feed.pending_bytes = 0
 
-    def _revive(self, feed: BookFeed) -> None:
+    def _revive(self, feed: SnapshotFeed) -> None:
         """Those who have drained to half the buffer get a new snapshot."""
         for consumer in list(feed.lagging):
             if consumer.buffered() <= self._room // 2:
@@ -409,7 +452,8 @@ class Publisher:
 
     def _watch_lagging(self) -> None:
         """Look again soon, even if the market falls silent."""
-        if self._lag_timer is None and any(feed.lagging for feed in self._books.values()):
+        feeds = (*self._books.values(), *self._candles.feeds())
+        if self._lag_timer is None and any(feed.lagging for feed in feeds):
             self._lag_timer = self._timers.call_later(LAGGING_CHECK_SECONDS, self._check_lagging)
 
     def _check_lagging(self) -> None:
@@ -428,6 +472,9 @@ class Publisher:
             content = frames.heartbeat(self._wall_clock())
             self._fanout.start([Job(Frame(content, self._consumers, self._room, _skip))])
             self._schedule_heartbeat()
+        if self._candles:
+            self._candles.end_by_clock(self._wall_clock())
+            self._want_tick()
 
 
 def _skip(_consumer: Consumer) -> None:

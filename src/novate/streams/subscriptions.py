@@ -15,6 +15,7 @@ class Channel(Enum):
     TRADES = "trades"
     ORDERS = "orders"
     STATE = "instrument_state"
+    CANDLES = "candles"
 
 
 _NAMES = {
@@ -25,11 +26,12 @@ _NAMES = {
     "orders": Channel.ORDERS,
     "instrument_state": Channel.STATE,
     "instrument": Channel.STATE,
+    "candles": Channel.CANDLES,
 }
 
 CHANNEL_NAMES = (
     "orderbook_deltas, orderbook, book.INSTRUMENT, trades, trades.INSTRUMENT, orders, "
-    "instrument_state, instrument.INSTRUMENT"
+    "instrument_state, instrument.INSTRUMENT, candles, candles.INSTRUMENT"
 )
 
 
@@ -45,34 +47,29 @@ def parse_channel(name: str) -> tuple[Channel, str | None] | None:
     return channel, instrument or None
 
 
-@dataclass(eq=False, slots=True)
-class BookFeed:
-    """The subscribers of one book.
+class SnapshotFeed:
+    """The subscribers of something that begins with a snapshot, and goes on with changes.
 
-    A consumer stands in one of three: `live` gets deltas, `waiting` gets a snapshot at the next
+    A consumer stands in one of three: `live` gets changes, `waiting` gets a snapshot at the next
     tick, `lagging` read too slowly and waits until it has drained.
-
-    Attributes:
-        published: Sequence last published, -1 before the first.
     """
 
-    instrument: int
-    name: str
-    published: int = -1
-    live: dict[Consumer, None] = field(default_factory=dict)
-    waiting: dict[Consumer, None] = field(default_factory=dict)
-    lagging: dict[Consumer, None] = field(default_factory=dict)
+    __slots__ = ()
+
+    live: dict[Consumer, None]
+    waiting: dict[Consumer, None]
+    lagging: dict[Consumer, None]
 
     def __contains__(self, consumer: Consumer) -> bool:
         return consumer in self.live or consumer in self.waiting or consumer in self.lagging
 
     def await_snapshot(self, consumer: Consumer) -> None:
-        """The consumer (new or known) gets a snapshot at the next tick, and no delta before."""
+        """The consumer (new or known) gets a snapshot at the next tick, and no change before."""
         self.remove(consumer)
         self.waiting[consumer] = None
 
     def fall_behind(self, consumer: Consumer) -> None:
-        """The consumer gets no more deltas until it has drained."""
+        """The consumer gets no more changes until it has drained."""
         self.live.pop(consumer, None)
         self.lagging[consumer] = None
 
@@ -84,8 +81,24 @@ class BookFeed:
         return known
 
     def is_empty(self) -> bool:
-        """True when nobody follows this book any more."""
+        """True when nobody follows it any more."""
         return not (self.live or self.waiting or self.lagging)
+
+
+@dataclass(eq=False, slots=True)
+class BookFeed(SnapshotFeed):
+    """The subscribers of one book.
+
+    Attributes:
+        published: Sequence last published, -1 before the first.
+    """
+
+    instrument: int
+    name: str
+    published: int = -1
+    live: dict[Consumer, None] = field(default_factory=dict)
+    waiting: dict[Consumer, None] = field(default_factory=dict)
+    lagging: dict[Consumer, None] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -115,10 +128,12 @@ class OrderFeed:
 
     Attributes:
         pending: Frames that wait for the sending before them to end, oldest first.
+        pending_bytes: Their size.
     """
 
     name: str
     pending: list[bytes] = field(default_factory=list)
+    pending_bytes: int = 0
     members: dict[Consumer, None] = field(default_factory=dict)
 
 

@@ -1,0 +1,73 @@
+"""10,000 orders/s over HTTP, with the ledger and without it: how far it lags, what it costs."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from bench import load, servers
+from bench.row import Figures, Row, Scale, at_most
+from novate.loadtest import Options
+
+RATE = 10_000
+LOOK_SECONDS = 0.1
+
+
+def measure(scale: Scale) -> Figures:
+    options = Options(
+        rate=RATE, connections=64, duration_s=scale.seconds(20), warmup_s=scale.seconds(3)
+    )
+    without, _ = _loaded(options, "--ledger-url", "none")
+    report, lags = _loaded(options)
+    return {
+        "p99_ms_without": without["latency_ms"]["p99"],
+        "p99_ms": report["latency_ms"]["p99"],
+        "p99_ratio": report["latency_ms"]["p99"] / without["latency_ms"]["p99"],
+        "lag_seconds_max": max(lags, default=0) / RATE,
+        "looks": len(lags),
+        "orders_per_second": report["orders_accepted_per_second"],
+        "latency_ms": report["latency_ms"],
+        "latency_ms_without": without["latency_ms"],
+        "errors": load.error_count(report) + load.error_count(without),
+    }
+
+
+def _loaded(options: Options, *flags: str) -> tuple[dict[str, object], list[int]]:
+    """A report of the load, and how many sequences the ledger was behind, again and again."""
+    with servers.exchange("--rate-limit-per-second", "0", *flags) as exchange:
+        over = threading.Event()
+        lags: list[int] = []
+
+        def watch() -> None:
+            while not over.wait(LOOK_SECONDS):
+                ledger = json.loads(exchange.get("/admin/status")[1])["ledger"]
+                if ledger["lag_sequences"] is not None:
+                    lags.append(ledger["lag_sequences"])
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            report = load.on_port(options, exchange.port)
+        finally:
+            over.set()
+            watcher.join()
+    return report, lags
+
+
+def say(figures: Figures) -> str:
+    return (
+        f"at most {figures['lag_seconds_max']:.2f} s behind; p99 {figures['p99_ms']:.1f} ms, "
+        f"{figures['p99_ratio']:.2f} of the {figures['p99_ms_without']:.1f} ms without it; "
+        f"{figures['errors']} errors"
+    )
+
+
+ROW = Row(
+    name="ledger_lag",
+    title="10,000 orders/s over HTTP: the ledger's lag, and order p99 with it against without it",
+    flow="open loop, 80% limit, 20% market, 64 connections; SQLite; lag looked at every 0.1 s",
+    target="under 1 s behind; p99 rises by less than a third",
+    checks=(at_most("lag_seconds_max", 1), at_most("p99_ratio", 4 / 3), at_most("errors", 0)),
+    measure=measure,
+    say=say,
+)

@@ -1,0 +1,93 @@
+"""When the books are stored, and what of them: the same for whoever replays the same journal.
+
+A record that begins a new period by its commands' time, or that asks for a snapshot, has the books
+stored as they are behind it: those that changed since they were stored last.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from novate.model.events import EventKind
+from novate.model.instrument import Instrument, Rules
+
+PERIOD_NS: Final = 60 * 10**9
+LEVELS: Final = 50
+"""Price levels that are stored of each side."""
+
+CHANGING_KINDS: Final = (
+    int(EventKind.ORDER_ACCEPTED),
+    int(EventKind.TRADE),
+    int(EventKind.ORDER_ENDED),
+    int(EventKind.ORDER_AMENDED),
+    int(EventKind.ORDER_TRIGGERED),
+)
+"""Events that change a book."""
+
+_CHANGING: Final = np.array(CHANGING_KINDS, dtype=np.uint8)
+
+
+class EngineView(Protocol):
+    """What the ledger reads of the engine that the journal is replayed on."""
+
+    def instruments(self) -> list[Instrument]:
+        """Every instrument."""
+        ...
+
+    def rules(self, instrument: int) -> Rules:
+        """Rules of an instrument."""
+        ...
+
+    def depth(self, instrument: int, levels: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Price levels of both sides, arrays of `LEVEL`, best first."""
+        ...
+
+
+class BookKeeper:
+    """Stores books as their time comes.
+
+    Args:
+        engine: Has the books.
+        timestamp_ns: Time of the last record that was looked at, 0: none.
+        seq: Where books were stored last.
+        changed: Instruments whose books changed since.
+    """
+
+    def __init__(self, engine: EngineView, timestamp_ns: int, seq: int, changed: set[int]) -> None:
+        self._engine = engine
+        self._timestamp_ns = timestamp_ns
+        self._changed = changed
+        self.seq = seq
+        self.snapshots: list[tuple[int, ...]] = []
+        self.levels: list[tuple[int, ...]] = []
+
+    def look(self, events: NDArray[Any], last_seq: int, timestamp_ns: int) -> None:
+        """See a record that was applied just now; store what is due."""
+        kinds = events["kind"]
+        changing = np.isin(kinds, _CHANGING)
+        self._changed.update(np.unique(events["instrument"][changing]).tolist())
+        asked = bool((kinds == EventKind.SNAPSHOT_REQUESTED).any())
+        before = self._timestamp_ns
+        self._timestamp_ns = timestamp_ns
+        if asked or (before and timestamp_ns // PERIOD_NS != before // PERIOD_NS):
+            self._store(last_seq, timestamp_ns, asked)
+
+    def _store(self, seq: int, timestamp_ns: int, asked: bool) -> None:
+        for instrument in sorted(self._changed):
+            self.snapshots.append((seq, instrument, timestamp_ns, int(asked)))
+            for side, found in enumerate(self._engine.depth(instrument, LEVELS)):
+                self.levels += [
+                    (seq, instrument, side, place, price, quantity, orders)
+                    for place, (price, quantity, orders, _) in enumerate(found.tolist())
+                ]
+        self._changed = set()
+        self.seq = seq
+
+    def take(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Rows of the books stored since the last call, and of their levels."""
+        taken = self.snapshots, self.levels
+        self.snapshots, self.levels = [], []
+        return taken

@@ -1,0 +1,69 @@
+"""Positions by average cost, from trades.
+
+A trade that adds to a position adds its price x quantity to the cost. One that takes from it takes
+the same share of the cost (rounded toward zero; all of it when the position is closed) and
+realizes the difference. One that turns it closes it first and opens the rest at its price. All in
+ticks x lots, of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+CACHED_MAX: Final = 200_000
+"""Positions kept at hand; they are read again where they were let go."""
+
+Position = list[int]
+"""[net lots, cost, realized], the last two in ticks x lots; its key: client << 32 | instrument."""
+
+
+def trade(position: Position, signed_lots: int, price_ticks: int) -> None:
+    """Put a trade into a position.
+
+    Args:
+        position: Is changed.
+        signed_lots: What was bought, under 0: sold.
+        price_ticks: At which price.
+    """
+    net, cost, realized = position
+    if net and (net > 0) != (signed_lots > 0):
+        closed = signed_lots if abs(signed_lots) <= abs(net) else -net
+        share = abs(cost) * abs(closed) // abs(net)
+        taken = share if net > 0 else -share
+        realized += -closed * price_ticks - taken
+        net += closed
+        cost -= taken
+        signed_lots -= closed
+    position[0] = net + signed_lots
+    position[1] = cost + signed_lots * price_ticks
+    position[2] = realized
+
+
+class Positions:
+    """The positions that trades at hand touch; those before them come from the ledger."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Position] = {}
+
+    def missing(self, keys: Iterable[int]) -> list[int]:
+        """Which of these have to be read before trades can be put into them."""
+        held = self._held
+        return [key for key in keys if key not in held]
+
+    def learn(self, key: int, position: Position) -> None:
+        """Take what the ledger has."""
+        self._held[key] = position
+
+    def get(self, key: int) -> Position:
+        """A position; flat where nothing is known of it."""
+        held = self._held
+        found = held.get(key)
+        if found is None:
+            found = held[key] = [0, 0, 0]
+        return found
+
+    def let_go(self) -> None:
+        """Forget all where they have become too many; to be called when all are stored."""
+        if len(self._held) > CACHED_MAX:
+            self._held.clear()

@@ -1,0 +1,358 @@
+"""The writer's end of a ledger: rows and the last seq in one transaction, so exactly once.
+
+A transaction first moves `ledger_state` from the seq its rows follow on to their last; where that
+row says another seq, nothing is written. Whatever happens to a transaction, also where its outcome
+is unknown, the next look at `ledger_state` says whether its rows are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RootTransaction
+
+from novate.ledger import database, wide
+from novate.ledger.books import CHANGING_KINDS
+from novate.ledger.copying import COPY_TRAILER, binary_rows, text_rows
+from novate.ledger.positions import Position
+from novate.ledger.projection import Columns, Rows, Standing
+from novate.ledger.schema import (
+    LIMB,
+    clients,
+    instruments,
+    ledger_state,
+    order_events,
+    order_names,
+    order_terms,
+    orderbook_levels,
+    orderbook_snapshots,
+    orders,
+    positions,
+    trade_minutes,
+    trades,
+)
+from novate.model.errors import LedgerFault, LedgerMoved
+
+_KEYS_MAX: Final = 500
+"""Keys of one question."""
+
+_TOUCHED: Final = (
+    "order_number", "filled", "amended", "price", "quantity", "has_ended", "why", "at_ns", "at_seq",
+    "high", "low",
+)  # fmt: skip
+
+_TOUCH: Final = f"""UPDATE orders SET
+ filled_lots = filled_lots + {{filled}},
+ price_ticks = CASE {{amended}} WHEN 1 THEN {{price}} ELSE price_ticks END,
+ quantity_lots = CASE {{amended}} WHEN 1 THEN {{quantity}} ELSE quantity_lots END,
+ ended = CASE WHEN {{has_ended}} > 0 THEN {{has_ended}} ELSE ended END,
+ reason = CASE WHEN {{has_ended}} > 0 THEN {{why}} ELSE reason END,
+ updated_ns = {{at_ns}}, updated_seq = {{at_seq}},
+ notional_high = notional_high + {{high}} + (notional_low + {{low}}) / {LIMB},
+ notional_low = (notional_low + {{low}}) % {LIMB}"""
+
+_SQLITE_TOUCH: Final = (
+    _TOUCH.format(**{name: f"?{place}" for place, name in enumerate(_TOUCHED, 1)})
+    + " WHERE order_number = ?1"
+)
+_POSTGRES_TOUCH: Final = (
+    _TOUCH.format(**{name: f"t.{name}" for name in _TOUCHED})
+    + " FROM touched t WHERE orders.order_number = t.order_number"
+)
+
+
+def _added(column: str) -> str:
+    """A wide sum with a carry, in an upsert of `trade_minutes`."""
+    high, low = f"{column}_high", f"{column}_low"
+    old, new = "trade_minutes", "excluded"
+    return (
+        f"{high} = {old}.{high} + {new}.{high} + ({old}.{low} + {new}.{low}) / {LIMB}, "
+        f"{low} = ({old}.{low} + {new}.{low}) % {LIMB}"
+    )
+
+
+_GREATEST = (
+    "CASE WHEN excluded.{0} > trade_minutes.{0} THEN excluded.{0} ELSE trade_minutes.{0} END"
+)
+_LEAST = "CASE WHEN excluded.{0} < trade_minutes.{0} THEN excluded.{0} ELSE trade_minutes.{0} END"
+_MERGE_MINUTES: Final = f""" ON CONFLICT (instrument, minute) DO UPDATE SET
+ trade_count = trade_minutes.trade_count + excluded.trade_count,
+ {_added("volume")}, {_added("notional")}, {_added("price_sum")},
+ high_ticks = {_GREATEST.format("high_ticks")}, low_ticks = {_LEAST.format("low_ticks")},
+ close_ticks = excluded.close_ticks, last_seq = excluded.last_seq"""
+
+_REPLACE_POSITIONS: Final = " ON CONFLICT (position) DO UPDATE SET " + ", ".join(
+    f"{column.name} = excluded.{column.name}" for column in list(positions.columns)[3:]
+)
+
+
+class LedgerStore:
+    """A ledger, connected for writing. One thread uses it.
+
+    Args:
+        url: Its database.
+        partition: The partition whose journal it has.
+        anew: Drop what is there and write all anew, as one transaction that `commit` ends: until
+            then nobody sees any of it, and another writer has to wait.
+
+    Raises:
+        LedgerAway: it can't be reached.
+        LedgerFault: it is of another partition.
+    """
+
+    def __init__(self, url: str, partition: int = 0, anew: bool = False) -> None:
+        self._partition = partition
+        self._engine = database.open_writer(url)
+        self._sqlite = database.is_sqlite(self._engine)
+        self._whole: RootTransaction | None = None
+        if not anew:
+            database.migrate(self._engine)
+        with database.faults():
+            self._connection = self._engine.connect()
+            try:
+                if anew:
+                    self._whole = self._connection.begin()
+                    database.make_anew(self._connection)
+                self._begin()
+            except BaseException:
+                self.close()
+                raise
+
+    def _transaction(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._whole else self._connection.begin()
+
+    def commit(self) -> None:
+        """End the transaction of a ledger that is written anew."""
+        assert self._whole is not None
+        with database.faults():
+            self._whole.commit()
+        self._whole = None
+
+    def _begin(self) -> None:
+        with self._transaction():
+            held = self._connection.execute(sa.select(ledger_state.c.partition)).scalars().all()
+            if not held:
+                first = Standing()
+                self._connection.execute(
+                    ledger_state.insert().values(
+                        partition=self._partition,
+                        seq=first.seq,
+                        timestamp_ns=first.timestamp_ns,
+                        events_hash=first.events_hash,
+                        book_snapshot_seq=first.book_snapshot_seq,
+                    )
+                )
+            elif held != [self._partition]:
+                raise LedgerFault(
+                    f"expected a ledger of partition {self._partition}, found one of {held[0]}"
+                )
+            if not self._sqlite:
+                self._make_temporary()
+
+    def _make_temporary(self) -> None:
+        columns = ", ".join(f"{name} bigint" for name in _TOUCHED)
+        execute = self._connection.exec_driver_sql
+        execute(f"CREATE TEMPORARY TABLE touched ({columns}) ON COMMIT DELETE ROWS")
+        for table in (positions, trade_minutes):
+            execute(
+                f"CREATE TEMPORARY TABLE new_{table.name} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+            )
+
+    def close(self) -> None:
+        """Let go of the database."""
+        try:
+            self._connection.close()
+        except Exception:  # it may be gone already, in any way
+            self._connection.invalidate()
+        self._engine.dispose()
+
+    # --- reading where it stands ------------------------------------------------------------------
+
+    def seq(self) -> int:
+        """The last command whose rows it has."""
+        with database.faults(), self._transaction():
+            found = self._connection.execute(sa.select(ledger_state.c.seq)).scalar_one()
+        return int(found)
+
+    def standing(self) -> Standing:
+        """Where it stands, with what a projection has to know."""
+        with database.faults(), self._transaction():
+            state = self._connection.execute(sa.select(ledger_state)).one()
+            known = self._connection.execute(sa.select(clients.c.client)).scalars().all()
+            changed = self._changed_since(state.book_snapshot_seq)
+        return Standing(
+            seq=state.seq,
+            timestamp_ns=state.timestamp_ns,
+            events_hash=bytes(state.events_hash),
+            book_snapshot_seq=state.book_snapshot_seq,
+            clients=tuple(known),
+            changed=tuple(changed),
+        )
+
+    def _changed_since(self, seq: int) -> set[int]:
+        """Instruments whose books changed behind a seq, as `BookKeeper` counts changes."""
+        by_events = sa.select(order_events.c.instrument).where(
+            order_events.c.seq > seq, order_events.c.kind.in_(CHANGING_KINDS)
+        )
+        traded = sa.exists().where(
+            trades.c.instrument == instruments.c.instrument, trades.c.seq > seq
+        )
+        by_trades = sa.select(instruments.c.instrument).where(traded)
+        found = self._connection.execute(sa.union(by_events, by_trades)).scalars()
+        return {int(each) for each in found}
+
+    def load_positions(self, keys: Sequence[int]) -> dict[int, Position]:
+        """The positions of these keys that there are."""
+        found: dict[int, Position] = {}
+        with database.faults(), self._transaction():
+            for start in range(0, len(keys), _KEYS_MAX):
+                asked = list(keys[start : start + _KEYS_MAX])
+                query = sa.select(positions).where(positions.c.position.in_(asked))
+                for row in self._connection.execute(query):
+                    found[row.position] = [
+                        wide.join(row.net_high, row.net_low),
+                        wide.join(row.cost_high, row.cost_low),
+                        wide.join(row.realized_high, row.realized_low),
+                    ]
+        return found
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def write(self, rows: Rows) -> None:
+        """Write rows and their seq in one transaction.
+
+        Raises:
+            LedgerMoved: the ledger is not where these rows follow on; nothing was written.
+            LedgerAway: it failed, or its outcome is unknown: `seq` says, once it can be asked.
+        """
+        with database.faults(), self._transaction():
+            self._move(rows)
+            self._add_texts(rows)
+            self._add(orders, rows.orders)
+            self._add(order_events, rows.order_events)
+            self._add(trades, rows.trades)
+            self._touch_orders(rows.touched)
+            self._add(order_terms, _columns(rows.order_terms))
+            self._change_terms(rows)
+            self._merge(trade_minutes, rows.trade_minutes, _MERGE_MINUTES)
+            self._merge(positions, _columns(rows.positions), _REPLACE_POSITIONS)
+            self._add(orderbook_snapshots, _columns(rows.orderbook_snapshots))
+            self._add(orderbook_levels, _columns(rows.orderbook_levels))
+
+    def _move(self, rows: Rows) -> None:
+        moved = self._connection.execute(
+            ledger_state.update()
+            .where(ledger_state.c.partition == self._partition)
+            .where(ledger_state.c.seq == rows.before_seq)
+            .values(
+                seq=rows.seq,
+                timestamp_ns=rows.timestamp_ns,
+                events_hash=rows.events_hash,
+                book_snapshot_seq=rows.book_snapshot_seq,
+            )
+        )
+        if moved.rowcount != 1:
+            raise LedgerMoved(f"expected the ledger at seq {rows.before_seq}, found it elsewhere")
+
+    def _add_texts(self, rows: Rows) -> None:
+        for table, listed in (
+            (instruments, rows.instruments),
+            (clients, rows.clients),
+            (order_names, rows.order_names),
+        ):
+            if not listed:
+                continue
+            if self._sqlite:
+                self._many(_insert(table), listed)
+            else:
+                self._copy(f"COPY {table.name} FROM STDIN", text_rows(listed))
+
+    def _add(self, table: sa.Table, columns: Columns) -> None:
+        if not columns or not len(columns[0]):
+            return
+        if self._sqlite:
+            self._many(_insert(table), zip(*(each.tolist() for each in columns), strict=True))
+            return
+        self._copy_columns(table.name, columns, _widths(table))
+
+    def _touch_orders(self, touched: Columns) -> None:
+        if not len(touched[0]):
+            return
+        if self._sqlite:
+            self._many(_SQLITE_TOUCH, zip(*(each.tolist() for each in touched), strict=True))
+            return
+        self._copy_apart("touched", touched, (8,) * len(touched))
+        self._connection.exec_driver_sql(_POSTGRES_TOUCH.replace("%", "%%"))
+
+    def _change_terms(self, rows: Rows) -> None:
+        if not rows.terms_changes:
+            return
+        made: dict[str, Any] = {"order_number": sa.bindparam("order")} | {
+            column.name: sa.literal(0) for column in list(order_terms.columns)[1:]
+        }
+        insert = _upsert(self._connection)(order_terms).values(made).on_conflict_do_nothing()
+        for order, change in rows.terms_changes:
+            self._connection.execute(insert, {"order": order})
+            self._connection.execute(
+                order_terms.update().where(order_terms.c.order_number == order).values(change)
+            )
+
+    def _merge(self, table: sa.Table, columns: Columns, conflict: str) -> None:
+        if not columns or not len(columns[0]):
+            return
+        if self._sqlite:
+            rows = zip(*(each.tolist() for each in columns), strict=True)
+            self._many(_insert(table) + conflict, rows)
+            return
+        self._copy_apart(f"new_{table.name}", columns, _widths(table))
+        select = f"INSERT INTO {table.name} SELECT * FROM new_{table.name}" + conflict
+        self._connection.exec_driver_sql(select.replace("%", "%%"))
+
+    def _many(self, statement: str, rows: Any) -> None:
+        self._driver().executemany(statement, rows)
+
+    def _copy_apart(self, name: str, columns: Columns, widths: Sequence[int]) -> None:
+        """Copy into a temporary table, whose rows go with their transaction or here."""
+        if self._whole:
+            self._connection.exec_driver_sql(f"DELETE FROM {name}")
+        self._copy_columns(name, columns, widths)
+
+    def _copy_columns(self, name: str, columns: Columns, widths: Sequence[int]) -> None:
+        packed = binary_rows(columns, widths)
+        self._copy(f"COPY {name} FROM STDIN (FORMAT BINARY)", packed + COPY_TRAILER)
+
+    def _copy(self, statement: str, packed: bytes) -> None:
+        with self._driver().cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(packed)
+
+    def _driver(self) -> Any:
+        return self._connection.connection.driver_connection
+
+
+def _insert(table: sa.Table) -> str:
+    names = ", ".join(column.name for column in table.columns)
+    marks = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {table.name} ({names}) VALUES ({marks})"
+
+
+def _widths(table: sa.Table) -> tuple[int, ...]:
+    """Bytes of each column in PostgreSQL."""
+    return tuple(2 if isinstance(each.type, sa.SmallInteger) else 8 for each in table.columns)
+
+
+def _columns(rows: Sequence[tuple[int, ...]]) -> Columns:
+    return list(np.array(rows, dtype=np.int64).T) if rows else []
+
+
+def _upsert(connection: Connection) -> Callable[[sa.Table], Any]:
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        return sqlite_insert
+    from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+    return postgres_insert

@@ -1,0 +1,198 @@
+"""Views of the ledger for people: decimals as they are spoken of, names, ISO 8601 times.
+
+They never multiply or add raw amounts in 64 bits: PostgreSQL computes in NUMERIC, SQLite by limbs
+of nine digits, and what comes out is exact decimal text there. They are made anew by every
+migration, so that no revision has to know them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from sqlalchemy.engine import Connection
+
+from novate.ledger.schema import LIMB
+from novate.ledger.statuses import STATUS_SQL
+from novate.model.commands import OrderType, Side, TimeInForce
+from novate.model.events import EventKind
+from novate.model.rejects import Reason
+
+NAMES: Final = (
+    "order_list",
+    "trade_list",
+    "audit_trail",
+    "position_list",
+    "minute_list",
+    "book_list",
+    "entry_list",
+    "entry_sums",
+)
+"""Every view."""
+
+_HALF: Final = 10**9
+_DIGITS: Final = 56
+
+
+class _Dialect:
+    """SQL of what the two databases say differently."""
+
+    def __init__(self, sqlite: bool) -> None:
+        self.sqlite = sqlite
+
+    def decimal(self, value: str, coefficient: str, exponent: str) -> str:
+        """`value * coefficient * 10**-exponent` of a 64-bit value, exactly."""
+        high, low = f"({value}) / {LIMB}", f"({value}) % {LIMB}"
+        if self.sqlite:
+            return _limbs(high, low, coefficient, exponent)
+        return _numeric(f"({value})::numeric", coefficient, exponent)
+
+    def wide(self, name: str, coefficient: str = "1", exponent: str = "0") -> str:
+        """The same of a wide column, by its name without `_high` and `_low`."""
+        if self.sqlite:
+            return _limbs(f"{name}_high", f"{name}_low", coefficient, exponent)
+        whole = f"({name}_high::numeric * {LIMB} + {name}_low)"
+        return _numeric(whole, coefficient, exponent)
+
+    def time(self, column: str) -> str:
+        """Nanoseconds as ISO 8601 UTC with microseconds."""
+        if self.sqlite:
+            seconds = f"strftime('%Y-%m-%dT%H:%M:%S', {column} / 1000000000, 'unixepoch')"
+            return f"{seconds} || printf('.%06dZ', {column} % 1000000000 / 1000)"
+        moment = f"to_timestamp({column} / 1000000000) AT TIME ZONE 'UTC'"
+        micros = f"lpad(({column} % 1000000000 / 1000)::text, 6, '0')"
+        return f"to_char({moment}, 'YYYY-MM-DD\"T\"HH24:MI:SS') || '.' || {micros} || 'Z'"
+
+
+def _numeric(value: str, coefficient: str, exponent: str) -> str:
+    # By way of text: a division would be rounded to some digits.
+    return f"trim_scale((({value} * {coefficient})::text || 'e-' || ({exponent}))::numeric)"
+
+
+def _limbs(high: str, low: str, coefficient: str, exponent: str) -> str:
+    """A product of a wide number and a coefficient as decimal text, in steps of nine digits."""
+    sign = f"SELECT {high} AS h, {low} AS l, {coefficient} AS c, {exponent} AS e"
+    size = (
+        "SELECT h < 0 OR l < 0 AS minus, c, e, "
+        f"CASE WHEN h >= 0 THEN h WHEN l = 0 THEN -h ELSE -h - 1 END AS h, "
+        f"CASE WHEN h >= 0 THEN abs(l) WHEN l = 0 THEN 0 ELSE {LIMB} - l END AS l FROM ({sign})"
+    )
+    parts = (
+        f"SELECT minus, e, c % {_HALF} AS c0, c / {_HALF} AS c1, l % {_HALF} AS v0, "
+        f"l / {_HALF} AS v1, h % {_HALF} AS v2, h / {_HALF} AS v3 FROM ({size})"
+    )
+    products = (
+        "SELECT minus, e, v0 * c0 AS r0, v1 * c0 + v0 * c1 AS r1, v2 * c0 + v1 * c1 AS r2, "
+        f"v3 * c0 + v2 * c1 AS r3, v3 * c1 AS r4 FROM ({parts})"
+    )
+    one = f"SELECT minus, e, r0, r1 + r0 / {_HALF} AS r1, r2, r3, r4 FROM ({products})"
+    two = f"SELECT minus, e, r0, r1, r2 + r1 / {_HALF} AS r2, r3, r4 FROM ({one})"
+    three = f"SELECT minus, e, r0, r1, r2, r3 + r2 / {_HALF} AS r3, r4 FROM ({two})"
+    digits = (
+        f"SELECT minus, e, printf('%020d%09d%09d%09d%09d', r4 + r3 / {_HALF}, r3 % {_HALF}, "
+        f"r2 % {_HALF}, r1 % {_HALF}, r0 % {_HALF}) AS d FROM ({three})"
+    )
+    cut = (
+        f"SELECT minus, ltrim(substr(d, 1, {_DIGITS} - e), '0') AS i, "
+        f"CASE WHEN e = 0 THEN '' ELSE rtrim(substr(d, -e), '0') END AS f FROM ({digits})"
+    )
+    return (
+        "(SELECT CASE WHEN minus THEN '-' ELSE '' END || CASE i WHEN '' THEN '0' ELSE i END || "
+        f"CASE f WHEN '' THEN '' ELSE '.' || f END FROM ({cut}))"
+    )
+
+
+def _named(column: str, kind: type[IntEnum]) -> str:
+    cases = " ".join(f"WHEN {int(each)} THEN '{each.name.lower()}'" for each in kind)
+    return f"CASE {column} {cases} ELSE '' END"
+
+
+def _side(column: str) -> str:
+    return _named(column, Side)
+
+
+def _statements(sqlite: bool) -> dict[str, str]:
+    sql = _Dialect(sqlite)
+    price = ("i.tick_coefficient", "i.tick_exponent")
+    lots = ("i.lot_coefficient", "i.lot_exponent")
+    quote = ("i.quote_units", "i.quote_scale")
+    grid = "JOIN instruments i ON i.instrument ="
+    return {
+        "order_list": f"""SELECT o.order_number, n.order_id, c.client_id, i.name AS instrument,
+ {_side("o.side")} AS side, {_named("o.order_type", OrderType)} AS type,
+ {_named("o.time_in_force", TimeInForce)} AS time_in_force,
+ {sql.decimal("o.price_ticks", *price)} AS price,
+ {sql.decimal("o.quantity_lots", *lots)} AS quantity,
+ {sql.decimal("o.filled_lots", *lots)} AS filled_quantity,
+ {sql.wide("o.notional", *quote)} AS filled_quote_quantity,
+ {STATUS_SQL} AS status, {_named("o.reason", Reason)} AS reason,
+ {sql.time("o.created_ns")} AS created_at, {sql.time("o.updated_ns")} AS updated_at,
+ o.updated_seq AS sequence
+ FROM orders o JOIN order_names n ON n.order_number = o.order_number
+ JOIN clients c ON c.client = o.client {grid} o.instrument""",
+        "trade_list": f"""SELECT s.partition || '-' || t.seq || '-' || t.trade_index AS trade_id,
+ i.name AS instrument, {sql.decimal("t.price_ticks", *price)} AS price,
+ {sql.decimal("t.quantity_lots", *lots)} AS quantity,
+ CASE t.auction WHEN 1 THEN '' ELSE {_side("t.taker_side")} END AS taker_side,
+ b.client_id AS maker_client_id, k.client_id AS taker_client_id,
+ t.maker_order, t.taker_order, {sql.time("t.timestamp_ns")} AS time, t.seq AS sequence
+ FROM trades t CROSS JOIN ledger_state s {grid} t.instrument
+ JOIN clients b ON b.client = t.maker_client JOIN clients k ON k.client = t.taker_client""",
+        "audit_trail": f"""SELECT seq, position, kind, order_number, other_order, price_ticks,
+ quantity_lots, remaining_lots, reason, {sql.time("timestamp_ns")} AS time FROM (
+ SELECT seq, position, {_named("kind", EventKind)} AS kind, order_number, 0 AS other_order,
+ price_ticks, quantity_lots, remaining_lots, {_named("reason", Reason)} AS reason, timestamp_ns
+ FROM order_events UNION ALL
+ SELECT seq, position, 'trade', maker_order, taker_order, price_ticks, quantity_lots,
+ maker_remaining_lots, 'none', timestamp_ns FROM trades) every_event""",
+        "position_list": f"""SELECT c.client_id, i.name AS instrument,
+ {sql.wide("p.net", *lots)} AS net_quantity, {sql.wide("p.cost", *quote)} AS total_cost,
+ {sql.wide("p.realized", *quote)} AS realized_pnl,
+ {sql.time("p.updated_ns")} AS last_updated, p.updated_seq AS sequence
+ FROM positions p JOIN clients c ON c.client = p.client {grid} p.instrument""",
+        "minute_list": f"""SELECT i.name AS instrument,
+ {sql.time("m.minute * 60000000000")} AS minute, m.trade_count,
+ {sql.wide("m.volume", *lots)} AS volume, {sql.wide("m.notional", *quote)} AS quote_volume,
+ {sql.decimal("m.open_ticks", *price)} AS open, {sql.decimal("m.high_ticks", *price)} AS high,
+ {sql.decimal("m.low_ticks", *price)} AS low, {sql.decimal("m.close_ticks", *price)} AS close
+ FROM trade_minutes m {grid} m.instrument""",
+        "book_list": f"""SELECT l.seq, i.name AS instrument, {sql.time("s.timestamp_ns")} AS time,
+ {_named("l.side", _BookSide)} AS side, l.level, {sql.decimal("l.price_ticks", *price)} AS price,
+ {sql.decimal("l.quantity_lots", *lots)} AS quantity, l.orders
+ FROM orderbook_levels l JOIN orderbook_snapshots s
+ ON s.seq = l.seq AND s.instrument = l.instrument {grid} l.instrument""",
+        "entry_list": f"""SELECT seq, entry, asset, account, client, {sql.wide("amount")} AS units,
+ kind, instrument, trade_index, {sql.time("timestamp_ns")} AS time FROM ledger_entries""",
+        "entry_sums": f"""SELECT account, asset, {sql.wide("amount")} AS units FROM (
+ SELECT account, asset, highs + (uppers + lowers / {_HALF}) / {_HALF} AS amount_high,
+ (uppers + lowers / {_HALF}) % {_HALF} * {_HALF} + lowers % {_HALF} AS amount_low FROM (
+ SELECT account, asset, {_sum("amount_high", sqlite)} AS highs,
+ {_sum(f"amount_low / {_HALF}", sqlite)} AS uppers,
+ {_sum(f"amount_low % {_HALF}", sqlite)} AS lowers
+ FROM ledger_entries GROUP BY account, asset) halves) sums""",
+    }
+
+
+class _BookSide(IntEnum):
+    BID = 0
+    ASK = 1
+
+
+def _sum(expression: str, sqlite: bool) -> str:
+    """A sum of halves; it fits in 64 bits for 10**9 entries and more."""
+    return f"sum({expression})" if sqlite else f"sum({expression})::bigint"
+
+
+def create(connection: Connection) -> None:
+    """Make every view."""
+    statements = _statements(connection.dialect.name == "sqlite")
+    for name in NAMES:
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {statements[name]}".replace("%", "%%")
+                                   if connection.dialect.name != "sqlite"
+                                   else f"CREATE VIEW {name} AS {statements[name]}")  # fmt: skip
+
+
+def drop(connection: Connection) -> None:
+    """Drop every view that is there."""
+    for name in NAMES:
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
