@@ -19,6 +19,8 @@ from novate.export.files import FORMATS, new_file, open_writer
 from novate.export.journal_source import JournalSource
 from novate.export.sources import INT64_MAX, Seen, Source, Wanted
 from novate.export.tables import CandleTable, OrderTable, Table, TradeTable
+from novate.journal.choosing import Reader, open_reader
+from novate.journal.snapshots import SnapshotStore
 
 TABLES: Final = ("trades", "orders", "candles")
 SOURCES: Final = ("journal",)
@@ -64,7 +66,11 @@ def run(settings: Settings, options: Options) -> int:
     interval_ns = parse_interval(options.interval)
     if interval_ns is None:
         raise ExportError(f"--interval: {INTERVAL_EXPECTED}; found {options.interval!r}")
-    source = _open(settings, options)
+    with contextlib.closing(open_reader(settings)) as reader:
+        return _export(_open(reader, options), options, form, interval_ns)
+
+
+def _export(source: Source, options: Options, form: str, interval_ns: int) -> int:
     for warning in source.warnings:
         log.warning("export", warning=warning)
     scales = Scales.of(list(source.instruments.values()))
@@ -74,9 +80,10 @@ def run(settings: Settings, options: Options) -> int:
     return 0
 
 
-def _open(settings: Settings, options: Options) -> Source:
+def _open(reader: Reader, options: Options) -> Source:
     """The source of that name."""
-    return JournalSource.open(settings.data_dir, settings.partition, _wanted(options))
+    store = SnapshotStore(reader.folder, reader.disk, partition=reader.partition)
+    return JournalSource(reader, store, _wanted(options))
 
 
 def _table(name: str, scales: Scales, interval_ns: int) -> Table:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from novate.engine import Applied, Engine, Reporter
 from novate.export.columns import ExportError
 from novate.export.sources import INT64_MAX, NamedTrade, Seen, TradeColumns, Wanted
+from novate.journal.choosing import Reader
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Record
 from novate.journal.reading import End, JournalReader
@@ -43,10 +44,10 @@ _decode_texts = msgspec.json.Decoder(_TradeTexts).decode
 
 
 class JournalSource:
-    """The history of a data folder.
+    """The history that a journal holds.
 
     Args:
-        reader: Its journal.
+        reader: The journal.
         store: Its snapshots.
         wanted: What is going to be asked for, so that a replay can begin as late as it may.
 
@@ -60,7 +61,7 @@ class JournalSource:
         JournalError: there is no journal, or it can't be believed.
     """
 
-    def __init__(self, reader: JournalReader, store: SnapshotStore, wanted: Wanted) -> None:
+    def __init__(self, reader: Reader, store: SnapshotStore, wanted: Wanted) -> None:
         self._reader = reader
         self._store = store
         self._end: End = believed_end(reader)
