@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import msgspec
@@ -32,6 +30,7 @@ from novate.model.errors import (
     QueueFull,
 )
 from novate.outcomes import OutcomeStore, pack_outcomes
+from novate.writer import Appender, Writer
 
 if TYPE_CHECKING:
     from novate.engine import Applied
@@ -50,22 +49,6 @@ RETRY_SECONDS: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
 """Pauses between tries at a full disk or an absent database; the last one repeats."""
 
 log = logs.get("sequencer")
-
-
-class Appender(Protocol):
-    """The part of a journal that the writer thread calls."""
-
-    def append(self, expected_seq: int, epoch: int, batch: Batch, *, sync: bool = True) -> Appended:
-        """Write one record; see `novate.journal.interface.Journal`."""
-        ...
-
-    def prepare(self) -> bool:
-        """Do a small piece of work ahead; whether there is more to do. JournalAway if it can't."""
-        ...
-
-    def sync(self) -> None:
-        """Make every record appended so far durable (relaxed durability only)."""
-        ...
 
 
 class BatchApplier(Protocol):
@@ -137,75 +120,6 @@ def stopped_body(status: int, code: str, title: str, detail: str) -> bytes:
     return msgspec.json.encode(
         {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     )
-
-
-class _Writer(threading.Thread):
-    """Appends one batch at a time and tells the loop; it knows no engine and no client."""
-
-    def __init__(
-        self, journal: Appender, epoch: int, bounds: Bounds, told: Callable[[Any], None]
-    ) -> None:
-        super().__init__(name="novate-writer", daemon=True)
-        self._journal = journal
-        self._epoch = epoch
-        self._window_seconds = bounds.relaxed_ms / 1e3
-        self._probe_seconds = bounds.probe_seconds or None
-        self._told = told
-        self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
-        # When the oldest record that is not synced was begun; read by status, hence an attribute.
-        self.unsynced_since = 0.0
-        # Why an idle journal can't be reached, "" if it can; read by status likewise.
-        self.away = ""
-
-    def run(self) -> None:
-        try:
-            while (batch := self._next()) is not None:
-                self._told(self._append(batch))
-                self._prepare()
-            if self.unsynced_since:
-                self._sync()
-        except Exception as error:
-            self._told(error)
-        finally:
-            self._told(None)
-
-    def _append(self, batch: Batch) -> Any:
-        began = time.monotonic()
-        try:
-            appended = self._journal.append(
-                batch.first_seq - 1, self._epoch, batch, sync=not self._window_seconds
-            )
-        except Exception as error:
-            return error
-        if appended is Appended.WRITTEN and not self.unsynced_since:
-            self.unsynced_since = began
-        return appended
-
-    def _prepare(self) -> None:
-        try:
-            self._journal.prepare()
-            self.away = ""
-        except JournalAway as fault:
-            self.away = str(fault)
-
-    def _next(self) -> Batch | None:
-        while self.unsynced_since:
-            rest = self.unsynced_since + self._window_seconds - time.monotonic()
-            try:
-                if rest > 0:
-                    return self.inbox.get(timeout=rest)
-            except Empty:
-                pass
-            self._sync()
-        while True:
-            try:
-                return self.inbox.get(timeout=self._probe_seconds)
-            except Empty:
-                self._prepare()
-
-    def _sync(self) -> None:
-        self._journal.sync()
-        self.unsynced_since = 0.0
 
 
 class _Group:
@@ -291,7 +205,13 @@ class Sequencer:
         reporter.on_part = self._tell_part
         self.on_commit: list[Callable[[float, int], None]] = []
         self.on_failed: list[Callable[[str], None]] = []
-        self._writer = _Writer(journal, epoch, self._bounds, self._tell)
+        self._writer = Writer(
+            journal,
+            epoch,
+            self._bounds.relaxed_ms / 1e3,
+            self._bounds.probe_seconds,
+            self._tell,
+        )
         self._writer.start()
 
     # --- in ---------------------------------------------------------------------------------------
