@@ -10,9 +10,9 @@ from rich.progress import Progress
 
 from novate import logs
 from novate.config import Settings
-from novate.journal.disk import RealDisk
+from novate.journal.choosing import open_reader
 from novate.journal.interface import Record, Tail
-from novate.journal.reading import End, JournalReader
+from novate.journal.reading import End
 from novate.journal.verify import believed_end
 from novate.ledger import database
 from novate.ledger.digest import digest
@@ -35,10 +35,10 @@ def ledger_url(settings: Settings) -> str:
 
 
 class WholeJournal:
-    """The journal of a folder from its first command to its end as it is now."""
+    """The journal that settings name, from its first command to its end as it is now."""
 
     def __init__(self, settings: Settings) -> None:
-        self._reader = JournalReader(settings.data_dir, RealDisk(), settings.partition)
+        self._reader = open_reader(settings)
         self._partition = settings.partition
         self.end: End = believed_end(self._reader)
 
@@ -49,6 +49,10 @@ class WholeJournal:
     def tail_of(self, replayer: Replayer) -> Tail:
         """The records behind a replayer."""
         return _Records(self._reader.read(replayer.seq + 1, replayer.position, self.end.bound()))
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._reader.close()
 
 
 class _Records:
@@ -86,7 +90,10 @@ def run_rebuild(settings: Settings) -> int:
     """
     url, journal = ledger_url(settings), WholeJournal(settings)
     began = time.monotonic()
-    seq = write(url, journal, settings.partition, anew=True)
+    try:
+        seq = write(url, journal, settings.partition, anew=True)
+    finally:
+        journal.close()
     seconds = time.monotonic() - began
     log.info("rebuilt", seq=seq, seconds=round(seconds, 3))
     print(f"{database.shown(url)} rebuilt to seq {seq} in {seconds:.1f} s")

@@ -1,7 +1,7 @@
-"""The writer thread: it alone appends to the journal, a batch at a time.
+"""The writer thread: hands one batch at a time to the journal, and the answer to the loop.
 
-It knows no engine and no client, and decides nothing: what became of a batch is told to the
-sequencer, which owns the queue, the sequence and the clock.
+It blocks so that the event loop need not: for an fsync, or for a database. It must never begin a
+batch before the one before was answered, and never answer for the journal.
 """
 
 from __future__ import annotations
@@ -33,15 +33,20 @@ class Appender(Protocol):
 
 
 class Writer(threading.Thread):
-    """Appends one batch at a time and tells what became of it.
+    """Appends one batch at a time and tells the loop; it knows no engine and no client.
 
     Args:
-        journal: The journal.
-        epoch: This writer's epoch.
-        window_seconds: How long a record may stay unsynced; 0: none does.
-        probe_seconds: How often an idle journal is looked at; 0: never.
-        told: Is called, on this thread, with an `Appended` or an exception for every batch, and
-            with None at the end.
+        journal: Where to.
+        epoch: Epoch of this writer.
+        window_seconds: Time between two syncs under relaxed durability; 0 = sync every batch.
+        probe_seconds: Idle, it looks after the journal so often; 0 = never.
+        told: Told, on this thread, of each batch: what append answered, or the exception it
+            raised; and None at the end.
+
+    Attributes:
+        inbox: Batches to append; None ends it.
+        unsynced_since: When the oldest record that is not synced was begun; 0.0 = all are.
+        away: Why an idle journal can't be reached, "" if it can.
     """
 
     def __init__(
@@ -65,7 +70,7 @@ class Writer(threading.Thread):
         self.away = ""
 
     def run(self) -> None:
-        """Append what comes into the inbox until None does."""
+        """Append until there is a None in the inbox."""
         try:
             while (batch := self._next()) is not None:
                 self._told(self._append(batch))
