@@ -17,7 +17,9 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from novate import logs
+from novate.engine import Engine
 from novate.journal.interface import Tail
+from novate.ledger.entries import EntrySource
 from novate.ledger.projection import Projection, Rows
 from novate.ledger.store import LedgerStore
 from novate.model.errors import InvariantViolated, LedgerAway, LedgerFault, NovateError
@@ -74,9 +76,18 @@ class Scribe:
         source: The journal.
         partition: Whose journal it is.
         anew: Drop what is there and write all anew, in one transaction that `commit` ends.
+        accounts: Makes what gives the entries of an engine's clearing; None: there are none.
     """
 
-    def __init__(self, url: str, source: Source, partition: int = 0, anew: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        source: Source,
+        partition: int = 0,
+        anew: bool = False,
+        accounts: Callable[[Engine], EntrySource] | None = None,
+    ) -> None:
+        self._accounts = accounts
         self._url = url
         self._anew = anew
         self._source = source
@@ -134,6 +145,7 @@ class Scribe:
         self._forget()
         standing = self._store.standing()
         replayer = self._source.replayer_at(standing.seq)
+        accounts = self._accounts(replayer.engine) if self._accounts else None
         self._tail = self._source.tail_of(replayer)
         while replayer.seq < standing.seq:
             record = self._tail.take()
@@ -143,12 +155,14 @@ class Scribe:
                     f"end at {replayer.seq}"
                 )
             replayer.apply(record)
+            if accounts is not None:
+                accounts.take_entries()
         if standing.seq and (
             replayer.seq != standing.seq or replayer.events_hash != standing.events_hash
         ):
             raise LedgerFault(f"the ledger's seq {standing.seq} is of another journal")
         self._replayer = replayer
-        self._projection = Projection(replayer.engine, standing)
+        self._projection = Projection(replayer.engine, standing, accounts)
 
     def gather(self) -> bool:
         """Take records while they come, up to `EVENTS_MAX`; whether more may be there at once."""

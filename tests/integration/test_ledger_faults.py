@@ -61,6 +61,19 @@ def has_caught_up(client: httpx.Client) -> bool:
     return found["status"] == "up" and found["lag_sequences"] == 0
 
 
+def is_up(client: httpx.Client) -> bool:
+    return bool(ledger(client)["status"] == "up")
+
+
+async def when(settled: list[Answer], holds: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait until it is so, looking after every few answers: looking holds the traders up."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
+        more = len(settled) + 5
+        await wait_until_async(lambda n=more: len(settled) >= n, seconds)
+
+
 async def trade_while(
     server: Server, settled: list[Answer], scenario: Callable[[], Any], clients: int = TRADERS
 ) -> None:
@@ -109,10 +122,10 @@ def test_an_outage_of_the_database_under_load(
     client = httpx.Client(base_url=server.url, timeout=40)
 
     async def outage() -> None:
-        await wait_until_async(lambda: has_caught_up(client) and len(settled) > 200, 40)
+        await when(settled, lambda: len(settled) > 200 and is_up(client))
         own_postgres.kill()
         began = time.monotonic()
-        await wait_until_async(lambda: ledger(client)["status"] == "down", 20)
+        await when(settled, lambda: ledger(client)["status"] == "down")
         more = len(settled) + 200
         await wait_until_async(
             lambda: len(settled) > more and time.monotonic() - began > OUTAGE_SECONDS,
@@ -120,7 +133,7 @@ def test_an_outage_of_the_database_under_load(
         )
         look_at_outage(client)
         own_postgres.start()
-        await wait_until_async(lambda: ledger(client)["status"] == "up", 30)
+        await when(settled, lambda: is_up(client))
 
     with client:
         asyncio.run(trade_while(server, settled, outage))
@@ -155,13 +168,13 @@ def test_a_follower_killed_at_random(
         for _ in range(kills):
             before = ledger(client).get("sequence", 0)
             # It is to have written something, so that it is killed at work and not at its start.
-            await wait_until_async(lambda n=before: ledger(client).get("sequence", 0) > n, 40)
+            await when(settled, lambda n=before: ledger(client).get("sequence", 0) > n)
             wanted = len(settled) + chance.randint(1, 40)
             await wait_until_async(lambda n=wanted: len(settled) >= n, 40)
             pid = follower_pid(client)
             if pid:
                 os.kill(pid, signal.SIGKILL)
-            await wait_until_async(lambda p=pid: follower_pid(client) != p, 40)
+            await when(settled, lambda p=pid: follower_pid(client) != p)
 
     with client:
         asyncio.run(trade_while(server, settled, killing))
@@ -356,7 +369,7 @@ def test_a_rebuild_beside_a_running_exchange(
     command = [sys.executable, "-m", "novate", "rebuild", "--data-dir", str(server.data_dir)]
 
     async def rebuilding() -> None:
-        await wait_until_async(lambda: has_caught_up(client) and len(settled) > 200, 40)
+        await when(settled, lambda: len(settled) > 200 and is_up(client))
         process = await asyncio.create_subprocess_exec(
             *command, "--ledger-url", url, stdout=asyncio.subprocess.PIPE
         )

@@ -14,12 +14,18 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from novate.engine import Engine
 from novate.ledger import database, views, wide
 from novate.ledger.copying import text_rows
+from novate.ledger.entries import entry_columns
 from novate.ledger.naming import name_hash
 from novate.ledger.positions import trade
+from novate.ledger.projection import Projection
 from novate.ledger.schema import LIMB, ledger_entries, metadata
+from novate.ledger.store import LedgerStore
+from novate.model import codec
 from novate.model.errors import ConfigurationError, LedgerAway
+from novate.model.instrument import Instrument
 from tests.postgres import Postgres
 
 
@@ -111,20 +117,41 @@ def test_entries_are_summed_exactly_past_64_bits(ledger: sa.engine.Engine) -> No
     amounts += [LIMB - 1] * 40 + [-(LIMB - 1)] * 60 + [-7]
     rows = [
         {
-            **dict.fromkeys(("client", "kind", "instrument", "trade_index", "timestamp_ns"), 0),
-            "seq": number, "entry": 0, "asset": "USD", "account": number % 2,
+            **dict.fromkeys(("client", "kind", "reference", "reference_index", "timestamp_ns"), 0),
+            "seq": number, "entry": 0, "asset": 3, "account": number % 2,
             "amount_high": wide.split(amount)[0], "amount_low": wide.split(amount)[1],
         }
         for number, amount in enumerate(amounts)
     ]  # fmt: skip
     with ledger.begin() as connection:
+        connection.execute(
+            metadata.tables["assets"].insert(), {"asset": 3, "name": "USD", "scale": 12}
+        )
         connection.execute(ledger_entries.insert(), rows)
-        query = "SELECT account, units FROM entry_sums ORDER BY account"
-        found = [int(Decimal(str(units))) for _, units in connection.exec_driver_sql(query)]
-        listed = "SELECT units FROM entry_list ORDER BY seq"
-        units = [Decimal(str(row[0])) for row in connection.exec_driver_sql(listed)]
-    assert found == [sum(amounts[0::2]), sum(amounts[1::2])]
-    assert units == amounts
+        query = "SELECT account, amount FROM entry_sums ORDER BY account"
+        found = [Decimal(str(amount)) for _, amount in connection.exec_driver_sql(query)]
+        listed = "SELECT amount FROM entry_list ORDER BY seq"
+        each = [Decimal(str(row[0])) for row in connection.exec_driver_sql(listed)]
+    unit = Decimal("1E-12")
+    assert found == [exactly(sum(amounts[0::2]), unit), exactly(sum(amounts[1::2]), unit)]
+    assert each == [exactly(amount, unit) for amount in amounts]
+
+
+def test_entries_become_rows_with_their_amounts_exact() -> None:
+    amounts = [0, 1, -1, LIMB - 1, LIMB, -LIMB, -LIMB - 1, 2**63, -(2**63), 2**100, -(2**100), -7]
+    fields = ("seq", "index", "asset", "account", "client", "kind", "reference", "reference_index")
+    kinds = [(name, "<u4") for name in fields] + [("amount_low", "<u8"), ("amount_high", "<i8")]
+    entries = np.zeros(len(amounts), dtype=kinds)
+    entries["amount_low"] = [amount % 2**64 for amount in amounts]
+    entries["amount_high"] = [amount >> 64 for amount in amounts]
+    entries["client"][1] = 0xFFFFFFFF
+    columns = entry_columns(entries, np.arange(len(amounts)))
+    assert len(columns) == len(ledger_entries.columns)
+    named = dict(zip(ledger_entries.columns.keys(), columns, strict=True))
+    found = zip(named["amount_high"].tolist(), named["amount_low"].tolist(), strict=True)
+    assert [wide.join(high, low) for high, low in found] == amounts
+    assert named["client"].tolist() == [0, -1] + [0] * (len(amounts) - 2)
+    assert all(0 <= low < LIMB for low in named["amount_low"].tolist())
 
 
 def test_wide_products_and_sums_are_exact() -> None:
@@ -188,3 +215,48 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(LedgerAway) as away:
         database.migrate(engine)
     assert "secret" not in str(away.value)
+
+
+class Clearing:
+    """Two entries a record, as the core's accounts give them."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+
+    def assets(self) -> list[tuple[str, int]]:
+        return [("USD", 2), ("BTC", 8)][: self.seq]
+
+    def take_entries(self) -> np.ndarray:
+        self.seq += 1
+        fields = ("seq", "index", "asset", "account", "client", "kind", "reference")
+        kinds = [(name, "<u4") for name in (*fields, "reference_index")]
+        entries = np.zeros(2, dtype=[*kinds, ("amount_low", "<u8"), ("amount_high", "<i8")])
+        entries["seq"], entries["index"], entries["asset"] = self.seq, [0, 1], self.seq - 1
+        entries["amount_low"] = [self.seq, 2**64 - self.seq]
+        entries["amount_high"] = [0, -1]
+        return entries
+
+
+def test_entries_of_clearing_are_written_with_the_events_they_came_with(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    engine = Engine()
+    store = LedgerStore(url)
+    projection = Projection(engine, store.standing(), Clearing())
+    for seq in (1, 2):
+        instrument = Instrument(name=f"I-{seq}", base="B", quote="Q")
+        command = codec.pack_create_instrument(instrument)
+        events = engine.apply(command, seq, seq * 10**9)
+        projection.add(command, events, seq, seq * 10**9, bytes(32))
+        store.write(projection.build(store.load_positions))
+    assert store.standing().assets == 2
+    store.close()
+    with database.open_writer(url).connect() as connection:
+        query = "SELECT seq, asset, amount, time FROM entry_list ORDER BY seq, entry"
+        assert connection.exec_driver_sql(query).all() == [
+            (1, "USD", "0.01", "1970-01-01T00:00:01.000000Z"),
+            (1, "USD", "-0.01", "1970-01-01T00:00:01.000000Z"),
+            (2, "BTC", "0.00000002", "1970-01-01T00:00:02.000000Z"),
+            (2, "BTC", "-0.00000002", "1970-01-01T00:00:02.000000Z"),
+        ]
+        sums = connection.exec_driver_sql("SELECT asset, amount FROM entry_sums ORDER BY asset")
+        assert sums.all() == [("BTC", "0"), ("USD", "0")]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from novate.ledger import wide
 from novate.ledger.books import BookKeeper, EngineView
 from novate.ledger.decoding import Commands
+from novate.ledger.entries import EntrySource, entry_columns
 from novate.ledger.positions import Position, Positions, trade
 from novate.ledger.terms import TermsChange, TermsReader
 from novate.model.commands import Flag, IdKind, KillSwitch, Side
@@ -70,6 +71,8 @@ class Rows(msgspec.Struct, kw_only=True):
     orderbook_snapshots: list[tuple[int, ...]]
     orderbook_levels: list[tuple[int, ...]]
     positions: list[tuple[int, ...]]
+    assets: Texts
+    ledger_entries: Columns
 
 
 class Standing(NamedTuple):
@@ -82,6 +85,7 @@ class Standing(NamedTuple):
         book_snapshot_seq: Where books were stored last.
         clients: Numbers of the clients it knows.
         changed: Instruments whose books changed since `book_snapshot_seq`.
+        assets: How many assets it knows.
     """
 
     seq: int = 0
@@ -90,6 +94,7 @@ class Standing(NamedTuple):
     book_snapshot_seq: int = 0
     clients: tuple[int, ...] = ()
     changed: tuple[int, ...] = ()
+    assets: int = 0
 
 
 class Projection:
@@ -98,10 +103,15 @@ class Projection:
     Args:
         engine: The engine the records are applied to; it stands where the ledger stands.
         standing: Where that is.
+        accounts: Gives the entries of clearing; None: there are none.
     """
 
-    def __init__(self, engine: EngineView, standing: Standing) -> None:
+    def __init__(
+        self, engine: EngineView, standing: Standing, accounts: EntrySource | None = None
+    ) -> None:
         self._engine = engine
+        self._accounts = accounts
+        self._assets = standing.assets
         self._known = set(standing.clients)
         self._books = BookKeeper(
             engine, standing.timestamp_ns, standing.book_snapshot_seq, set(standing.changed)
@@ -116,6 +126,8 @@ class Projection:
         self._commands: list[bytes] = []
         self._events: list[Events] = []
         self._times: list[int] = []
+        self._entries: list[NDArray[Any]] = []
+        self._entry_times: list[NDArray[np.int64]] = []
         self._last = (0, b"")
         self.events_count = 0
         self.gathered_seq = self.seq
@@ -139,6 +151,10 @@ class Projection:
         self.events_count += len(events)
         self.gathered_seq = last_seq
         self._books.look(events, last_seq, timestamp_ns)
+        if self._accounts is not None:
+            entries = self._accounts.take_entries()
+            self._entries.append(entries)
+            self._entry_times.append(np.full(len(entries), timestamp_ns, dtype=np.int64))
 
     def build(self, load: Callable[[list[int]], dict[int, Position]]) -> Rows:
         """Rows of all that was gathered; then gathering begins anew.
@@ -179,6 +195,8 @@ class Projection:
             orderbook_snapshots=snapshots,
             orderbook_levels=levels,
             positions=self._traded_positions(trades, times[at_trade]),
+            assets=self._new_assets(),
+            ledger_entries=self._entry_columns(),
         )
         self.seq = self.gathered_seq
         self._begin()
@@ -213,6 +231,17 @@ class Projection:
             for at in made.tolist()
             for each in (listed[int(events["instrument"][at])],)
         ]  # fmt: skip
+
+    def _new_assets(self) -> Texts:
+        known = self._assets
+        listed = self._accounts.assets() if self._accounts is not None else []
+        self._assets = max(known, len(listed))
+        return [(number, *listed[number]) for number in range(known, len(listed))]
+
+    def _entry_columns(self) -> Columns:
+        if not self._entries:
+            return []
+        return entry_columns(np.concatenate(self._entries), np.concatenate(self._entry_times))
 
     def _new_clients(self, events: Events, times: NDArray[np.int64], commands: Commands) -> Texts:
         of_venue = (events["kind"] == EventKind.KILL_SWITCHED) & (

@@ -257,20 +257,28 @@ positions: Final = Table(
     Index("positions_of_client", "client", "instrument"),
 )
 
+assets: Final = Table(
+    "assets",
+    metadata,
+    _key("asset"),
+    _text("name"),
+    _small("scale"),  # an amount is in units of 10**-scale
+)
+
 ledger_entries: Final = Table(
     "ledger_entries",
     metadata,
     _key("seq"),
     _key("entry"),  # place among the entries of its command
-    _text("asset"),
-    _big("account"),
-    _big("client"),  # -1: the house's own
-    *_wide("amount"),  # units of the asset; under 0: credit
+    _big("asset"),
+    _small("account"),
+    _big("client"),  # -1: the house
+    *_wide("amount"),  # units of the asset; under 0: taken from the account
     _small("kind"),
-    _big("instrument"),
-    _big("trade_index"),
+    _big("reference"),  # seq of the trade, number of the cycle, or seq of the command
+    _big("reference_index"),  # of a trade: its index
     _big("timestamp_ns"),
-    Index("ledger_entries_of_account", "account", "asset", "seq"),
+    Index("ledger_entries_of_client", "client", "asset", "seq"),
     **_ORDERED,
 )
 
@@ -290,7 +298,7 @@ settlement_obligations: Final = Table(
     metadata,
     _key("cycle"),
     _key("client"),
-    Column("asset", Text, primary_key=True),
+    _key("asset"),
     *_wide("amount"),  # units of the asset; over 0: the client receives
     _big("due_ns"),
     _small("state"),

@@ -22,8 +22,10 @@ from novate.ledger.positions import Position
 from novate.ledger.projection import Columns, Rows, Standing
 from novate.ledger.schema import (
     LIMB,
+    assets,
     clients,
     instruments,
+    ledger_entries,
     ledger_state,
     order_events,
     order_names,
@@ -184,6 +186,9 @@ class LedgerStore:
             state = self._connection.execute(sa.select(ledger_state)).one()
             known = self._connection.execute(sa.select(clients.c.client)).scalars().all()
             changed = self._changed_since(state.book_snapshot_seq)
+            assets_known = self._connection.execute(
+                sa.select(sa.func.count()).select_from(assets)
+            ).scalar_one()
         return Standing(
             seq=state.seq,
             timestamp_ns=state.timestamp_ns,
@@ -191,6 +196,7 @@ class LedgerStore:
             book_snapshot_seq=state.book_snapshot_seq,
             clients=tuple(known),
             changed=tuple(changed),
+            assets=assets_known,
         )
 
     def _changed_since(self, seq: int) -> set[int]:
@@ -235,6 +241,7 @@ class LedgerStore:
             self._add(orders, rows.orders)
             self._add(order_events, rows.order_events)
             self._add(trades, rows.trades)
+            self._add(ledger_entries, rows.ledger_entries)
             self._touch_orders(rows.touched)
             self._add(order_terms, _columns(rows.order_terms))
             self._change_terms(rows)
@@ -263,6 +270,7 @@ class LedgerStore:
             (instruments, rows.instruments),
             (clients, rows.clients),
             (order_names, rows.order_names),
+            (assets, rows.assets),
         ):
             if not listed:
                 continue

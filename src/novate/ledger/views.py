@@ -161,15 +161,19 @@ def _statements(sqlite: bool) -> dict[str, str]:
  {sql.decimal("l.quantity_lots", *lots)} AS quantity, l.orders
  FROM orderbook_levels l JOIN orderbook_snapshots s
  ON s.seq = l.seq AND s.instrument = l.instrument {grid} l.instrument""",
-        "entry_list": f"""SELECT seq, entry, asset, account, client, {sql.wide("amount")} AS units,
- kind, instrument, trade_index, {sql.time("timestamp_ns")} AS time FROM ledger_entries""",
-        "entry_sums": f"""SELECT account, asset, {sql.wide("amount")} AS units FROM (
- SELECT account, asset, highs + (uppers + lowers / {_HALF}) / {_HALF} AS amount_high,
+        "entry_list": f"""SELECT e.seq, e.entry, a.name AS asset, e.account, e.client,
+ {sql.wide("e.amount", "1", "a.scale")} AS amount, e.kind, e.reference, e.reference_index,
+ {sql.time("e.timestamp_ns")} AS time
+ FROM ledger_entries e JOIN assets a ON a.asset = e.asset""",
+        "entry_sums": f"""SELECT a.name AS asset, sums.account, sums.client,
+ {sql.wide("sums.amount", "1", "a.scale")} AS amount FROM (
+ SELECT account, client, asset, highs + (uppers + lowers / {_HALF}) / {_HALF} AS amount_high,
  (uppers + lowers / {_HALF}) % {_HALF} * {_HALF} + lowers % {_HALF} AS amount_low FROM (
- SELECT account, asset, {_sum("amount_high", sqlite)} AS highs,
+ SELECT account, client, asset, {_sum("amount_high", sqlite)} AS highs,
  {_sum(f"amount_low / {_HALF}", sqlite)} AS uppers,
  {_sum(f"amount_low % {_HALF}", sqlite)} AS lowers
- FROM ledger_entries GROUP BY account, asset) halves) sums""",
+ FROM ledger_entries GROUP BY account, client, asset) halves) sums
+ JOIN assets a ON a.asset = sums.asset""",
     }
 
 

@@ -29,6 +29,7 @@ def _text(name: str) -> sa.Column[str]:
 
 def upgrade() -> None:
     """Make them."""
+    _assets()
     _clients()
     _instruments()
     _ledger_entries()
@@ -53,6 +54,7 @@ def downgrade() -> None:
 
 
 TABLES = (
+    "assets",
     "clients",
     "instruments",
     "ledger_entries",
@@ -69,6 +71,12 @@ TABLES = (
     "trade_minutes",
     "trades",
 )
+
+
+def _assets() -> None:
+    op.create_table(
+        "assets", _key("asset"), _text("name"), _small("scale"), sa.PrimaryKeyConstraint("asset")
+    )
 
 
 def _clients() -> None:
@@ -107,20 +115,20 @@ def _ledger_entries() -> None:
         "ledger_entries",
         _key("seq"),
         _key("entry"),
-        _text("asset"),
-        _big("account"),
+        _big("asset"),
+        _small("account"),
         _big("client"),
         _big("amount_high"),
         _big("amount_low"),
         _small("kind"),
-        _big("instrument"),
-        _big("trade_index"),
+        _big("reference"),
+        _big("reference_index"),
         _big("timestamp_ns"),
         sa.PrimaryKeyConstraint("seq", "entry"),
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ledger_entries_of_account", "ledger_entries", ["account", "asset", "seq"], unique=False
+        "ledger_entries_of_client", "ledger_entries", ["client", "asset", "seq"], unique=False
     )
 
 
@@ -290,7 +298,7 @@ def _settlement_obligations() -> None:
         "settlement_obligations",
         _key("cycle"),
         _key("client"),
-        _text("asset"),
+        _key("asset"),
         _big("amount_high"),
         _big("amount_low"),
         _big("due_ns"),
