@@ -172,7 +172,7 @@ def test_the_first_start_journals_limits_and_instruments(tmp_path: Path) -> None
     settings = settings_of(tmp_path / "data")
     recovered = open_partition(settings)
     recovered.close()
-    assert recovered.seq == 1 + len(settings.instruments)
+    assert recovered.seq == 1 + 2 * len(settings.instruments)  # each made, and cleared
     instruments = recovered.engine.instruments()
     assert [each.name for each in instruments] == ["BTC-USD", "ETH-USD"]
     assert (instruments[0].tick_coefficient, instruments[0].tick_exponent) == (1, 2)

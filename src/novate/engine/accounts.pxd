@@ -4,8 +4,10 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from novate.engine.state cimport (
-    NONE, Account, AccountTable, Book, Clearing, Market, Order, State, i128, likely, unlikely,
+    NONE, Account, AccountTable, Book, Clearing, Market, Order, State, i128, likely,
+    prefetch, unlikely,
 )
+from novate.model.records cimport PLACE, Command
 
 cdef extern from "novate/engine/state.h":
     uint32_t HOUSE "NOVATE_HOUSE"
@@ -43,6 +45,11 @@ cdef enum:
     SETTLED_ENTRY = 8
     BUST_ENTRY = 9
     REFUND_ENTRY = 10
+
+# bits of Clearing.used
+cdef enum:
+    USED = 1
+    SOME_FUNDED = 2
 
 cdef enum:
     MAKER = 0
@@ -110,6 +117,33 @@ cdef inline void positions_traded(State *st, uint32_t instrument, uint32_t buyer
     position_trade(positions.accounts + other, -lots, price)
     positions.accounts[one].updated_us = st.time_us
     positions.accounts[other].updated_us = st.time_us
+
+cdef inline void account_ahead(const AccountTable *table, uint64_t key) noexcept nogil:
+    """Ask for the line of the cache where an account most likely stands."""
+    cdef uint32_t place
+    if table.index_size:
+        place = table.index[(key * <uint64_t>0x9E3779B97F4A7C15) >> table.shift]
+        prefetch(table.accounts + (place - 1 if place else 0))
+
+cdef inline void order_ahead(State *st, const Order *order) noexcept nogil:
+    """Ask for the balance that an order holds, which a cancel gives back."""
+    cdef Market *market
+    if order.instrument < st.books_count and st.books[order.instrument].clears & FUNDED:
+        market = st.clearing.markets + order.instrument
+        account_ahead(&st.clearing.balances, account_key(
+            order.client, market.base if order.side else market.quote))
+
+cdef inline void command_ahead(State *st, const Command *command) noexcept nogil:
+    """Ask for the accounts of a new order's client."""
+    cdef Market *market
+    if command.kind != PLACE or command.instrument >= st.books_count:
+        return
+    if command.time_in_force:
+        account_ahead(&st.clearing.positions, account_key(command.client, command.instrument))
+    if st.books[command.instrument].clears & FUNDED:
+        market = st.clearing.markets + command.instrument
+        account_ahead(&st.clearing.balances, account_key(command.client, market.quote))
+        account_ahead(&st.clearing.balances, account_key(command.client, market.base))
 
 cdef inline void clear_trade(State *st, Book *book, const Order *maker, const Order *taker,
                              int64_t price, int64_t lots, int64_t maker_limit,

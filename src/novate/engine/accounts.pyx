@@ -72,7 +72,7 @@ cdef uint32_t account_new(State *st, AccountTable *table, uint64_t key) noexcept
     table.accounts[at].key = key
     table.count += 1
     index_put(table, key, at)
-    st.clearing.used = 1
+    st.clearing.used |= USED
     return at
 
 

@@ -7,8 +7,8 @@ from libc.string cimport memmove, memset
 
 from novate.engine.accounts cimport (
     AVAILABLE, BUST_ENTRY, CLEARING_HOUSE, DEPOSIT_ENTRY, DUE, EXTERNAL, FEE_ENTRY, FUNDED, HOUSE,
-    REFUND_ENTRY, TIERS, TRADE_ENTRY, UNITS_MAX, WITHDRAWAL_ENTRY, available, charge, check_asset,
-    market_trade, move_available, positions_traded, post_pair, times,
+    REFUND_ENTRY, TIERS, TRADE_ENTRY, UNITS_MAX, USED, WITHDRAWAL_ENTRY, available, charge,
+    check_asset, market_trade, move_available, positions_traded, post_pair, times,
 )
 from novate.engine.form cimport quote_budget
 from novate.engine.state cimport (
@@ -110,7 +110,7 @@ cdef int set_client_tier(State *st, uint32_t client, uint32_t tier) noexcept nog
         memset(clearing.tiers + clearing.tiers_capacity, 0, capacity - clearing.tiers_capacity)
         clearing.tiers_capacity = capacity
     clearing.tiers[client] = tier
-    clearing.used = 1
+    clearing.used |= USED
     return 0
 
 
@@ -169,7 +169,7 @@ cdef void note_busted(State *st, const Correction *asked) noexcept nogil:
     clearing.busted[at].index = asked.index
     clearing.busted[at].instrument = asked.instrument
     clearing.busted_count += 1
-    clearing.used = 1
+    clearing.used |= USED
 
 
 cdef i128 worth(State *st, uint32_t instrument, int64_t price, int64_t lots) noexcept nogil:

@@ -11,7 +11,8 @@ from libc.stdlib cimport free
 from libc.string cimport memmove, memset
 
 from novate.engine.accounts cimport (
-    DUE, EXTERNAL, HOUSE, NETTED_ENTRY, SETTLED_ENTRY, SETTLING, check_asset, post_pair,
+    DUE, EXTERNAL, HOUSE, NETTED_ENTRY, SETTLED_ENTRY, SETTLING, USED, check_asset,
+    post_pair,
 )
 from novate.engine.due cimport DAY_NS, DUE_CUTOFF, due_add, due_remove, next_daily
 from novate.engine.netting cimport net
@@ -65,7 +66,7 @@ cdef int close_cycle(State *st, uint64_t number) noexcept nogil:
     take_totals(clearing, cycle)
     owe(st, cycle)
     clearing.last_cycle = number
-    clearing.used = 1
+    clearing.used |= USED
     event = event_new(st, CYCLE_CLOSED, NONE)
     event.order = number
     event.quantity_lots = count
@@ -209,7 +210,7 @@ cdef void set_cutoff(State *st, Command *command, const uint8_t *text) noexcept 
     if command.quantity_lots >= 0:
         clearing.cutoff_ns = command.quantity_lots * 1000000000
         due_add(st, next_daily(st.time_ns, clearing.cutoff_ns), DUE_CUTOFF, 0, 0)
-    clearing.used = 1
+    clearing.used |= USED
     event = event_new(st, CUTOFF_SET, NONE)
     event.quantity_lots = command.quantity_lots
 

@@ -10,7 +10,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort
 from libc.string cimport memset
 
-from novate.engine.accounts cimport CHARGED, CLEARED, FUNDED, TIERS, WIDE, account_new, account_key
+from novate.engine.accounts cimport (
+    CHARGED, CLEARED, FUNDED, SOME_FUNDED, TIERS, USED, WIDE, account_key, account_new,
+)
 from novate.engine.clearing cimport BUSTED_MAX, set_client_tier
 from novate.engine.cycles cimport CYCLES_MAX
 from novate.engine.due cimport DUE_CUTOFF, due_add
@@ -171,6 +173,8 @@ cdef void get_market(State *st, Reader *source, uint32_t instrument) noexcept no
         return
     st.books[instrument].clears = flags
     market.flags = flags
+    if flags & FUNDED:
+        st.clearing.used |= SOME_FUNDED
     market.mark = get_u8(source)
     market.mark_price = get_u64(source)
     market.tiers = get_u8(source)
@@ -308,7 +312,7 @@ cdef void get_clearing(State *st, Reader *source) noexcept nogil:
     cdef Clearing *clearing = st.clearing
     cdef uint32_t i
     cdef int64_t due_ns
-    clearing.used = 1
+    clearing.used |= USED
     for i in range(st.books_count):
         if not source.short:
             get_market(st, source, i)

@@ -9,6 +9,7 @@ itself. Inline, since it stands in the loop over all commands.
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from novate.engine.accounts cimport SOME_FUNDED, command_ahead, order_ahead
 from novate.engine.state cimport (
     CLOSED, NONE, NUMBERS_MAX, Closed, Links, Order, State, likely, number_at, prefetch, unlikely,
 )
@@ -62,6 +63,8 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     ahead.step += 1
     if likely(ahead.at < ahead.end):
         ask_index(st, ahead, now, <const Command *>ahead.at)
+        if st.clearing.used:
+            command_ahead(st, <const Command *>ahead.at)
         ahead.at += command_size(<const Command *>ahead.at)
     else:
         ahead.numbers[now] = NUMBERS_MAX
@@ -81,6 +84,8 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     prefetch(&st.links[links.prev])
     prefetch(&st.links[links.open_next])
     prefetch(&st.links[links.open_prev])
+    if unlikely(st.clearing.used & SOME_FUNDED):
+        order_ahead(st, &st.orders[0 if order & CLOSED else order])
 
 cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,
                            const Command *command) noexcept nogil:

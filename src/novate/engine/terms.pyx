@@ -8,7 +8,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from novate.engine.accounts cimport CHARGED, CLEARED, FUNDED, TIERS, WIDE
+from novate.engine.accounts cimport CHARGED, CLEARED, FUNDED, SOME_FUNDED, TIERS, USED, WIDE
 from novate.engine.clearing cimport Correction, correct_trade
 from novate.engine.state cimport (
     NONE, Asset, Book, Clearing, Market, event_new, grow, i128,
@@ -144,7 +144,7 @@ cdef int set_clearing(State *st, Command *command, object terms, list instrument
     market.flags = flags
     market.mark = MARK_MID if terms.mark == "mid" else MARK_LAST
     install_tiers(market, terms.tiers)
-    st.clearing.used = 1
+    st.clearing.used |= USED | (SOME_FUNDED if flags & FUNDED else 0)
     event_new(st, CLEARING_SET, NONE).instrument = command.instrument
     return 0
 
