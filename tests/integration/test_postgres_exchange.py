@@ -19,12 +19,14 @@ import httpx
 import psycopg
 import pytest
 
-from novate.cli import app
 from novate.config import Settings
+from novate.export.command import Options
+from novate.export.command import run as export
 from novate.journal.choosing import open_reader
 from novate.journal.snapshots import SnapshotStore
 from novate.journal.verify import believed_end, verify_journal
 from novate.model.errors import JournalBehindWitness
+from novate.rebuild import run_rebuild
 from novate.recovery import Replayer, from_latest_snapshot, open_partition, replay_tail
 from novate.testing.auditor import Auditor
 from novate.testing.workload import Mix, Trader, Workload, decode_json
@@ -374,25 +376,14 @@ def test_the_ledger_and_exports_are_written_from_it(
 ) -> None:
     settings = Settings(data_dir=tmp_path / "data", journal_url=url)
     fill(settings, range(300))
-    code = start_code(settings, "rebuild")
+    assert run_rebuild(settings) == 0
     said = capsys.readouterr().out
-    assert code == 0
     assert f"rebuilt to seq {replayed(settings, Replayer.at_zero())['seq']} in" in said
     out = tmp_path / "trades.csv"
-    assert start_code(settings, "export", "trades", "--out", str(out)) == 0
+    assert export(settings, Options(table="trades", out=out)) == 0
     lines = len(out.read_text().splitlines()) - 1
     assert lines > 0
     assert f"{lines} trades written" in capsys.readouterr().out
-
-
-def start_code(settings: Settings, *verb: str) -> int:
-    """Run a command in this process; its exit code."""
-    where = ["--data-dir", str(settings.data_dir), "--journal-url", settings.journal_url]
-    try:
-        app([*verb, *where])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.mark.slow
