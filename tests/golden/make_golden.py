@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from novate.engine import Engine
+from tests.oracle.clearing_workload import ClearingWorkload
 from tests.oracle.duel import START_NS, Duel, spec
 from tests.oracle.market import MarketWorkload
-from tests.oracle.words import Command, Configure, Create, Snapshot, to_bytes
+from tests.oracle.words import Command, Configure, Create, Event, Snapshot, to_bytes
 from tests.oracle.workload import TINIER, TINY, Workload
 
 FOLDER = Path(__file__).parent
@@ -28,7 +29,9 @@ RULEBOOK_SEED, RULEBOOK_COMMANDS = 19, 900
 
 def golden_batches(version: int) -> list[list[Command]]:
     """What a version's files hold, in uneven batches."""
-    return plain_batches() if version == 1 else rulebook_batches()
+    if version == 1:
+        return plain_batches()
+    return rulebook_batches(MarketWorkload if version == 2 else ClearingWorkload)
 
 
 def batch_time_ns(number: int) -> int:
@@ -36,12 +39,15 @@ def batch_time_ns(number: int) -> int:
     return START_NS + number * 300_000_000
 
 
-def rulebook_batches() -> list[list[Command]]:
-    """Version 2: a workload over the whole rulebook, and a change of limits in its middle."""
+def rulebook_batches(kind: type[MarketWorkload]) -> list[list[Command]]:
+    """Version 2: a workload over the whole rulebook, and a change of limits in its middle.
+
+    Version 3: the same with clearing.
+    """
     specs = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_max=9)]
     batches: list[list[Command]] = [[Configure(TINY), *map(Create, specs)]]
     duel = Duel.begin(alone=True, specs=[])
-    workload = MarketWorkload(RULEBOOK_SEED, duel.oracle)
+    workload = kind(RULEBOOK_SEED, duel.oracle)
     commands = workload.commands(RULEBOOK_COMMANDS)
     play(duel, batches[0], 0)
     for number in range(1, RULEBOOK_COMMANDS):
@@ -50,7 +56,9 @@ def rulebook_batches() -> list[list[Command]]:
         if number % 60:
             batch = []
             for command in islice(commands, 1 + number * 7 % 12):
-                play(duel, [command], number)
+                events = play(duel, [command], number)
+                if isinstance(workload, ClearingWorkload):
+                    workload.note(events)
                 batch.append(command)
             if not batch:
                 break
@@ -60,10 +68,11 @@ def rulebook_batches() -> list[list[Command]]:
     return batches
 
 
-def play(duel: Duel, batch: list[Command], number: int) -> None:
-    """Let the exchange that the workload looks at see the commands, too."""
-    for command in batch:
-        duel.oracle.apply(command, batch_time_ns(number))
+def play(duel: Duel, batch: list[Command], number: int) -> list[Event]:
+    """Let the exchange that the workload looks at see the commands, too; the events."""
+    return [
+        event for command in batch for event in duel.oracle.apply(command, batch_time_ns(number))
+    ]
 
 
 def plain_batches() -> list[list[Command]]:

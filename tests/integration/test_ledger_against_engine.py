@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from novate.ledger import database, rendering
 from novate.ledger.digest import digest
@@ -16,6 +17,7 @@ from novate.ledger.queries import LedgerReader, OrderFilter
 from novate.ledger.wide import join
 from tests.conftest import scaled
 from tests.integration.ledger_stand import SPECS, LedgerStand
+from tests.oracle.words import Deposit, SetTier, Withdraw
 from tests.postgres import Postgres
 
 PARTNER = re.compile(r',"oco":"[^"]*"')
@@ -140,6 +142,17 @@ def test_how_rows_are_batched_does_not_show(tmp_path: Path) -> None:
     unused = {"assets", "ledger_entries", "settlement_cycles", "settlement_obligations"}
     same = {name for name, found in digest(empty).items() if found == digests[0][name]}
     assert same == unused
+
+
+def test_a_client_that_a_deposit_or_a_tier_names_first_is_known(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    stand = LedgerStand([url], 0)
+    stand.play([Deposit("ann", 1, 5), SetTier("bob", 2), Withdraw("ann", 1, 5)])
+    stand.write()
+    stand.close()
+    with database.open_writer(url).connect() as connection:
+        known = connection.execute(text("SELECT client, client_id FROM clients ORDER BY client"))
+        assert [tuple(row) for row in known] == [(0, "ann"), (1, "bob")]
 
 
 def test_an_average_is_rounded_half_even() -> None:

@@ -4,7 +4,7 @@ others. Numbers are drawn first and read after, as in `market.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,13 @@ class ClearingWorkload(MarketWorkload):
     def __init__(self, seed: int, exchange: Exchange, shape: Market | None = None) -> None:
         super().__init__(seed, exchange, shape or Cleared())
         self.trades: list[Event] = []
+
+    def commands(self, count: int) -> Iterator[Command]:
+        """The next commands."""
+        while count > 0:
+            block = draw(self.shape, self.chance, min(count, 10_000))
+            yield from map(self.command, block)
+            count -= len(block)
 
     def note(self, events: list[Event]) -> None:
         """Remember the last trades."""

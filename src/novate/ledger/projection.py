@@ -36,6 +36,9 @@ _NAMING: Final = np.array(
         EventKind.CLIENT_LIMITS_SET,
         EventKind.TIMER_SET,
         EventKind.KILL_SWITCHED,
+        EventKind.TIER_SET,
+        EventKind.DEPOSITED,
+        EventKind.WITHDRAWN,
     ],
     dtype=np.uint8,
 )
