@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 STAMPS := build/stamps
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 DATA ?=
+# Many servers start in the tests, and each would compile every module of Python anew.
+unexport PYTHONDONTWRITEBYTECODE
 RUN_ARGS ?=
 
 compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
