@@ -233,6 +233,12 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"NOVATE_BUILD asks for another build than {novate.__file__}")
 
 
+def pytest_unconfigure() -> None:
+    """Let go of the ports."""
+    while _held_ports:
+        _held_ports.pop().close()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Note with a test how many commands it played to engine and oracle alike."""
