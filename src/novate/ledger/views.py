@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from novate.ledger.schema import LIMB
 from novate.ledger.statuses import STATUS_SQL
+from novate.model.clearing import Account, EntryKind, SettlementState
 from novate.model.commands import OrderType, Side, TimeInForce
 from novate.model.events import EventKind
 from novate.model.rejects import Reason
@@ -27,6 +28,8 @@ NAMES: Final = (
     "book_list",
     "entry_list",
     "entry_sums",
+    "settlement_list",
+    "obligation_list",
 )
 """Every view."""
 
@@ -111,6 +114,11 @@ def _side(column: str) -> str:
     return _named(column, Side)
 
 
+def _owner(column: str) -> str:
+    """Whose an account is."""
+    return f"CASE WHEN {column} < 0 THEN 'house' ELSE c.client_id END"
+
+
 def _statements(sqlite: bool) -> dict[str, str]:
     sql = _Dialect(sqlite)
     price = ("i.tick_coefficient", "i.tick_exponent")
@@ -161,19 +169,35 @@ def _statements(sqlite: bool) -> dict[str, str]:
  {sql.decimal("l.quantity_lots", *lots)} AS quantity, l.orders
  FROM orderbook_levels l JOIN orderbook_snapshots s
  ON s.seq = l.seq AND s.instrument = l.instrument {grid} l.instrument""",
-        "entry_list": f"""SELECT e.seq, e.entry, a.name AS asset, e.account, e.client,
- {sql.wide("e.amount", "1", "a.scale")} AS amount, e.kind, e.reference, e.reference_index,
+        **_of_clearing(sql),
+    }
+
+
+def _of_clearing(sql: _Dialect) -> dict[str, str]:
+    return {
+        "entry_list": f"""SELECT e.seq, e.entry, {_named("e.kind", EntryKind)} AS kind,
+ {_named("e.account", Account)} AS account, {_owner("e.client")} AS client_id, a.name AS asset,
+ {sql.wide("e.amount", "1", "a.scale")} AS amount, e.reference, e.reference_index,
  {sql.time("e.timestamp_ns")} AS time
- FROM ledger_entries e JOIN assets a ON a.asset = e.asset""",
-        "entry_sums": f"""SELECT a.name AS asset, sums.account, sums.client,
- {sql.wide("sums.amount", "1", "a.scale")} AS amount FROM (
+ FROM ledger_entries e JOIN assets a ON a.asset = e.asset
+ LEFT JOIN clients c ON c.client = e.client""",
+        "entry_sums": f"""SELECT a.name AS asset, {_named("sums.account", Account)} AS account,
+ {_owner("sums.client")} AS client_id, {sql.wide("sums.amount", "1", "a.scale")} AS amount FROM (
  SELECT account, client, asset, highs + (uppers + lowers / {_HALF}) / {_HALF} AS amount_high,
  (uppers + lowers / {_HALF}) % {_HALF} * {_HALF} + lowers % {_HALF} AS amount_low FROM (
- SELECT account, client, asset, {_sum("amount_high", sqlite)} AS highs,
- {_sum(f"amount_low / {_HALF}", sqlite)} AS uppers,
- {_sum(f"amount_low % {_HALF}", sqlite)} AS lowers
+ SELECT account, client, asset, {_sum("amount_high", sql.sqlite)} AS highs,
+ {_sum(f"amount_low / {_HALF}", sql.sqlite)} AS uppers,
+ {_sum(f"amount_low % {_HALF}", sql.sqlite)} AS lowers
  FROM ledger_entries GROUP BY account, client, asset) halves) sums
- JOIN assets a ON a.asset = sums.asset""",
+ JOIN assets a ON a.asset = sums.asset LEFT JOIN clients c ON c.client = sums.client""",
+        "settlement_list": f"""SELECT s.cycle, {_named("s.state", SettlementState)} AS state,
+ s.obligations, {sql.time("s.closed_ns")} AS closed_at, s.opened_seq, s.closed_seq, s.moved_seq
+ FROM settlement_cycles s""",
+        "obligation_list": f"""SELECT o.cycle, c.client_id, a.name AS asset,
+ {sql.wide("o.amount", "1", "a.scale")} AS amount,
+ {_named("o.state", SettlementState)} AS state, {sql.time("o.due_ns")} AS due_at
+ FROM settlement_obligations o JOIN clients c ON c.client = o.client
+ JOIN assets a ON a.asset = o.asset""",
     }
 
 
