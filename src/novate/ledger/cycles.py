@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from novate.ledger.entries import decimal_halves
+from novate.ledger import wide
+from novate.ledger.entries import EntrySource, decimal_halves
 from novate.model.clearing import Account, EntryKind, SettlementState
 from novate.model.events import EventKind
 
@@ -29,6 +30,27 @@ class Move(NamedTuple):
     cycle: int
     state: int
     seq: int
+
+
+def totals(accounts: EntrySource, events: NDArray[Any]) -> list[tuple[int, ...]]:
+    """Rows of `settlement_totals`, of the cycles that a batch has just closed.
+
+    A batch that closes a cycle and 64 more behind it leaves no totals of that one: the core has
+    forgotten it then.
+    """
+    rows: list[tuple[int, ...]] = []
+    for number in events["order"][events["kind"] == EventKind.CYCLE_CLOSED].tolist():
+        found = accounts.cycle(number)
+        for instrument, each in enumerate(found[0]["totals"] if found else ()):
+            if each["trades"] or each["busts"]:
+                rows.append(
+                    (
+                        number, instrument, each["trades"], *wide.split(each["lots"]),
+                        *wide.split(each["turnover"]), *wide.split(each["fees"]), each["busts"],
+                        *wide.split(each["bust_lots"]), *wide.split(each["bust_turnover"]),
+                    )
+                )  # fmt: skip
+    return rows
 
 
 class Cycles:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from novate.ledger import wide
 from novate.ledger.books import BookKeeper, EngineView
-from novate.ledger.cycles import Cycles, Moment, Move, moves, obligation_columns
+from novate.ledger.cycles import Cycles, Moment, Move, moves, obligation_columns, totals
 from novate.ledger.decoding import Commands
 from novate.ledger.entries import EntrySource, entry_columns
 from novate.ledger.positions import Legs, Position, Positions, legs, trade
@@ -80,6 +80,7 @@ class Rows(msgspec.Struct, kw_only=True):
     settlement_cycles: list[tuple[int, ...]]
     settlement_obligations: Columns
     settlement_moves: list[Move]
+    settlement_totals: list[tuple[int, ...]]
 
 
 class Standing(NamedTuple):
@@ -138,6 +139,7 @@ class Projection:
         self._times: list[int] = []
         self._entries: list[NDArray[Any]] = []
         self._entry_times: list[NDArray[np.int64]] = []
+        self._totals: list[tuple[int, ...]] = []
         self._last = (0, b"")
         self.events_count = 0
         self.gathered_seq = self.seq
@@ -162,6 +164,7 @@ class Projection:
         self.gathered_seq = last_seq
         self._books.look(events, last_seq, timestamp_ns)
         if self._accounts is not None:
+            self._totals += totals(self._accounts, events)
             entries = self._accounts.take_entries()
             self._entries.append(entries)
             self._entry_times.append(np.full(len(entries), timestamp_ns, dtype=np.int64))
@@ -212,6 +215,7 @@ class Projection:
             settlement_cycles=self._cycles.closings(events, times, position),
             settlement_obligations=obligations,
             settlement_moves=moves(events),
+            settlement_totals=self._totals,
         )
         self.seq = self.gathered_seq
         self._begin()

@@ -277,7 +277,7 @@ ledger_entries: Final = Table(
     _big("reference"),  # seq of the trade, number of the cycle, or seq of the command
     _big("reference_index"),  # of a trade: its index
     _big("timestamp_ns"),
-    Index("ledger_entries_of_client", "client", "asset", "seq"),
+    Index("ledger_entries_of_client", "client", "seq", "entry"),
     **_ORDERED,
 )
 
@@ -296,6 +296,21 @@ settlement_cycles: Final = Table(
     _small("state"),  # SettlementState
     _big("obligations"),  # how many
     _big("moved_seq"),  # command that its state came with
+)
+
+settlement_totals: Final = Table(
+    "settlement_totals",
+    metadata,
+    _key("cycle"),
+    _key("instrument"),
+    _big("trades"),  # how many
+    *_wide("lots"),
+    *_wide("turnover"),  # ticks x lots
+    *_wide("fees"),  # units of the quote asset
+    _big("busts"),
+    *_wide("bust_lots"),
+    *_wide("bust_turnover"),
+    **_ORDERED,
 )
 
 settlement_obligations: Final = Table(

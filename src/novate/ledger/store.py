@@ -37,6 +37,7 @@ from novate.ledger.schema import (
     positions,
     settlement_cycles,
     settlement_obligations,
+    settlement_totals,
     trade_minutes,
     trades,
 )
@@ -256,6 +257,7 @@ class LedgerStore:
             self._add(trades, rows.trades)
             self._add(ledger_entries, rows.ledger_entries)
             self._add(settlement_cycles, _columns(rows.settlement_cycles))
+            self._add(settlement_totals, _columns(rows.settlement_totals))
             self._add(settlement_obligations, rows.settlement_obligations)
             self._move_settlements(rows)
             self._touch_orders(rows.touched)
