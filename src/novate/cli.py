@@ -179,6 +179,15 @@ def rebuild(*, settings: config.Settings) -> int:
 
 
 @app.command()
+@settings_flags(*STORE_SETTINGS, "ledger_url")
+def reconcile(*, settings: config.Settings) -> int:
+    """Hold the ledger's trades, entries and tables against the engine; exit 1 says what differs."""
+    from novate.reconcile import run
+
+    return run(settings)
+
+
+@app.command()
 @settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
 def ledger_digest(*, settings: config.Settings) -> int:
     """Print a hash of every table of the ledger, and one of all."""

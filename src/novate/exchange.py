@@ -35,6 +35,7 @@ from novate.gateway.http import make_application
 from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
+from novate.gateway.past_accounts import PastAccounts
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
@@ -452,9 +453,8 @@ def make_server(exchange: Exchange) -> _Server:
     past = Past(reads, reporter, exchange.history)
     market = MarketReads(engine, instruments, exchange.window)
     accounts = Accounts(engine)
-    clearing = Clearing(
-        operations, accounts, AccountReads(engine, accounts), reporter, settings.partition
-    )
+    past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)
+    clearing = Clearing(operations, accounts, past_accounts, reporter, settings.partition)
     calls = Calls(operations, reads, past, market, clearing)
     desk = StreamDesk(
         operations,

@@ -17,9 +17,8 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from novate import logs
-from novate.engine import Engine
+from novate.engine import Accounts, Engine
 from novate.journal.interface import Tail
-from novate.ledger.entries import EntrySource
 from novate.ledger.projection import Projection, Rows
 from novate.ledger.store import LedgerStore
 from novate.model.errors import InvariantViolated, LedgerAway, LedgerFault, NovateError
@@ -68,6 +67,13 @@ class Source(Protocol):
         ...
 
 
+def collected(engine: Engine) -> Accounts:
+    """An engine's accounts, whose entries are written down from now on."""
+    accounts = Accounts(engine)
+    accounts.collect_entries(True)
+    return accounts
+
+
 class Scribe:
     """Writes the journal into a ledger, run of records by run of records.
 
@@ -76,7 +82,6 @@ class Scribe:
         source: The journal.
         partition: Whose journal it is.
         anew: Drop what is there and write all anew, in one transaction that `commit` ends.
-        accounts: Makes what gives the entries of an engine's clearing; None: there are none.
     """
 
     def __init__(
@@ -85,9 +90,7 @@ class Scribe:
         source: Source,
         partition: int = 0,
         anew: bool = False,
-        accounts: Callable[[Engine], EntrySource] | None = None,
     ) -> None:
-        self._accounts = accounts
         self._url = url
         self._anew = anew
         self._source = source
@@ -145,7 +148,7 @@ class Scribe:
         self._forget()
         standing = self._store.standing()
         replayer = self._source.replayer_at(standing.seq)
-        accounts = self._accounts(replayer.engine) if self._accounts else None
+        accounts = collected(replayer.engine)
         self._tail = self._source.tail_of(replayer)
         while replayer.seq < standing.seq:
             record = self._tail.take()
@@ -155,8 +158,7 @@ class Scribe:
                     f"end at {replayer.seq}"
                 )
             replayer.apply(record)
-            if accounts is not None:
-                accounts.take_entries()
+            accounts.take_entries()
         if standing.seq and (
             replayer.seq != standing.seq or replayer.events_hash != standing.events_hash
         ):

@@ -11,12 +11,16 @@ import numpy as np
 from novate.engine import Engine, Reporter
 from novate.ledger.projection import Projection
 from novate.ledger.store import LedgerStore
+from novate.ledger_feed import collected
+from novate.model.clearing import ClearingTerms, FeeTier
 from novate.model.events import EVENT
 from novate.model.instrument import Limits
+from novate.reconcile import EngineReckoning
+from tests.oracle.clearing_workload import Cleared, ClearingWorkload
 from tests.oracle.duel import START_NS, spec
 from tests.oracle.exchange import Exchange
 from tests.oracle.market import Market, MarketWorkload
-from tests.oracle.words import Command, Create, to_bytes
+from tests.oracle.words import Command, Create, Event, SetClearing, to_bytes
 
 ROOMY = Limits(
     open_orders_max=10_000,
@@ -37,21 +41,38 @@ class LedgerStand:
         self.oracle = Exchange.with_limits(ROOMY)  # tells the workload what is open
         self.reporter = Reporter(Engine(ROOMY))
         self.stores = [LedgerStore(url) for url in urls]
-        self.projection = Projection(self.reporter.engine, self.stores[0].standing())
+        self.accounts = collected(self.reporter.engine)
+        self.projection = Projection(self.reporter.engine, self.stores[0].standing(), self.accounts)
+        self.reckoning = EngineReckoning()
         self.chance = random.Random(seed)
         self.now_ns = START_NS
         self.hash = bytes(32)
         self.play([Create(each) for each in SPECS])
 
-    def play(self, commands: list[Command]) -> None:
-        for command in commands:
-            self.oracle.apply(command, self.now_ns)
+    def play(self, commands: list[Command]) -> list[Event]:
+        expected = [each for one in commands for each in self.oracle.apply(one, self.now_ns)]
         packed = b"".join(map(to_bytes, commands))
         first = self.oracle.seq - len(commands) + 1
         applied = self.reporter.apply(packed, first, self.now_ns)
         self.hash = blake2b(self.hash + applied.events, digest_size=32).digest()
         events: Any = np.frombuffer(applied.events, EVENT)
+        self.reckoning.note(self.accounts, packed, first, events)
         self.projection.add(packed, events, self.oracle.seq, self.now_ns, self.hash)
+        return expected
+
+    def play_clearing(self, seed: int, count: int, batch: int, step_ns: int) -> None:
+        """The like, with the clearing house's commands among them."""
+        workload = ClearingWorkload(seed, self.oracle, Cleared(instruments=3, numbered=False))
+        for instrument, mode in enumerate(("open", "funded")):
+            tiers = (FeeTier(maker=-1000, taker=3001), FeeTier(maker=500, taker=2500))
+            self.play([SetClearing(ClearingTerms(mode=mode, tiers=tiers), instrument)])
+        for number, command in enumerate(workload.commands(count)):
+            self.now_ns += step_ns * (number % 4)
+            workload.now_ns = self.now_ns
+            workload.note(self.play([command]))
+            if self.chance.random() < 1 / batch:
+                self.write()
+        self.write()
 
     def play_market(self, seed: int, count: int, batch: int, step_ns: int) -> None:
         """So many random commands, one a batch, written after every few."""

@@ -19,6 +19,7 @@ import httpx
 import psycopg
 import pytest
 
+from novate import reconcile
 from novate.config import Settings
 from novate.export.command import Options
 from novate.export.command import run as export
@@ -378,7 +379,13 @@ def test_the_ledger_and_exports_are_written_from_it(
     fill(settings, range(300))
     assert run_rebuild(settings) == 0
     said = capsys.readouterr().out
-    assert f"rebuilt to seq {replayed(settings, Replayer.at_zero())['seq']} in" in said
+    seq = replayed(settings, Replayer.at_zero())["seq"]
+    assert f"rebuilt to seq {seq} in" in said
+    assert reconcile.run(settings) == 0
+    assert re.fullmatch(
+        rf"reconciled at seq {seq}: \d\d+ figures from \d\d+ trades and \d\d\d+ entries .*\n",
+        capsys.readouterr().out,
+    )
     out = tmp_path / "trades.csv"
     assert export(settings, Options(table="trades", out=out)) == 0
     lines = len(out.read_text().splitlines()) - 1

@@ -213,16 +213,35 @@ class AccountReads:
         ]
         return _encode({"count": len(rows), "settlements": rows})
 
-    def settlement(self, name: str) -> bytes:
-        """GET /settlements/{cycle}: the report."""
-        cycle, rows, totals = self._cycle(name)
+    def settlement(self, name: str, form: str = "json") -> bytes:
+        """GET /settlements/{cycle}: the report, as JSON or CSV."""
+        return self.report(form, *self._cycle(name))
+
+    def report(
+        self,
+        form: str,
+        cycle: dict[str, Any] | None,
+        rows: list[Row],
+        totals: list[dict[str, int]],
+        **more: int,
+    ) -> bytes:
+        """The report of a cycle.
+
+        Args:
+            form: json or csv.
+            cycle: What `Accounts.cycle` says of it; None: it is open.
+            rows: Its obligations.
+            totals: What each instrument's cycle came to.
+            more: Members that the JSON has besides.
+        """
+        if form == "csv":
+            return self._csv(cycle, rows)
         body = self._heading(cycle, len(rows))
         body |= {"instruments": self._totals(totals), "obligations": self._with_house(rows)}
-        return _encode(body)
+        return _encode(body | more)
 
-    def settlement_csv(self, name: str) -> bytes:
-        """The obligations of a report as CSV: cycle, client, asset, direction, amount."""
-        cycle, rows, _ = self._cycle(name)
+    def _csv(self, cycle: dict[str, Any] | None, rows: list[Row]) -> bytes:
+        """Obligations as CSV: cycle, client, asset, direction, amount."""
         number = "" if cycle is None else cycle["cycle"]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -234,6 +253,11 @@ class AccountReads:
             direction = "receive" if units > 0 else "pay"
             writer.writerow([number, who, assets[asset][0], direction, amount])
         return text.getvalue().encode()
+
+    def forgotten(self, name: str) -> int:
+        """The number of a cycle that was closed and may have left memory, 0: it was not."""
+        number = int(name) if name.isdecimal() and len(name) < 19 else 0
+        return number if number <= self._accounts.last_cycle else 0
 
     def cycle_exists(self, number: int) -> bool:
         """Whether a closed cycle of this number is kept."""

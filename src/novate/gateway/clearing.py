@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from novate.gateway import clearing_forms as forms
-from novate.gateway.accounts import AccountReader, AccountReads
+from novate.gateway.accounts import AccountReader
 from novate.gateway.fields import (
     check_id,
     given,
@@ -25,6 +25,7 @@ from novate.gateway.fields import (
     undecodable,
 )
 from novate.gateway.operations import Operations, Reply
+from novate.gateway.past_accounts import PastAccounts
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.gateway.reads import Reporter
 from novate.gateway.submissions import Submission
@@ -48,7 +49,7 @@ class Clearing:
     Args:
         operations: Where commands are submitted.
         accounts: The engine's accounts.
-        reads: What is answered of them.
+        past: What is answered of them, from memory and ledger.
         reporter: Knows the last trades.
         partition: The first part of every trade id.
         clock: ns since 1970 UTC; its date numbers a cycle that is closed without a number.
@@ -58,14 +59,15 @@ class Clearing:
         self,
         operations: Operations,
         accounts: AccountReader,
-        reads: AccountReads,
+        past: PastAccounts,
         reporter: Reporter,
         partition: int = 0,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._operations = operations
         self._accounts = accounts
-        self.reads = reads
+        self.past = past
+        self.reads = past.reads
         self._reporter = reporter
         self._partition = partition
         self._clock = clock

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from novate.gateway.replies import Number, OptionalNumber, Time
+from novate.gateway.replies import Number, OptionalNumber, PartSequence, Time
 from novate.gateway.requests import (
     ABSENT,
     DECIMAL_SCHEMA,
@@ -277,6 +277,7 @@ class SettlementReport(Settlement, kw_only=True):
     """A cycle with its obligations."""
 
     obligations: list[Obligation]
+    ledger_sequence: PartSequence = None
 
 
 class Settlements(Struct, kw_only=True):
@@ -284,6 +285,20 @@ class Settlements(Struct, kw_only=True):
 
     count: int
     settlements: list[Settlement]
+
+
+class StatementLine(Struct, kw_only=True):
+    """An entry of a client's account: over 0 it is given, under 0 taken."""
+
+    line_id: str
+    sequence: int
+    timestamp: Time
+    kind: str
+    account: str
+    asset: str
+    amount: Number
+    trade_id: str | None
+    cycle: int | None
 
 
 class Statement(Struct, kw_only=True):
@@ -296,6 +311,8 @@ class Statement(Struct, kw_only=True):
     positions: list[Position]
     due: list[Obligation]
     settling: list[Any]
+    lines: list[StatementLine] | None = None
+    ledger_sequence: PartSequence = None
 
 
 REPLIES: tuple[type[Struct], ...] = (

@@ -21,7 +21,7 @@ from starlette.routing import Route as StarletteRoute
 from novate.gateway import docs, openapi
 from novate.gateway.accounts import wanted_format
 from novate.gateway.admin import ExchangeView, encode, read_instrument
-from novate.gateway.calls import Calls, Handler, read
+from novate.gateway.calls import Calls, Handler, late, read
 from novate.gateway.fast_lane import INTERNAL_ERROR
 from novate.gateway.operations import unavailable
 from novate.gateway.problems import (
@@ -118,6 +118,8 @@ async def _internal_error(request: Request, error: Exception) -> Reply:
     return Reply(500, INTERNAL_ERROR)
 
 
+LINES_PARAMETERS: Final = ("limit", "before")
+
 _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "place_order": lambda calls, request: calls.place(),
     "batch": lambda calls, request: calls.batch(),
@@ -168,8 +170,10 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "get_positions": lambda calls, request: _read(
         request, partial(calls.clearing.reads.positions, _named(request, "client_id"))
     ),
-    "get_statement": lambda calls, request: _read(
-        request, partial(calls.clearing.reads.statement, _named(request, "client_id"))
+    "get_statement": lambda calls, request: late(
+        lambda reply: calls.clearing.past.statement(
+            _named(request, "client_id"), parse_query(_query(request), LINES_PARAMETERS), reply
+        )
     ),
     "list_settlements": lambda calls, request: _read(request, calls.clearing.reads.settlements),
 }
@@ -345,10 +349,15 @@ class Endpoints:
 
     async def get_settlement(self, request: Request) -> Reply:
         """GET /settlements/{cycle}: the report, as JSON or as CSV."""
-        reads, name = self._calls.clearing.reads, _named(request, "cycle")
-        if wanted_format(parse_query(_query(request), ("format",))) == "csv":
-            return Reply(200, reads.settlement_csv(name), b"text/csv; charset=utf-8")
-        return Reply(200, reads.settlement(name))
+        name = _named(request, "cycle")
+        form = wanted_format(parse_query(_query(request), ("format",)))
+        past = self._calls.clearing.past
+        found = await self._answer(
+            late(lambda reply: past.settlement(name, form, reply)), b"", request
+        )
+        if form == "csv" and found.status_code == 200:
+            return Reply(200, bytes(found.body), b"text/csv; charset=utf-8")
+        return found
 
     async def openapi(self, request: Request) -> Reply:
         """GET /openapi.json."""

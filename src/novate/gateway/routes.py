@@ -108,8 +108,16 @@ PARAMETERS: Final = {
 CANDLE_INTERVAL: Final = "interval of a candle"
 ORDER_SIDE: Final = "side of an order"
 
+LINE_BEFORE: Final = "before a line"
+
 PARAMETERS.update(
     {
+        LINE_BEFORE: Parameter(
+            "before",
+            "query",
+            "line_id of the last line of the page before.",
+            {"type": "string", "pattern": "^[0-9]{1,18}-[0-9]{1,10}$"},
+        ),
         CANDLE_INTERVAL: Parameter(
             "interval",
             "query",
@@ -291,8 +299,8 @@ ROUTES: Final = (
     ),
     Route(
         "GET", "/clients/{client_id}/statement", "get_statement", "clearing",
-        "All accounts of a client as they are now", forms.Statement,
-        parameters=("{client_id}",), errors=(400, 404),
+        "All accounts of a client as they are now; with limit or before its entries, newest first",
+        forms.Statement, parameters=("{client_id}", "limit", LINE_BEFORE), errors=(400, 404),
     ),
     Route(
         "GET", "/settlements", "list_settlements", "clearing",

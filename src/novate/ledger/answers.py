@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from novate.ledger import rendering
 from novate.ledger.queries import LedgerReader, OrderFilter
 from novate.ledger.rendering import Row, time_text
+from novate.ledger.settlements import ClosedCycle
 from novate.ledger.wide import join
 from novate.model.instrument import Instrument
 
@@ -131,6 +132,17 @@ class Answers:
             f'"aggregates":[{",".join(listed)}],"overall_vwap":{_Bar(found.rows).vwap(grid)},'
             f'"ledger_sequence":{found.seq}}}'
         ).encode()
+
+    def closed_cycle(self, number: int) -> tuple[int, ClosedCycle | None]:
+        """A closed cycle in the shapes of the core's accounts, None: no such."""
+        return self._reader.closed_cycle(number)
+
+    def statement_lines(
+        self, client_id: str, limit: int, before: tuple[int, int] | None
+    ) -> tuple[int, list[bytes]]:
+        """A client's entries, newest first; only those before (seq, entry), if given."""
+        found = self._reader.lines(client_id, limit, before)
+        return found.seq, [rendering.line(row, self._partition).encode() for row in found.rows]
 
 
 class _Bar:

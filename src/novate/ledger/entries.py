@@ -33,6 +33,10 @@ class EntrySource(Protocol):
         """Name and scale of every asset, by number."""
         ...
 
+    def cycle(self, number: int) -> tuple[dict[str, Any], list[tuple[int, int, int]]] | None:
+        """A closed cycle that is kept, and its obligations."""
+        ...
+
 
 def entry_columns(entries: NDArray[Any], times: NDArray[np.int64]) -> list[NDArray[Any]]:
     """Columns of `ledger_entries`; `times` has the time of each entry."""

@@ -4,12 +4,21 @@ A trade that adds to a position adds its price x quantity to the cost. One that 
 the same share of the cost (rounded toward zero; all of it when the position is closed) and
 realizes the difference. One that turns it closes it first and opens the rest at its price. All in
 ticks x lots, of any size.
+
+A bust is a trade the other way at the same price, when it comes; a correction is another behind it.
+Of a trade with oneself the buying leg goes first. That is the rule of the engine's accounts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from novate.model.commands import Side
+from novate.model.events import EventKind
 
 CACHED_MAX: Final = 200_000
 """Positions kept at hand; they are read again where they were let go."""
@@ -38,6 +47,55 @@ def trade(position: Position, signed_lots: int, price_ticks: int) -> None:
     position[0] = net + signed_lots
     position[1] = cost + signed_lots * price_ticks
     position[2] = realized
+
+
+class Legs(NamedTuple):
+    """Columns of trades, busts and corrections: who bought from whom; the parties are keys."""
+
+    buyer: NDArray[np.int64]
+    seller: NDArray[np.int64]
+    lots: NDArray[np.int64]
+    price_ticks: NDArray[np.int64]
+    seq: NDArray[np.int64]
+    timestamp_ns: NDArray[np.int64]
+
+    def keys(self) -> set[int]:
+        """The positions that they touch."""
+        return {*np.unique(self.buyer).tolist(), *np.unique(self.seller).tolist()}
+
+    def rows(self) -> Iterable[tuple[int, ...]]:
+        """One after the other, in their order."""
+        return zip(*(column.tolist() for column in self), strict=True)
+
+
+_MOVING: Final = (
+    int(EventKind.TRADE), int(EventKind.TRADE_BUSTED), int(EventKind.TRADE_CORRECTED),
+)  # fmt: skip
+
+
+def legs(events: NDArray[Any], times: NDArray[np.int64]) -> Legs:
+    """What of these events moves positions.
+
+    Args:
+        events: An array of `EVENT`.
+        times: The time of each.
+    """
+    at = np.flatnonzero(np.isin(events["kind"], _MOVING))
+    moving = events[at]
+    kinds, instruments = moving["kind"], moving["instrument"].astype(np.int64)
+    one = moving["client"].astype(np.int64) << 32 | instruments
+    other = moving["taker_client"].astype(np.int64) << 32 | instruments
+    # `client` is the maker of a trade; of the others the buyer, from whom a bust takes it back
+    traded = kinds == EventKind.TRADE
+    bought = np.where(traded, moving["side"] == Side.SELL, kinds == EventKind.TRADE_CORRECTED)
+    return Legs(
+        np.where(bought, one, other),
+        np.where(bought, other, one),
+        moving["quantity_lots"],
+        moving["price_ticks"],
+        moving["seq"],
+        times[at],
+    )
 
 
 class Positions:

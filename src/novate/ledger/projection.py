@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from novate.ledger import wide
 from novate.ledger.books import BookKeeper, EngineView
+from novate.ledger.cycles import Cycles, Moment, Move, moves, obligation_columns, totals
 from novate.ledger.decoding import Commands
 from novate.ledger.entries import EntrySource, entry_columns
-from novate.ledger.positions import Position, Positions, trade
+from novate.ledger.positions import Legs, Position, Positions, legs, trade
 from novate.ledger.terms import TermsChange, TermsReader
-from novate.model.commands import Flag, IdKind, KillSwitch, Side
+from novate.model.commands import Flag, IdKind, KillSwitch
 from novate.model.errors import LedgerFault
 from novate.model.events import AUCTION_TRADE, EventKind
 
@@ -76,6 +77,10 @@ class Rows(msgspec.Struct, kw_only=True):
     positions: list[tuple[int, ...]]
     assets: Texts
     ledger_entries: Columns
+    settlement_cycles: list[tuple[int, ...]]
+    settlement_obligations: Columns
+    settlement_moves: list[Move]
+    settlement_totals: list[tuple[int, ...]]
 
 
 class Standing(NamedTuple):
@@ -89,6 +94,7 @@ class Standing(NamedTuple):
         clients: Numbers of the clients it knows.
         changed: Instruments whose books changed since `book_snapshot_seq`.
         assets: How many assets it knows.
+        cycle_closed: Where the last cycle closed.
     """
 
     seq: int = 0
@@ -98,6 +104,7 @@ class Standing(NamedTuple):
     clients: tuple[int, ...] = ()
     changed: tuple[int, ...] = ()
     assets: int = 0
+    cycle_closed: Moment = Moment()
 
 
 class Projection:
@@ -120,6 +127,7 @@ class Projection:
             engine, standing.timestamp_ns, standing.book_snapshot_seq, set(standing.changed)
         )
         self._terms = TermsReader(engine)
+        self._cycles = Cycles(standing.cycle_closed)
         self._instruments = len(engine.instruments())
         self.positions = Positions()
         self.seq = standing.seq
@@ -131,6 +139,7 @@ class Projection:
         self._times: list[int] = []
         self._entries: list[NDArray[Any]] = []
         self._entry_times: list[NDArray[np.int64]] = []
+        self._totals: list[tuple[int, ...]] = []
         self._last = (0, b"")
         self.events_count = 0
         self.gathered_seq = self.seq
@@ -155,6 +164,7 @@ class Projection:
         self.gathered_seq = last_seq
         self._books.look(events, last_seq, timestamp_ns)
         if self._accounts is not None:
+            self._totals += totals(self._accounts, events)
             entries = self._accounts.take_entries()
             self._entries.append(entries)
             self._entry_times.append(np.full(len(entries), timestamp_ns, dtype=np.int64))
@@ -172,13 +182,15 @@ class Projection:
         )
         at_trade = np.flatnonzero(events["kind"] == EventKind.TRADE)
         trades = events[at_trade]
-        self._require_positions(trades, load)
+        fills = legs(events, times)
+        self._require_positions(fills.keys(), load)
         commands = Commands(b"".join(self._commands), self.seq + 1)
         position = _positions_in_command(events["seq"])
         snapshots, levels = self._books.take()
         placed = np.flatnonzero(np.isin(events["kind"], _PLACED))
         orders, touched = _orders(events, times, placed, trades, at_trade, commands)
         terms, terms_changes = self._terms.changes(events, times, commands)
+        entries, obligations = self._entry_columns()
         rows = Rows(
             before_seq=self.seq,
             seq=self.gathered_seq,
@@ -197,24 +209,22 @@ class Projection:
             trade_minutes=_minutes(trades, times[at_trade]),
             orderbook_snapshots=snapshots,
             orderbook_levels=levels,
-            positions=self._traded_positions(trades, times[at_trade]),
+            positions=self._traded_positions(fills),
             assets=self._new_assets(),
-            ledger_entries=self._entry_columns(),
+            ledger_entries=entries,
+            settlement_cycles=self._cycles.closings(events, times, position),
+            settlement_obligations=obligations,
+            settlement_moves=moves(events),
+            settlement_totals=self._totals,
         )
         self.seq = self.gathered_seq
         self._begin()
         return rows
 
     def _require_positions(
-        self, trades: Events, load: Callable[[list[int]], dict[int, Position]]
+        self, keys: set[int], load: Callable[[list[int]], dict[int, Position]]
     ) -> None:
         self.positions.let_go()
-        instruments = trades["instrument"].astype(np.int64)
-        keys = {
-            key
-            for side in ("client", "taker_client")
-            for key in np.unique(trades[side].astype(np.int64) << 32 | instruments).tolist()
-        }
         missing = self.positions.missing(keys)
         if missing:
             for key, position in load(missing).items():
@@ -241,10 +251,12 @@ class Projection:
         self._assets = max(known, len(listed))
         return [(number, *listed[number]) for number in range(known, len(listed))]
 
-    def _entry_columns(self) -> Columns:
+    def _entry_columns(self) -> tuple[Columns, Columns]:
+        """Columns of the entries, and of the obligations that some of them are."""
         if not self._entries:
-            return []
-        return entry_columns(np.concatenate(self._entries), np.concatenate(self._entry_times))
+            return [], []
+        entries, times = np.concatenate(self._entries), np.concatenate(self._entry_times)
+        return entry_columns(entries, times), obligation_columns(entries, times)
 
     def _new_clients(self, events: Events, times: NDArray[np.int64], commands: Commands) -> Texts:
         of_venue = (events["kind"] == EventKind.KILL_SWITCHED) & (
@@ -262,25 +274,13 @@ class Projection:
             rows.append((number, name, seq, int(times[at])))
         return rows
 
-    def _traded_positions(self, trades: Events, times: NDArray[np.int64]) -> list[tuple[int, ...]]:
+    def _traded_positions(self, fills: Legs) -> list[tuple[int, ...]]:
         touched: dict[int, tuple[int, int]] = {}
         get = self.positions.get
-        instruments = trades["instrument"].astype(np.int64)
-        bought = np.where(trades["side"] == Side.BUY, 1, -1) * trades["quantity_lots"]
-        columns = (
-            trades["taker_client"].astype(np.int64) << 32 | instruments,
-            trades["client"].astype(np.int64) << 32 | instruments,
-            bought,
-            trades["price_ticks"],
-            trades["seq"],
-            times,
-        )
-        for taker, maker, lots, price, seq, time_ns in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            trade(get(taker), lots, price)
-            trade(get(maker), -lots, price)
-            touched[taker] = touched[maker] = (seq, time_ns)
+        for buyer, seller, lots, price, seq, time_ns in fills.rows():
+            trade(get(buyer), lots, price)
+            trade(get(seller), -lots, price)
+            touched[buyer] = touched[seller] = (seq, time_ns)
         return [
             (key, key >> 32, key & 0xFFFFFFFF, *wide.split(net), *wide.split(cost),
              *wide.split(realized), seq, time_ns)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from novate.ledger import database
+from novate.ledger import database, settlements
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
 from novate.ledger.statuses import STATUS_SQL
@@ -202,6 +202,17 @@ class LedgerReader:
             " WHERE c.client_id = :client_id ORDER BY p.instrument",
             client_id=client_id,
         )
+
+    def closed_cycle(self, number: int) -> tuple[int, settlements.ClosedCycle | None]:
+        """A closed cycle, None: no such, with the seq up to which that is true."""
+        with self._reading() as connection:
+            return _seq(connection), settlements.closed_cycle(connection, number)
+
+    def lines(self, client_id: str, limit: int, before: tuple[int, int] | None) -> Found:
+        """A client's entries, newest first; only those before (seq, entry), if given."""
+        with self._reading() as connection:
+            seq = _seq(connection)
+            return Found(seq, settlements.lines(connection, client_id, limit, before))
 
 
 def _order_conditions(wanted: OrderFilter) -> tuple[list[str], dict[str, Any]]:

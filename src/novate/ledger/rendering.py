@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from novate.ledger.statuses import status_of
 from novate.ledger.wide import join
 from novate.model import codec
+from novate.model.clearing import Account, EntryKind
 from novate.model.commands import Flag, OrderType, SelfTrade, Side, TimeInForce
 from novate.model.events import EventKind
 from novate.model.rejects import Reason
@@ -29,6 +30,8 @@ _FORCES: Final = {int(each): each.name.lower() for each in TimeInForce}
 _SELF_TRADES: Final = {int(each): each.name.lower() for each in SelfTrade}
 _REASONS: Final = {int(each): each.name.lower() for each in Reason}
 _KINDS: Final = {int(each): each.name.lower() for each in EventKind}
+_OF_TRADES: Final = (EntryKind.TRADE, EntryKind.FEE, EntryKind.BUST, EntryKind.REFUND)
+_OF_CYCLES: Final = (EntryKind.NETTED, EntryKind.SETTLED)
 _NO_LIMIT: Final = 1
 """Bit of an order type that has no limit price."""
 
@@ -168,4 +171,19 @@ def event(row: Row, partition: int) -> str:
         f'"quantity":{total},'
         f'"remaining_quantity":{"null" if left is None else quantity(row, left)},'
         f'"trade_id":{trade_id}}}'
+    )
+
+
+def line(row: Row, partition: int) -> str:
+    """A line of a statement: an entry of a client's account."""
+    kind, reference = row["kind"], row["reference"]
+    of_trade, of_cycle = kind in _OF_TRADES, kind in _OF_CYCLES
+    trade_id = f'"{partition}-{reference}-{row["reference_index"]}"' if of_trade else "null"
+    amount = decimal(join(row["amount_high"], row["amount_low"]), row["scale"])
+    return (
+        f'{{"line_id":"{row["seq"]}-{row["entry"]}","sequence":{row["seq"]},'
+        f'"timestamp":"{time_text(row["timestamp_ns"])}",'
+        f'"kind":"{EntryKind(kind).name.lower()}",'
+        f'"account":"{Account(row["account"]).name.lower()}","asset":"{row["asset_name"]}",'
+        f'"amount":{amount},"trade_id":{trade_id},"cycle":{reference if of_cycle else "null"}}}'
     )

@@ -9,8 +9,7 @@ their scale), never floats. What can pass 64 bits (notional, cost, amounts) stan
 (`docs/ledger.md` has the sums). A notional is in ticks x lots of its instrument: times the
 instrument's `quote_units` it is in units of the quote asset. Times are nanoseconds since 1970 UTC.
 
-Numbers of kinds, sides, types and reasons are those of `novate.model`. No column is ever NULL, but
-for what a later settlement fills in.
+Numbers of kinds, sides, types and reasons are those of `novate.model`. No column is ever NULL.
 """
 
 from __future__ import annotations
@@ -278,7 +277,7 @@ ledger_entries: Final = Table(
     _big("reference"),  # seq of the trade, number of the cycle, or seq of the command
     _big("reference_index"),  # of a trade: its index
     _big("timestamp_ns"),
-    Index("ledger_entries_of_client", "client", "asset", "seq"),
+    Index("ledger_entries_of_client", "client", "seq", "entry"),
     **_ORDERED,
 )
 
@@ -286,11 +285,32 @@ settlement_cycles: Final = Table(
     "settlement_cycles",
     metadata,
     _key("cycle"),
-    _big("first_seq"),
-    _big("last_seq"),
+    # Its trades are those behind the event that closed the cycle before, up to the one that closes
+    # it: by seq, and by place among the events of one command.
+    _big("opened_seq"),
+    _big("opened_position"),
+    _big("closed_seq"),
+    _big("closed_position"),
     _big("opened_ns"),
     _big("closed_ns"),
-    _small("state"),
+    _small("state"),  # SettlementState
+    _big("obligations"),  # how many
+    _big("moved_seq"),  # command that its state came with
+)
+
+settlement_totals: Final = Table(
+    "settlement_totals",
+    metadata,
+    _key("cycle"),
+    _key("instrument"),
+    _big("trades"),  # how many
+    *_wide("lots"),
+    *_wide("turnover"),  # ticks x lots
+    *_wide("fees"),  # units of the quote asset
+    _big("busts"),
+    *_wide("bust_lots"),
+    *_wide("bust_turnover"),
+    **_ORDERED,
 )
 
 settlement_obligations: Final = Table(

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, RootTransaction
 from novate.ledger import database, wide
 from novate.ledger.books import CHANGING_KINDS
 from novate.ledger.copying import COPY_TRAILER, binary_rows, text_rows
+from novate.ledger.cycles import Moment
 from novate.ledger.positions import Position
 from novate.ledger.projection import Columns, Rows, Standing
 from novate.ledger.schema import (
@@ -34,6 +35,9 @@ from novate.ledger.schema import (
     orderbook_snapshots,
     orders,
     positions,
+    settlement_cycles,
+    settlement_obligations,
+    settlement_totals,
     trade_minutes,
     trades,
 )
@@ -189,6 +193,7 @@ class LedgerStore:
             assets_known = self._connection.execute(
                 sa.select(sa.func.count()).select_from(assets)
             ).scalar_one()
+            closed = self._cycle_closed()
         return Standing(
             seq=state.seq,
             timestamp_ns=state.timestamp_ns,
@@ -197,7 +202,16 @@ class LedgerStore:
             clients=tuple(known),
             changed=tuple(changed),
             assets=assets_known,
+            cycle_closed=closed,
         )
+
+    def _cycle_closed(self) -> Moment:
+        """Where the last cycle closed: the one of the highest number."""
+        cycle = settlement_cycles.c
+        columns = cycle.closed_seq, cycle.closed_position, cycle.closed_ns
+        last = sa.select(*columns).order_by(cycle.cycle.desc()).limit(1)
+        found = self._connection.execute(last).first()
+        return Moment(*found) if found else Moment()
 
     def _changed_since(self, seq: int) -> set[int]:
         """Instruments whose books changed behind a seq, as `BookKeeper` counts changes."""
@@ -242,6 +256,10 @@ class LedgerStore:
             self._add(order_events, rows.order_events)
             self._add(trades, rows.trades)
             self._add(ledger_entries, rows.ledger_entries)
+            self._add(settlement_cycles, _columns(rows.settlement_cycles))
+            self._add(settlement_totals, _columns(rows.settlement_totals))
+            self._add(settlement_obligations, rows.settlement_obligations)
+            self._move_settlements(rows)
             self._touch_orders(rows.touched)
             self._add(order_terms, _columns(rows.order_terms))
             self._change_terms(rows)
@@ -308,6 +326,15 @@ class LedgerStore:
             self._connection.execute(
                 order_terms.update().where(order_terms.c.order_number == order).values(change)
             )
+
+    def _move_settlements(self, rows: Rows) -> None:
+        for cycle, state, seq in rows.settlement_moves:
+            for table, moved in (
+                (settlement_cycles, "moved_seq"),
+                (settlement_obligations, "updated_seq"),
+            ):
+                change = table.update().where(table.c.cycle == cycle)
+                self._connection.execute(change.values({"state": state, moved: seq}))
 
     def _merge(self, table: sa.Table, columns: Columns, conflict: str) -> None:
         if not columns or not len(columns[0]):

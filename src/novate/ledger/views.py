@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from novate.ledger.schema import LIMB
 from novate.ledger.statuses import STATUS_SQL
+from novate.model.clearing import Account, EntryKind, SettlementState
 from novate.model.commands import OrderType, Side, TimeInForce
 from novate.model.events import EventKind
 from novate.model.rejects import Reason
@@ -27,6 +28,11 @@ NAMES: Final = (
     "book_list",
     "entry_list",
     "entry_sums",
+    "settlement_list",
+    "obligation_list",
+    "total_list",
+    "cycle_sums",
+    "cycle_trades",
 )
 """Every view."""
 
@@ -111,6 +117,11 @@ def _side(column: str) -> str:
     return _named(column, Side)
 
 
+def _owner(column: str) -> str:
+    """Whose an account is."""
+    return f"CASE WHEN {column} < 0 THEN 'house' ELSE c.client_id END"
+
+
 def _statements(sqlite: bool) -> dict[str, str]:
     sql = _Dialect(sqlite)
     price = ("i.tick_coefficient", "i.tick_exponent")
@@ -161,19 +172,103 @@ def _statements(sqlite: bool) -> dict[str, str]:
  {sql.decimal("l.quantity_lots", *lots)} AS quantity, l.orders
  FROM orderbook_levels l JOIN orderbook_snapshots s
  ON s.seq = l.seq AND s.instrument = l.instrument {grid} l.instrument""",
-        "entry_list": f"""SELECT e.seq, e.entry, a.name AS asset, e.account, e.client,
- {sql.wide("e.amount", "1", "a.scale")} AS amount, e.kind, e.reference, e.reference_index,
- {sql.time("e.timestamp_ns")} AS time
- FROM ledger_entries e JOIN assets a ON a.asset = e.asset""",
-        "entry_sums": f"""SELECT a.name AS asset, sums.account, sums.client,
- {sql.wide("sums.amount", "1", "a.scale")} AS amount FROM (
- SELECT account, client, asset, highs + (uppers + lowers / {_HALF}) / {_HALF} AS amount_high,
+        **_of_clearing(sql),
+    }
+
+
+_SUMMED: Final = (
+    f"a.name AS asset, {_named('sums.account', Account)} AS account, {_owner('sums.client')}"
+    " AS client_id"
+)
+_NAMED_SUMS: Final = (
+    "JOIN assets a ON a.asset = sums.asset LEFT JOIN clients c ON c.client = sums.client"
+)
+_OF_TRADES: Final = ", ".join(
+    str(int(kind)) for kind in (EntryKind.TRADE, EntryKind.FEE, EntryKind.BUST, EntryKind.REFUND)
+)
+_CYCLES_ENTRIES: Final = (
+    "settlement_cycles s JOIN ledger_entries e ON e.seq > s.opened_seq AND e.seq <= s.closed_seq"
+)
+_INSIDE: Final = """(t.seq, t.position) > (s.opened_seq, s.opened_position)
+ AND (t.seq, t.position) < (s.closed_seq, s.closed_position)
+ AND t.seq BETWEEN s.opened_seq AND s.closed_seq"""
+
+
+def _sums(sql: _Dialect, more: str, source: str, condition: str) -> str:
+    """Entries summed by account, client and asset, and by `more`."""
+    parts = ", ".join(
+        f"{_sum(part, sql.sqlite)} AS {name}"
+        for name, part in (
+            ("highs", "e.amount_high"),
+            ("uppers", f"e.amount_low / {_HALF}"),
+            ("lowers", f"e.amount_low % {_HALF}"),
+        )
+    )
+    return f"""SELECT {more}account, client, asset,
+ highs + (uppers + lowers / {_HALF}) / {_HALF} AS amount_high,
  (uppers + lowers / {_HALF}) % {_HALF} * {_HALF} + lowers % {_HALF} AS amount_low FROM (
- SELECT account, client, asset, {_sum("amount_high", sqlite)} AS highs,
- {_sum(f"amount_low / {_HALF}", sqlite)} AS uppers,
- {_sum(f"amount_low % {_HALF}", sqlite)} AS lowers
- FROM ledger_entries GROUP BY account, client, asset) halves) sums
- JOIN assets a ON a.asset = sums.asset""",
+ SELECT {more}account, client, asset, {parts} FROM {source}
+ WHERE {condition} GROUP BY {more}account, client, asset) halves"""
+
+
+def _traded(sql: _Dialect) -> str:
+    """What the trades of each cycle come to; price times quantity in steps of nine digits."""
+    price, lots = "t.price_ticks", "t.quantity_lots"
+    middle = f"{price} / {_HALF} * ({lots} % {_HALF}) + {price} % {_HALF} * ({lots} / {_HALF})"
+    low = f"{price} % {_HALF} * ({lots} % {_HALF})"
+    parts = ", ".join(
+        f"{_sum(part, sql.sqlite)} AS {name}"
+        for name, part in (
+            ("l1", f"{lots} / {_HALF}"),
+            ("l0", f"{lots} % {_HALF}"),
+            ("n4", f"{price} / {_HALF} * ({lots} / {_HALF})"),
+            ("n3", f"({middle}) / {_HALF}"),
+            ("n2", f"({middle}) % {_HALF}"),
+            ("n1", f"({low}) / {_HALF}"),
+            ("n0", f"({low}) % {_HALF}"),
+        )
+    )
+    second = f"(n2 + n1 + n0 / {_HALF})"
+    return f"""SELECT cycle, instrument, trades,
+ (l1 + l0 / {_HALF}) / {_HALF} AS lots_high,
+ (l1 + l0 / {_HALF}) % {_HALF} * {_HALF} + l0 % {_HALF} AS lots_low,
+ n4 + n3 + {second} / {_HALF} AS turnover_high,
+ {second} % {_HALF} * {_HALF} + n0 % {_HALF} AS turnover_low FROM (
+ SELECT s.cycle, t.instrument, count(*) AS trades, {parts}
+ FROM settlement_cycles s JOIN trades t ON {_INSIDE} GROUP BY s.cycle, t.instrument) parts"""
+
+
+def _of_clearing(sql: _Dialect) -> dict[str, str]:
+    lots = ("i.lot_coefficient", "i.lot_exponent")
+    quote = ("i.quote_units", "i.quote_scale")
+    return {
+        "entry_list": f"""SELECT e.seq, e.entry, {_named("e.kind", EntryKind)} AS kind,
+ {_named("e.account", Account)} AS account, {_owner("e.client")} AS client_id, a.name AS asset,
+ {sql.wide("e.amount", "1", "a.scale")} AS amount, e.reference, e.reference_index,
+ {sql.time("e.timestamp_ns")} AS time
+ FROM ledger_entries e JOIN assets a ON a.asset = e.asset
+ LEFT JOIN clients c ON c.client = e.client""",
+        "entry_sums": f"""SELECT {_SUMMED}, {sql.wide("sums.amount", "1", "a.scale")} AS amount
+ FROM ({_sums(sql, "", "ledger_entries e", "TRUE")}) sums {_NAMED_SUMS}""",
+        "settlement_list": f"""SELECT s.cycle, {_named("s.state", SettlementState)} AS state,
+ s.obligations, {sql.time("s.closed_ns")} AS closed_at, s.opened_seq, s.closed_seq, s.moved_seq
+ FROM settlement_cycles s""",
+        "obligation_list": f"""SELECT o.cycle, c.client_id, a.name AS asset,
+ {sql.wide("o.amount", "1", "a.scale")} AS amount,
+ {_named("o.state", SettlementState)} AS state, {sql.time("o.due_ns")} AS due_at
+ FROM settlement_obligations o JOIN clients c ON c.client = o.client
+ JOIN assets a ON a.asset = o.asset""",
+        "total_list": f"""SELECT t.cycle, i.name AS instrument, t.trades,
+ {sql.wide("t.lots", *lots)} AS quantity, {sql.wide("t.turnover", *quote)} AS turnover,
+ {sql.wide("t.fees", "1", "i.quote_scale")} AS fees, t.busts
+ FROM settlement_totals t JOIN instruments i ON i.instrument = t.instrument""",
+        "cycle_sums": f"""SELECT sums.cycle, {_SUMMED},
+ {sql.wide("sums.amount", "1", "a.scale")} AS amount
+ FROM ({_sums(sql, "cycle, ", _CYCLES_ENTRIES, f"e.kind IN ({_OF_TRADES})")}) sums
+ {_NAMED_SUMS} WHERE sums.account IN ({int(Account.DUE)}, {int(Account.FEES)})""",
+        "cycle_trades": f"""SELECT t.cycle, i.name AS instrument, t.trades,
+ {sql.wide("t.lots", *lots)} AS quantity, {sql.wide("t.turnover", *quote)} AS turnover
+ FROM ({_traded(sql)}) t JOIN instruments i ON i.instrument = t.instrument""",
     }
 
 

@@ -1,0 +1,126 @@
+"""Reports of cycles that left memory, and the lines of statements: from the ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Server, wait_until
+from tests.integration.test_clearing import fund, funded, place, read, trade_for_a_cycle
+from tests.integration.test_history import ledger_seq
+
+pytestmark = pytest.mark.slow
+
+MakeServer = Callable[..., Server]
+KEPT = 64
+
+
+def close(client: httpx.Client, cycle: int) -> Any:
+    """Close a cycle and settle it; its report."""
+    read(client.post("/admin/settlements", json={"cycle": cycle}), 201)
+    for state in ("instructed", "settled"):
+        report = read(client.post(f"/admin/settlements/{cycle}/state", json={"state": state}))
+    return report
+
+
+def wait_for_ledger(client: httpx.Client) -> None:
+    end = read(client.get("/settlements"))["settlements"][0]["sequence"]
+    wait_until(lambda: ledger_seq(client) >= end, 30, "a ledger that caught up")
+    wait_until(lambda: client.get("/trades/stats").status_code == 200, 30)
+
+
+def test_a_cycle_that_left_memory_is_reported_as_it_was(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        trades = trade_for_a_cycle(client)
+        bust = f"/admin/trades/{trades[1]['trade_id']}/bust"
+        fix = {"instrument": "BTC-USD", "new_price": 95, "new_quantity": 1}
+        read(client.post(bust, json=fix))
+        report = close(client, 7)
+        as_csv = client.get("/settlements/7?format=csv").text
+        place(client, "bob", "buy", 1, 200)
+        for cycle in range(8, 8 + KEPT):
+            last = close(client, cycle)
+        wait_for_ledger(client)
+        found = read(client.get("/settlements/7"))
+        assert found.pop("ledger_sequence") >= last["sequence"]
+        assert found == report
+        assert report["instruments"][0]["bust_count"] == 1
+        csv = client.get("/settlements/7?format=csv")
+        assert (csv.text, csv.headers["content-type"]) == (as_csv, "text/csv; charset=utf-8")
+        assert read(client.get("/settlements/8"))["cycle"] == 8  # still in memory
+        assert "ledger_sequence" not in client.get("/settlements/8").json()
+        for name in ("6", "900", "x"):
+            assert client.get(f"/settlements/{name}").json()["code"] == "unknown_cycle"
+
+
+def test_the_lines_of_a_statement_come_to_its_accounts(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        trade_for_a_cycle(client)
+        read(client.post("/admin/settlements", json={"cycle": 3}), 201)
+        place(client, "bob", "sell", "0.5", 80)
+        place(client, "cat", "buy", "0.5", 80)
+        wait_for_ledger(client)
+        statement = read(client.get("/clients/bob/statement"))
+        assert "lines" not in statement
+        lines: list[Any] = []
+        while True:
+            before = f"&before={lines[-1]['line_id']}" if lines else ""
+            page = read(client.get(f"/clients/bob/statement?limit=4{before}"))
+            assert page["ledger_sequence"] >= statement["sequence"]
+            assert {name: page[name] for name in statement} == statement
+            lines += page["lines"]
+            if len(page["lines"]) < 4:
+                break
+    places = [tuple(map(int, line["line_id"].split("-"))) for line in lines]
+    assert places == sorted(set(places), reverse=True)
+    assert {line["kind"] for line in lines} == {"trade", "fee", "netted"}
+    assert {line["cycle"] for line in lines if line["kind"] == "netted"} == {3}
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for line in lines:
+        sums[line["account"], line["asset"]] += Decimal(line["amount"])
+    owed = {("due", row["asset"]): row["amount"] for row in statement["due"]}
+    (cycle,) = statement["settling"]
+    owed |= {("settling", row["asset"]): row["amount"] for row in cycle["obligations"]}
+    assert {key: amount for key, amount in sums.items() if amount} == owed
+
+
+def test_lines_of_funds_that_are_held(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        funded(client)
+        fund(client, "bob", "USD", 1000)
+        place(client, "bob", "buy", 1, 100)
+        wait_for_ledger(client)
+        lines = read(client.get("/clients/bob/statement?limit=10"))["lines"]
+        assert [(line["kind"], line["account"], line["amount"]) for line in lines] == [
+            ("hold", "held", 100), ("hold", "available", -100), ("deposit", "available", 1000),
+        ]  # fmt: skip
+        for query in ("limit=0", "before=x", "before=1", "offset=3"):
+            assert client.get(f"/clients/bob/statement?{query}").status_code == 400
+        assert client.get("/clients/nobody/statement?limit=3").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [("none", "ledger_off"), ("postgresql://novate@127.0.0.1:1/ledger", "ledger_away")],
+)
+def test_without_a_ledger_only_what_needs_it_is_refused(
+    url: str, code: str, make_server: MakeServer
+) -> None:
+    server = make_server(ledger_url=url).start()
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        trade_for_a_cycle(client)
+        for cycle in range(1, KEPT + 2):
+            close(client, cycle)
+        refused = client.get("/clients/bob/statement?limit=3")
+        assert (refused.status_code, refused.json()["code"]) == (503, code)
+        assert int(refused.headers["retry-after"]) >= 1
+        assert read(client.get("/clients/bob/statement"))["client_id"] == "bob"
+        assert read(client.get("/settlements/2"))["cycle"] == 2
+        gone = client.get("/settlements/1")
+        expected = (404, "unknown_cycle") if url == "none" else (503, code)
+        assert (gone.status_code, gone.json()["code"]) == expected
