@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 STAMPS := build/stamps
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 DATA ?=
+# Many servers start in the tests, and each would compile every module of Python anew.
+unexport PYTHONDONTWRITEBYTECODE
 RUN_ARGS ?=
 
 compiled := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
@@ -45,7 +47,7 @@ $(STAMPS)/release: $(STAMPS)/package setup.py $(compiled)
 	$(BIN)/python setup.py --quiet build_ext --inplace --build-temp build/temp-release
 	@touch $@
 
-$(STAMPS)/checked: $(STAMPS)/package setup.py $(compiled) $(python_sources)
+$(STAMPS)/checked: $(STAMPS)/venv setup.py $(compiled) $(python_sources)
 	@mkdir -p build/checked && find build/checked -name '*.py' -delete
 	NOVATE_BUILD=checked $(BIN)/python setup.py --quiet build --build-lib build/checked \
 	    --build-temp build/temp-checked
@@ -69,19 +71,24 @@ run: build  ## Set up, then serve on http://127.0.0.1:8000 (DATA: folder, RUN_AR
 # Folders that a tree doesn't have yet are left out, so that a target never names a missing path.
 suite = $(wildcard $(addprefix tests/,$(1)))
 
-test: setup checked  ## Everything that must pass, in under ten minutes
-	$(BIN)/pytest tests
+# Most tests wait for servers more than they work, so there are more processes than two cores.
+TEST_PROCESSES ?= 4
+PYTEST := $(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal
+
+test:  ## Everything that must pass, in under ten minutes
+	@$(MAKE) --no-print-directory -j 2 setup checked
+	$(PYTEST) tests
 	@$(MAKE) --no-print-directory checked-test
 
 unit: setup  ## Tests without a server or a process
-	$(BIN)/pytest $(call suite,unit tables properties golden)
+	$(PYTEST) $(call suite,unit tables properties golden)
 
 integration: setup  ## Tests that start the real thing
-	$(BIN)/pytest $(call suite,integration simulation contracts)
+	$(PYTEST) $(call suite,integration simulation contracts)
 
 checked-test: checked $(STAMPS)/dev  ## The engine's tests on the checked build
 	suites="$(call suite,tables properties)"; test -z "$$suites" || \
-	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(BIN)/pytest $$suites
+	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(PYTEST) $$suites
 
 # The sanitizers' own libraries come first in the process; Python's memory lives until it ends.
 sanitized-test: setup  ## The engine's tests under the address and undefined-behaviour sanitizers
@@ -98,7 +105,7 @@ install-check:  ## `pip install .` in an empty environment gives a `novate` that
 	cd build && install-check/bin/novate version
 
 coverage: setup  ## Line and branch coverage, as text and in build/coverage
-	$(BIN)/pytest --cov=novate --cov-branch --cov-report=term --cov-report=html:build/coverage tests
+	$(PYTEST) --cov=novate --cov-branch --cov-report=term --cov-report=html:build/coverage tests
 
 soak: setup checked  ## The full counts of what `make test` runs a tenth of
 	NOVATE_SOAK=1 $(BIN)/pytest --timeout 7200 tests

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -27,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SLOW_SECONDS = 0.25
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+PORTS_HELD_MAX = 400
+
+_held_ports: deque[socket.socket] = deque()
 
 settings.register_profile(
     "quick", max_examples=100, deadline=None, derandomize=True, print_blob=True
@@ -69,10 +73,19 @@ async def wait_until_async(
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nothing listens on now, and that nobody else is given.
+
+    The socket stays bound, without listening, while the last few hundred are: so the kernel gives
+    the port to no other test of this machine and to no outgoing connection, and whoever connects is
+    refused; a server that reuses addresses, as all here do, may still bind it and listen.
+    """
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _held_ports.append(holder)
+    if len(_held_ports) > PORTS_HELD_MAX:
+        _held_ports.popleft().close()
+    return int(holder.getsockname()[1])
 
 
 @dataclass
@@ -218,6 +231,12 @@ def pytest_configure() -> None:
     checked = ROOT / "build" / "checked" in Path(novate.__file__).parents
     if checked != (os.environ.get("NOVATE_BUILD") == "checked"):
         raise pytest.UsageError(f"NOVATE_BUILD asks for another build than {novate.__file__}")
+
+
+def pytest_unconfigure() -> None:
+    """Let go of the ports."""
+    while _held_ports:
+        _held_ports.pop().close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -215,7 +215,8 @@ def test_nobody_ends_or_changes_anothers_order(client: Client):
 
 @pytest.mark.slow
 def test_keys_answer_when_their_orders_are_forgotten(make_server: Callable[..., Server]):
-    server = make_server(closed_orders_max=1, idempotency_keys_max=40).start()
+    settings: dict[str, Any] = {"closed_orders_max": 1, "idempotency_keys_max": 40}
+    server = make_server(**settings, ledger_url="none").start()  # a ledger would not forget
     client = Client(server, "-gone", "BTC-USD")
     client.place(order_id="first", client_id="Z")  # client number 0, whose quota is not touched
     for name in ("o1", "o2"):

@@ -16,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 
 from novate.engine import Engine
 from novate.ledger import database, views, wide
+from novate.ledger.answers import open_answers
 from novate.ledger.copying import text_rows
 from novate.ledger.entries import entry_columns
 from novate.ledger.naming import name_hash
@@ -260,3 +261,10 @@ def test_entries_of_clearing_are_written_with_the_events_they_came_with(tmp_path
         ]
         sums = connection.exec_driver_sql("SELECT asset, amount FROM entry_sums ORDER BY asset")
         assert sums.all() == [("BTC", "0"), ("USD", "0")]
+
+
+def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(tmp_path: Path) -> None:
+    answers = open_answers(database.url_of("", tmp_path), 1.0, 1, 0)
+    with pytest.raises(LedgerAway, match="not there yet; the follower makes it"):
+        answers.seq()
+    answers.close()

@@ -22,6 +22,19 @@ def client(server: Server) -> Any:
         yield client
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One server for all that is refused, which changes nothing."""
+    server = Server(tmp_path_factory.mktemp("shared") / "data")
+    try:
+        with httpx.Client(base_url=server.start().url, timeout=10) as client:
+            before = client.get("/admin/status").json()["sequence"]
+            yield client
+            assert client.get("/admin/status").json()["sequence"] == before
+    finally:
+        server.close()
+
+
 def place(client: httpx.Client, **changes: object) -> dict[str, Any]:
     """Place an order; what came back, with its status code."""
     members = {name: each for name, each in {**MEMBERS, **changes}.items() if each is not ...}
@@ -179,16 +192,16 @@ def test_rules_are_set_whole_and_said_again(client: httpx.Client) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_control(
-    client: httpx.Client, path: str, members: object, field: str
+    shared: httpx.Client, path: str, members: object, field: str
 ) -> None:
-    reply = client.post(path, json=members)
+    reply = shared.post(path, json=members)
     assert reply.status_code == 400, reply.text
     assert field in [each["field"] for each in reply.json()["errors"]]
 
 
-def test_an_instrument_that_is_not_there(client: httpx.Client) -> None:
+def test_an_instrument_that_is_not_there(shared: httpx.Client) -> None:
     for verb in ("rules", "phase"):
-        assert client.post(f"/admin/instruments/X/{verb}", json={}).status_code == 404
+        assert shared.post(f"/admin/instruments/X/{verb}", json={}).status_code == 404
 
 
 def test_switches_end_all_and_refuse_more(client: httpx.Client) -> None:

@@ -164,21 +164,40 @@ def test_frames_may_be_cut_anywhere(server: Server) -> None:
         assert [client.until_type("pong")["request_id"] for _ in range(4)] == [0, 1, 2, 3]
 
 
+# Named, for a frame's mask is random, and the processes of one run have to agree on their tests.
 @pytest.mark.parametrize(
     ("raw", "code"),
     [
-        (frame(b'"\xff\xfe"'), 1007),
-        (frame(b'{"op":"ping","request_id":"\xed\xa0\x80"}'), 1007),
-        (frame(b"{", TEXT, fin=False) + frame(b"\xff}", CONTINUATION), 1007),
-        (frame(b"x" * (256 * 1024 + 1)), 1009),
-        (b"\x81\xff" + (2**63 - 1).to_bytes(8, "big"), 1009),
-        (frame(b"x" * 200_000, TEXT, fin=False) + frame(b"x" * 200_000, CONTINUATION), 1009),
-        (frame(b'{"op":"ping"}', masked=False), 1002),
-        (frame(b'{"op":"ping"}', 3), 1002),
-        (frame(b'{"op":"ping"}', CONTINUATION), 1002),
-        (frame(b"{", TEXT, fin=False) + frame(b'{"op":"ping"}'), 1002),
-        (frame(b"x" * 126, PING), 1002),
-        (b"\xc1" + frame(b"{}")[1:], 1002),
+        pytest.param(frame(b'"\xff\xfe"'), 1007, id="no UTF-8"),
+        pytest.param(
+            frame(b'{"op":"ping","request_id":"\xed\xa0\x80"}'), 1007, id="a lone surrogate"
+        ),
+        pytest.param(
+            frame(b"{", TEXT, fin=False) + frame(b"\xff}", CONTINUATION),
+            1007,
+            id="no UTF-8 in a fragment",
+        ),
+        pytest.param(frame(b"x" * (256 * 1024 + 1)), 1009, id="over the limit"),
+        pytest.param(
+            b"\x81\xff" + (2**63 - 1).to_bytes(8, "big"), 1009, id="over the limit by its head"
+        ),
+        pytest.param(
+            frame(b"x" * 200_000, TEXT, fin=False) + frame(b"x" * 200_000, CONTINUATION),
+            1009,
+            id="over the limit by its fragments",
+        ),
+        pytest.param(frame(b'{"op":"ping"}', masked=False), 1002, id="not masked"),
+        pytest.param(frame(b'{"op":"ping"}', 3), 1002, id="an unknown opcode"),
+        pytest.param(
+            frame(b'{"op":"ping"}', CONTINUATION), 1002, id="a fragment that continues nothing"
+        ),
+        pytest.param(
+            frame(b"{", TEXT, fin=False) + frame(b'{"op":"ping"}'),
+            1002,
+            id="a message inside another",
+        ),
+        pytest.param(frame(b"x" * 126, PING), 1002, id="a ping too long"),
+        pytest.param(b"\xc1" + frame(b"{}")[1:], 1002, id="a reserved bit"),
     ],
 )
 def test_what_breaks_the_protocol_is_closed_with_its_code(

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench import core_flows
 from novate.engine import Engine, Reporter
 from novate.model import codec
 from novate.model.commands import COMMAND, CommandKind, Side
@@ -194,3 +195,20 @@ def test_a_very_long_history_is_listed_as_a_short_one() -> None:
 
 def place(order_id: str, client: str, side: Side, price: int) -> bytes:
     return codec.pack_place(0, side, 0, 0, 0, price, 1, 0, order_id.encode(), client.encode())
+
+
+@pytest.mark.slow
+def test_very_many_levels_are_the_same_however_far_is_looked_ahead() -> None:
+    """More levels than a side's cache is asked about; levels open and end anywhere in the book."""
+    book = core_flows.resting(60_000, 20_000)
+    commands = core_flows.churn(book, 15_000)
+    engines = new_engine(), new_engine()
+    for engine in engines:
+        engine.apply(book)
+    whole = engines[0].apply(commands)
+    alone = [engines[1].apply(commands[at : at + 1]) for at in range(len(commands))]
+    assert (np.concatenate(alone) == whole).all()
+    assert engines[0].state_hash() == engines[1].state_hash()
+    for engine in engines:
+        engine.check_invariants()
+    assert len(engines[0].depth(0, 100_000)[0]) > 16_384

@@ -3,8 +3,13 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from novate.engine.state cimport NONE, BookSide, State
+from novate.engine.state cimport NONE, Block, BookSide, State, unlikely
 
+cdef enum:
+    CACHED_LEVELS = 16384  # a side with more is searched: its cache is most often wrong
+
+cdef uint32_t block_for(BookSide *side, int64_t key) noexcept nogil
+cdef uint32_t place_in(Block *block, int64_t key) noexcept nogil
 cdef uint32_t ladder_search(State *st, BookSide *side, int64_t key) noexcept nogil
 cdef uint32_t level_open(State *st, BookSide *side, int64_t key) noexcept nogil
 cdef void level_drop(State *st, BookSide *side, uint32_t level) noexcept nogil
@@ -18,6 +23,8 @@ cdef inline uint32_t level_find(State *st, BookSide *side, int64_t key) noexcept
     cdef uint32_t level
     if side.count == 0:
         return NONE
+    if unlikely(side.count > CACHED_LEVELS):
+        return ladder_search(st, side, key)
     level = side.cache[cache_place(side, key)]
     if level != NONE and st.levels[level].key == key:
         return level

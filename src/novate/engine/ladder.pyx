@@ -22,16 +22,23 @@ cdef enum:
 # --- finding --------------------------------------------------------------------------------
 
 cdef uint32_t block_for(BookSide *side, int64_t key) noexcept nogil:
-    """Position of the last block whose lowest key is not above `key`; 0 where all are."""
+    """Position of the last block whose lowest key is not above `key`; 0 where all are.
+
+    The one that was searched for last is tried first: who finds no level opens one.
+    """
     cdef const int64_t *lowest = side.lowest
-    cdef uint32_t low = 0, size = side.blocks_count, half
+    cdef uint32_t low = side.searched, size = side.blocks_count, half
     if key >= lowest[size - 1]:
         return size - 1
+    if low + 1 < size and lowest[low] <= key and key < lowest[low + 1]:
+        return low
+    low = 0
     while size > 1:
         half = size >> 1
         if lowest[low + half] <= key:
             low += half
         size -= half
+    side.searched = low
     return low
 
 
@@ -125,7 +132,7 @@ cdef uint32_t block_split(State *st, BookSide *side, uint32_t at, int64_t key) n
     Beyond the last key of all the new block starts empty: levels that open one above the other
     leave full blocks behind.
     """
-    cdef uint32_t fresh = block_new(st), moved = BLOCK_SIZE // 2
+    cdef uint32_t fresh = block_new(st), moved = BLOCK_SIZE // 2, i
     cdef Block *block = &st.blocks[side.blocks[at]]
     cdef Block *behind = &st.blocks[fresh]
     if at == side.blocks_count - 1 and key > block.keys[BLOCK_SIZE - 1]:
@@ -134,6 +141,8 @@ cdef uint32_t block_split(State *st, BookSide *side, uint32_t at, int64_t key) n
     behind.count = moved
     memcpy(behind.keys, block.keys + block.count, moved * 8)
     memcpy(behind.levels, block.levels + block.count, moved * 4)
+    for i in range(moved):
+        st.levels[behind.levels[i]].block = fresh
     block_insert(st, side, at + 1, fresh)
     side.lowest[at + 1] = behind.keys[0] if moved else key
     return at + 1 if key >= side.lowest[at + 1] else at
@@ -156,6 +165,7 @@ cdef uint32_t ladder_insert(State *st, BookSide *side, int64_t key, uint32_t lev
     memmove(block.levels + place + 1, block.levels + place, <size_t>(block.count - place) * 4)
     block.keys[place] = key
     block.levels[place] = level
+    st.levels[level].block = side.blocks[at]
     block.count += 1
     if place:
         return block.levels[place - 1]
@@ -166,20 +176,22 @@ cdef uint32_t ladder_insert(State *st, BookSide *side, int64_t key, uint32_t lev
     return block.levels[block.count - 1]
 
 
-cdef void ladder_erase(State *st, BookSide *side, int64_t key) noexcept nogil:
-    """Take a key out, and its block if it was the last there."""
-    cdef uint32_t at = block_for(side, key), number = side.blocks[at], place
-    cdef Block *block = &st.blocks[number]
-    place = place_in(block, key)
-    CHECK(place < block.count and block.keys[place] == key)
+cdef void ladder_erase(State *st, BookSide *side, const Level *level) noexcept nogil:
+    """Take a level out, and its block if it was the last there."""
+    cdef Block *block = &st.blocks[level.block]
+    cdef uint32_t at, place = place_in(block, level.key)
+    CHECK(place < block.count and block.keys[place] == level.key)
     block.count -= 1
     memmove(block.keys + place, block.keys + place + 1, <size_t>(block.count - place) * 8)
     memmove(block.levels + place, block.levels + place + 1, <size_t>(block.count - place) * 4)
+    if place:
+        return
+    at = block_for(side, level.key)
     if block.count:
         side.lowest[at] = block.keys[0]
         return
     block.next_free = st.blocks_free
-    st.blocks_free = number
+    st.blocks_free = level.block
     side.blocks_count -= 1
     memmove(side.lowest + at, side.lowest + at + 1, <size_t>(side.blocks_count - at) * 8)
     memmove(side.blocks + at, side.blocks + at + 1, <size_t>(side.blocks_count - at) * 4)
@@ -226,7 +238,7 @@ cdef void level_drop(State *st, BookSide *side, uint32_t number) noexcept nogil:
     """Take an empty level out of its side."""
     cdef Level *level = &st.levels[number]
     cdef uint32_t at = cache_place(side, level.key)
-    ladder_erase(st, side, level.key)
+    ladder_erase(st, side, level)
     if level.worse != NONE:
         st.levels[level.worse].better = level.better
     if level.better != NONE:

@@ -19,6 +19,7 @@ cdef enum:
     TO_ORDER = 8         # commands between asking for the index and for the order
     TO_NEIGHBOURS = 14   # and until the order itself is read
     DISTANCE = 20
+    WIDE_LEVELS = 4096   # more than the cache keeps
 
 cdef struct Lookahead:
     # the batch from the furthest command looked at on, and what those before it name: a small
@@ -27,12 +28,18 @@ cdef struct Lookahead:
     const uint8_t *end
     uint32_t step
     bint hashed
+    # whether there are so many levels that they are looked at too, and what was found so far
+    bint wide
+    const Command *commands[32]
+    uint32_t blocks[32]
+    uint32_t searched[32]
     uint32_t numbers[32]
     uint32_t hashes[32]
     uint32_t orders[32]
 
 cdef void ask_hash(State *st, Lookahead *ahead, uint32_t now,
                    const Command *command) noexcept nogil
+cdef void look_wide(State *st, Lookahead *ahead, uint32_t now) noexcept nogil
 cdef uint32_t find_hash(State *st, Lookahead *ahead, uint32_t now) noexcept nogil
 
 
@@ -44,7 +51,10 @@ cdef inline void look_begin(State *st, Lookahead *ahead, const uint8_t *batch,
     ahead.end = batch + size
     ahead.step = 32
     ahead.hashed = False
+    ahead.wide = st.levels_used > WIDE_LEVELS
     for i in range(32):
+        ahead.commands[i] = NULL
+        ahead.blocks[i] = NONE
         ahead.numbers[i] = NUMBERS_MAX
         ahead.hashes[i] = 0
         ahead.orders[i] = NONE
@@ -63,11 +73,15 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     ahead.step += 1
     if likely(ahead.at < ahead.end):
         ask_index(st, ahead, now, <const Command *>ahead.at)
+        ahead.commands[now] = <const Command *>ahead.at
         if st.clearing.used:
             command_ahead(st, <const Command *>ahead.at)
         ahead.at += command_size(<const Command *>ahead.at)
     else:
         ahead.numbers[now] = NUMBERS_MAX
+        ahead.commands[now] = NULL
+    if unlikely(ahead.wide):
+        look_wide(st, ahead, now)
     now = (now - TO_ORDER) & 31
     order = number_at(st, ahead.numbers[now])
     if unlikely(ahead.hashed):

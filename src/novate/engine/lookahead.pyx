@@ -1,13 +1,17 @@
 # cython: language_level=3
-"""Looking ahead for orders that are named by text, in the hash table of their ids."""
+"""Looking ahead where it takes more: for orders that are named by text, in the hash table of their
+ids; and for the levels of books that have very many.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from novate.engine.ladder cimport block_for, cache_place, place_in
 from novate.engine.registry cimport hash_id
 from novate.engine.state cimport (
-    NONE, NUMBERS_MAX, State, Table, number_at, place_after, place_of, prefetch, tag_of,
+    CLOSED, NONE, NUMBERS_MAX, Block, BookSide, Level, State, Table, key_of, number_at,
+    place_after, place_of, prefetch, tag_of,
 )
-from novate.model.records cimport Command, head_size
+from novate.model.records cimport PLACE, Command, head_size
 
 
 cdef void ask_hash(State *st, Lookahead *ahead, uint32_t now,
@@ -39,3 +43,75 @@ cdef uint32_t find_hash(State *st, Lookahead *ahead, uint32_t now) noexcept nogi
         at = place_after(table, at)
         distance += 1
     return NONE
+
+
+cdef enum:
+    TO_PLACE = 5         # commands between asking for a new order's block and its place in it
+    TO_CANCELLED = 11    # between looking at a command and at the level of the order it names
+    TO_DROPPED = 16      # and at what stands beside that level
+
+
+cdef void look_wide(State *st, Lookahead *ahead, uint32_t now) noexcept nogil:
+    """Ask for the levels that the commands ahead will open, find or drop."""
+    cdef const Command *command = ahead.commands[now]
+    cdef uint32_t order
+    cdef uint32_t applied = (now - DISTANCE) & 31
+    ahead.blocks[now] = NONE
+    if command != NULL:
+        ahead.blocks[now] = ask_block(st, command, &ahead.searched[now])
+    if ahead.blocks[applied] != NONE:
+        remember_search(st, ahead.commands[applied], ahead.searched[applied])
+    now = (now - TO_PLACE) & 31
+    if ahead.blocks[now] != NONE:
+        ask_place(st, ahead.commands[now], &st.blocks[ahead.blocks[now]])
+    order = ahead.orders[(now - (TO_CANCELLED - TO_PLACE)) & 31]
+    if not order & CLOSED:
+        prefetch(&st.levels[st.orders[order].level])
+    order = ahead.orders[(now - (TO_DROPPED - TO_PLACE)) & 31]
+    if not order & CLOSED:
+        ask_dropped(st, &st.levels[st.orders[order].level])
+
+
+cdef void remember_search(State *st, const Command *command, uint32_t at) noexcept nogil:
+    """Let the search for a new order's level, which comes now, begin where it once ended."""
+    st.books[command.instrument].sides[command.side].searched = at
+
+
+cdef uint32_t ask_block(State *st, const Command *command, uint32_t *at) noexcept nogil:
+    """Ask for the block of the ladder where a new order's price belongs, at `at`; or NONE."""
+    cdef BookSide *side
+    cdef uint32_t block
+    if command.kind != PLACE or command.instrument >= st.books_count or command.side > 1:
+        return NONE
+    side = &st.books[command.instrument].sides[command.side]
+    if side.blocks_count < 2:
+        return NONE
+    at[0] = block_for(side, key_of(command.side, command.price_ticks))
+    block = side.blocks[at[0]]
+    prefetch(side.cache + cache_place(side, key_of(command.side, command.price_ticks)))
+    prefetch_block(&st.blocks[block])
+    return block
+
+
+cdef void prefetch_block(const Block *block) noexcept nogil:
+    cdef const uint8_t *line = <const uint8_t *>block
+    cdef int i
+    for i in range(<int>(sizeof(Block) + 63) // 64):
+        prefetch(line + 64 * i)
+
+
+cdef void ask_place(State *st, const Command *command, Block *block) noexcept nogil:
+    """Ask for the levels at and below a new order's price."""
+    cdef uint32_t place = place_in(block, key_of(command.side, command.price_ticks))
+    if place < block.count:
+        prefetch(&st.levels[block.levels[place]])
+    if place:
+        prefetch(&st.levels[block.levels[place - 1]])
+
+
+cdef void ask_dropped(State *st, const Level *level) noexcept nogil:
+    """Ask for what a level's end concerns, if it is about to lose its only order."""
+    if level.count == 1:
+        prefetch_block(&st.blocks[level.block])
+        prefetch(&st.levels[level.better])
+        prefetch(&st.levels[level.worse])

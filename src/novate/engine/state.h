@@ -120,7 +120,7 @@ typedef struct {
     int64_t total;                     /* lots shown */
     uint32_t count, head, tail;
     uint32_t better, worse;            /* the levels next to it, or NOVATE_NONE */
-    uint32_t pad;
+    uint32_t block;                    /* block of the ladder that it stands in */
     int64_t hidden;                    /* lots behind the tips of icebergs */
 } Level;
 
@@ -140,6 +140,7 @@ typedef struct {
     uint32_t *blocks;
     uint32_t *cache;
     uint32_t cache_shift, cache_size;
+    uint32_t searched, pad;            /* position of the block that was searched for last */
 } BookSide;
 
 typedef struct {

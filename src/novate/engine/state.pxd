@@ -104,7 +104,7 @@ cdef extern from "novate/engine/state.h":
         int64_t key
         int64_t total
         uint32_t count, head, tail
-        uint32_t better, worse
+        uint32_t better, worse, block
         int64_t hidden
 
     ctypedef struct Block:
@@ -118,7 +118,7 @@ cdef extern from "novate/engine/state.h":
         int64_t *lowest
         uint32_t *blocks
         uint32_t *cache
-        uint32_t cache_shift, cache_size
+        uint32_t cache_shift, cache_size, searched
 
     ctypedef struct Trade:
         uint64_t seq

@@ -78,7 +78,7 @@ cdef void state_free(State *st) noexcept:
     free(st.closed_care)
     lines_free(st.closed_late, LATE * sizeof(Closed))
     lines_free(st.levels, <size_t>st.levels_capacity * sizeof(Level))
-    free(st.blocks)
+    lines_free(st.blocks, <size_t>st.blocks_capacity * sizeof(Block))
     lines_free(st.numbers, NUMBERS_SIZE)
     lines_free(st.extras, <size_t>st.extras_capacity * sizeof(Extra))
     lines_free(st.specials, <size_t>st.specials_capacity * sizeof(Special))
@@ -146,8 +146,10 @@ cdef void more_clients(State *st) noexcept nogil:
 
 
 cdef void more_blocks(State *st) noexcept nogil:
-    st.blocks_capacity = max(16, st.blocks_capacity * 2)
-    st.blocks = <Block *>grow(st.blocks, <size_t>st.blocks_capacity * sizeof(Block))
+    cdef uint32_t capacity = max(64, st.blocks_capacity * 2)
+    st.blocks = <Block *>lines_grow(
+        st.blocks, <size_t>st.blocks_capacity * sizeof(Block), <size_t>capacity * sizeof(Block))
+    st.blocks_capacity = capacity
 
 
 cdef void more_closed(State *st) noexcept nogil:

@@ -141,6 +141,8 @@ def _success(route: Route) -> dict[str, Any]:
         content = {"application/json": {"schema": {"type": "object"}}}
     else:
         content = {"application/json": {"schema": _reference(route.reply)}}
+    if route.also is not None:
+        content[route.also] = {"schema": {"type": "string"}}
     response: dict[str, Any] = {"description": MEANINGS[route.status], "content": content}
     if "Idempotency-Key" in route.parameters:
         response["headers"] = {

@@ -31,6 +31,7 @@ class Route(NamedTuple):
         endpoint: Name of its endpoint; also its operationId.
         status: Status of its success.
         reply: Struct of its success, None for any JSON, or a content type.
+        also: A content type that its success can be asked for in, beside JSON.
         errors: Statuses of its problems, beside 408, 431 and 503 that any call can have.
         rejects: Whether a 422 may be an order that a rule refused.
     """
@@ -48,6 +49,7 @@ class Route(NamedTuple):
     errors: tuple[int, ...] = ()
     rejects: bool = False
     example: Any = None
+    also: str | None = None
 
 
 _NAME: Final = {"type": "string", "pattern": requests.NAME_PATTERN}
@@ -288,12 +290,12 @@ ROUTES: Final = (
     Route(
         "GET", "/market/positions/{client_id}", "get_positions", "clearing",
         "A client's positions, at cost and at the mark price", forms.Positions,
-        parameters=("{client_id}",), errors=(404,),
+        parameters=("{client_id}",), errors=(400, 404),
     ),
     Route(
         "GET", "/clients/{client_id}/balances", "get_balances", "clearing",
         "What a client has, and what of it is held", forms.Balances,
-        parameters=("{client_id}",), errors=(404,),
+        parameters=("{client_id}",), errors=(400, 404),
     ),
     Route(
         "GET", "/clients/{client_id}/statement", "get_statement", "clearing",
@@ -307,7 +309,7 @@ ROUTES: Final = (
     Route(
         "GET", "/settlements/{cycle}", "get_settlement", "clearing",
         "A cycle's report, as JSON or CSV", forms.SettlementReport,
-        parameters=("{cycle}", "format"), errors=(400, 404),
+        parameters=("{cycle}", "format"), errors=(400, 404), also="text/csv",
     ),
     Route(
         "POST", "/admin/deposits", "deposit", "clearing", "Funds come in for a client",

@@ -171,6 +171,10 @@ _WRITER_PRAGMAS: Final = (
 )
 
 
+NO_FILE: Final = "unable to open database file"
+"""What SQLite says to a reader whose file is not there."""
+
+
 @contextlib.contextmanager
 def faults() -> Iterator[None]:
     """What a database throws, as `LedgerAway`."""
@@ -179,6 +183,8 @@ def faults() -> Iterator[None]:
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, sqlite3.Error) as error:
         cause = getattr(error, "orig", None) or error
         text = str(cause).strip().split("\n")[0][:200]
+        if text == NO_FILE:
+            raise LedgerAway("its file is not there yet; the follower makes it") from error
         slow = text == "interrupted" or getattr(cause, "sqlstate", None) == _CANCELED
         kind = LedgerSlow if slow else LedgerAway
         raise kind(f"{type(cause).__name__}: {text}") from error
