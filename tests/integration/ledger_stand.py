@@ -92,6 +92,11 @@ class LedgerStand:
         for store in self.stores:
             store.write(rows)
 
+    def begin_anew(self) -> None:
+        """Go on as a writer does that has just started: it knows what the ledger says."""
+        standing = self.stores[0].standing()
+        self.projection = Projection(self.reporter.engine, standing, self.accounts)
+
     def close(self) -> None:
         for store in self.stores:
             store.close()

@@ -66,6 +66,21 @@ def test_it_agrees_after_random_runs(seed: int, tmp_path: Path, postgres: Postgr
         assert shown[0] == shown[1] != [], view
 
 
+@pytest.mark.slow
+def test_how_clearing_is_batched_does_not_show(tmp_path: Path) -> None:
+    digests = []
+    for batch in (1, 7, 400):
+        url = f"sqlite:///{tmp_path}/ledger-{batch}.db"
+        stand = LedgerStand([url], 0)
+        for seed in (5, 6):
+            stand.play_clearing(seed, scaled(4_000), batch, step_ns=200_000_000)
+            stand.begin_anew()
+        stand.close()
+        digests.append(digest(database.open_writer(url)))
+        assert reckon(stand, url).difference == ""
+    assert digests[0] == digests[1] == digests[2]
+
+
 def rows_of(url: str, view: str) -> list[list[str]]:
     """A view's rows as text, in any order; exact decimals look the same in both databases."""
     engine = database.open_reader(url, 30, 1)

@@ -138,7 +138,6 @@ class Projection:
         self._events: list[Events] = []
         self._times: list[int] = []
         self._entries: list[NDArray[Any]] = []
-        self._entry_times: list[NDArray[np.int64]] = []
         self._totals: list[tuple[int, ...]] = []
         self._last = (0, b"")
         self.events_count = 0
@@ -165,9 +164,7 @@ class Projection:
         self._books.look(events, last_seq, timestamp_ns)
         if self._accounts is not None:
             self._totals += totals(self._accounts, events)
-            entries = self._accounts.take_entries()
-            self._entries.append(entries)
-            self._entry_times.append(np.full(len(entries), timestamp_ns, dtype=np.int64))
+            self._entries.append(self._accounts.take_entries())
 
     def build(self, load: Callable[[list[int]], dict[int, Position]]) -> Rows:
         """Rows of all that was gathered; then gathering begins anew.
@@ -176,7 +173,7 @@ class Projection:
             load: Gives the stored positions of these keys; may raise, and then nothing is changed
                 and the call can be made again.
         """
-        events = np.concatenate(self._events)
+        events = _joined(self._events)
         times = np.repeat(
             np.array(self._times, dtype=np.int64), [len(each) for each in self._events]
         )
@@ -255,7 +252,9 @@ class Projection:
         """Columns of the entries, and of the obligations that some of them are."""
         if not self._entries:
             return [], []
-        entries, times = np.concatenate(self._entries), np.concatenate(self._entry_times)
+        entries = _joined(self._entries)
+        moments = np.array(self._times, dtype=np.int64)
+        times = np.repeat(moments, [len(each) for each in self._entries])
         return entry_columns(entries, times), obligation_columns(entries, times)
 
     def _new_clients(self, events: Events, times: NDArray[np.int64], commands: Commands) -> Texts:
@@ -287,6 +286,11 @@ class Projection:
             for key, (seq, time_ns) in sorted(touched.items())
             for net, cost, realized in (get(key),)
         ]  # fmt: skip
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays of one kind of record, as one: numpy would compare their fields, array by array."""
+    return np.frombuffer(b"".join([each.data for each in arrays]), dtype=arrays[0].dtype)
 
 
 def _positions_in_command(seqs: NDArray[Any]) -> NDArray[np.int64]:

@@ -61,10 +61,10 @@ def _wide(name: str) -> tuple[Column[int], Column[int]]:
     return _big(f"{name}_high"), _big(f"{name}_low")
 
 
-def _elsewhere(name: str, column: str, condition: str) -> Index:
+def _elsewhere(name: str, columns: str, condition: str) -> Index:
     """An index of those rows alone that are not found by their key."""
     where = text(condition)
-    return Index(name, column, sqlite_where=where, postgresql_where=where)
+    return Index(name, *columns.split(), sqlite_where=where, postgresql_where=where)
 
 
 ledger_state: Final = Table(
@@ -277,7 +277,7 @@ ledger_entries: Final = Table(
     _big("reference"),  # seq of the trade, number of the cycle, or seq of the command
     _big("reference_index"),  # of a trade: its index
     _big("timestamp_ns"),
-    Index("ledger_entries_of_client", "client", "seq", "entry"),
+    _elsewhere("ledger_entries_of_client", "client seq entry", "client >= 0"),
     **_ORDERED,
 )
 

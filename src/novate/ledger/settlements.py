@@ -13,7 +13,8 @@ _TOTALS: Final = ("trades", "lots", "turnover", "fees", "busts", "bust_lots", "b
 
 _LINES: Final = """SELECT e.*, a.name AS asset_name, a.scale FROM ledger_entries e
  JOIN assets a ON a.asset = e.asset
- WHERE e.client = (SELECT client FROM clients WHERE client_id = :client_id)"""
+ WHERE e.client = (SELECT client FROM clients WHERE client_id = :client_id)
+ AND e.client >= 0"""
 _BEFORE: Final = " AND (e.seq, e.entry) < (:seq, :entry)"
 _NEWEST: Final = " ORDER BY e.seq DESC, e.entry DESC LIMIT :limit"
 

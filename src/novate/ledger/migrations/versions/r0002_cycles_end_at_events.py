@@ -66,16 +66,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("cycle", "instrument"),
         sqlite_with_rowid=False,
     )
-    _index("client", "seq", "entry")
-
-
-def _index(*columns: str) -> None:
     op.drop_index("ledger_entries_of_client", "ledger_entries")
-    op.create_index("ledger_entries_of_client", "ledger_entries", columns, unique=False)
+    of_clients = sa.text("client >= 0")
+    op.create_index(
+        "ledger_entries_of_client",
+        "ledger_entries",
+        ["client", "seq", "entry"],
+        unique=False,
+        sqlite_where=of_clients,
+        postgresql_where=of_clients,
+    )
 
 
 def downgrade() -> None:
     """Make it as it was."""
-    _index("client", "asset", "seq")
+    op.drop_index("ledger_entries_of_client", "ledger_entries")
+    columns = ["client", "asset", "seq"]
+    op.create_index("ledger_entries_of_client", "ledger_entries", columns, unique=False)
     op.drop_table("settlement_totals")
     _make("first_seq", "last_seq", "opened_ns", "closed_ns", "state")
