@@ -27,7 +27,8 @@ QUIET_FLAGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-fi
 QUIET_FLAGS += ["-Wno-cast-function-type", "-Wno-sign-compare", "-Wno-unused-but-set-variable"]
 # Python's own flags hold -fwrapv, under which signed overflow is defined and so never reported.
 CHECKED_FLAGS = [
-    "-O1",  # it is to be made quickly, for nobody waits for its answers
+    # It is to be made quickly, for nobody waits for its answers; -O3 sees more of what is set.
+    *("-O1", "-Wno-maybe-uninitialized"),
     "-fno-wrapv",
     "-fsanitize=signed-integer-overflow,bounds",
     "-fsanitize-undefined-trap-on-error",

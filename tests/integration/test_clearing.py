@@ -249,6 +249,7 @@ def test_a_trade_is_busted_once_or_corrected(client: httpx.Client) -> None:
     assert usd == {"ann": 95 + rebate, "cat": -95 - fee, None: fee - rebate}
 
 
+@pytest.mark.slow
 def test_every_account_is_there_after_a_kill(make_server: MakeServer) -> None:
     server = make_server()
     server.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Server, wait_until
@@ -24,6 +25,7 @@ def samples(server: Server) -> Samples:
     return found
 
 
+@pytest.mark.slow
 def test_the_figures_follow_what_happened(server: Server) -> None:
     post = f"{server.url}/orders"
     httpx.post(post, json=limit("sell", 100, 2, order_id="s1"))

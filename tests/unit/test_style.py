@@ -94,6 +94,7 @@ def test_functions_modules_and_lines_are_short(path):
         assert long_ones == []
 
 
+@pytest.mark.slow
 def test_most_functions_are_much_shorter():
     sources = [each for each in CODE_FILES if each.suffix == ".py" and ROOT / "src" in each.parents]
     lengths = sorted(
@@ -138,6 +139,7 @@ def test_no_source_takes_the_checks_out_of_the_checked_build():
     assert found == [], "setup.py sets the directives"
 
 
+@pytest.mark.slow
 def test_names_say_what_they_mean():
     found = []
     for path in CODE_FILES:

@@ -24,19 +24,28 @@ def echo_server(host: str = "127.0.0.1") -> Iterator[int]:
     Raises:
         TimeoutError: it did not listen in time.
     """
-    port = free_port(host)
-    command = [sys.executable, "-m", "novate.loadtest.echo", "--host", host, "--port", str(port)]
-    process = subprocess.Popen(command)
-    try:
-        wait_for_port(host, port, _START_S_MAX)
-        yield port
-    finally:
-        process.terminate()
+    with _held_port(host) as port:
+        command = [sys.executable, "-m", "novate.loadtest.echo"]
+        process = subprocess.Popen([*command, "--host", host, "--port", str(port)])
         try:
-            process.wait(_STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            wait_for_port(host, port, _START_S_MAX)
+            yield port
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def _held_port(host: str) -> Iterator[int]:
+    """A port that is bound without listening: nobody else is given it, our child may listen."""
+    with socket.socket() as holder:
+        holder.bind((host, 0))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        yield holder.getsockname()[1]
 
 
 def measure_ceiling(options: Options) -> dict[str, Any]:
