@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import engine_flow
+from bench import apart, engine_flow
 from novate.engine import Engine
 from novate.model import codec
 from novate.model.instrument import Instrument
@@ -28,6 +28,7 @@ BATCH = 10_000
 
 def main() -> None:
     """Measure what the first argument names, at the scale of the second."""
+    apart.stay(0)
     what, count = sys.argv[1], int(sys.argv[2])
     measures = {"engine": measure_engine, "orders": measure_orders, "keys": measure_keys}
     print(json.dumps(measures[what](count)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,15 @@ from typing import Any
 from bench.machine import ROOT
 
 SECONDS_MAX = 300.0
+
+
+def stay(place: int) -> None:
+    """Keep the calling thread on one of the processors, counted from the last on: 0, 1 ...
+
+    A thread that the system moves takes its cache along, one miss after the other.
+    """
+    processors = sorted(os.sched_getaffinity(0), reverse=True)
+    os.sched_setaffinity(0, {processors[place % len(processors)]})
 
 
 def measure(what: str, count: int) -> dict[str, Any]:

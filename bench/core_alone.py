@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import resource
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import allocations, core_flows, core_rare
+from bench import allocations, apart, core_flows, core_rare
 from bench.core_flows import Commands
 from novate.engine import Engine
 from novate.engine.native import EventRing, stream
@@ -25,6 +26,8 @@ from novate.model.instrument import Instrument, Limits
 
 BATCH = 10_000
 RING = 1 << 14
+PROCESSORS = os.sched_getaffinity(0)
+"""Those that the process was given."""
 UNWINDOWED = Limits(closed_orders_max=0, trades_per_instrument_max=0)
 WINDOWED = Limits(closed_orders_max=20_000, trades_per_instrument_max=1_000)
 
@@ -32,6 +35,7 @@ WINDOWED = Limits(closed_orders_max=20_000, trades_per_instrument_max=1_000)
 def main() -> None:
     """Measure what the first argument names."""
     what, *rest = sys.argv[1:]
+    apart.stay(0)
     measures = {
         "challenge": challenge,
         "liquibook": liquibook,
@@ -82,7 +86,13 @@ def _run_challenge(messages: Commands) -> dict[str, Any]:
     engine = new_engine()
     ring = EventRing(RING)
     tallies: list[tuple[int, int, int]] = []
-    reader = threading.Thread(target=lambda: tallies.append(ring.tally()))
+
+    def read() -> None:
+        os.sched_setaffinity(0, PROCESSORS)
+        apart.stay(1)
+        tallies.append(ring.tally())
+
+    reader = threading.Thread(target=read)
     reader.start()
     batches = [messages[at : at + BATCH] for at in range(0, len(messages), BATCH)]
     gc.disable()
@@ -186,7 +196,13 @@ def chunks(orders: str) -> dict[str, Any]:
     engine = new_engine(WINDOWED)
     ring = EventRing(RING)
     tallies: list[tuple[int, int, int]] = []
-    reader = threading.Thread(target=lambda: tallies.append(ring.tally()))
+
+    def read() -> None:
+        os.sched_setaffinity(0, PROCESSORS)
+        apart.stay(1)
+        tallies.append(ring.tally())
+
+    reader = threading.Thread(target=read)
     reader.start()
     seconds = before = 0.0
     for turn in range(2):

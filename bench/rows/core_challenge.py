@@ -25,7 +25,8 @@ ROW = Row(
     name="core_challenge",
     title="Core: the matching challenge's kind of flow, worst of five volatilities",
     flow="15% IOC; of the others 95% cancelled and 20% modified; 2 M messages; the middle fixed to "
-    "swinging by 60%; events into a ring that a second thread reads; the second of two runs",
+    "swinging by 60%; events into a ring that a second thread reads, on a processor each; the "
+    "second of two runs",
     target="10 M messages/s",
     checks=(at_least("worst", 10e6),),
     measure=measure,

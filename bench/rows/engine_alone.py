@@ -21,7 +21,7 @@ ROW = Row(
     name="engine_alone",
     title="Engine alone, arrays in and events out",
     flow="40% new, 45% cancel, 15% marketable around a walking price; 100,000 orders resting; "
-    "batches of 10,000 commands; the second of two runs in a process",
+    "batches of 10,000 commands; the second of two runs, on one processor",
     target="10 M commands/s",
     checks=(at_least("commands_per_second", 10e6),),
     measure=measure,
