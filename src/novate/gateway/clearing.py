@@ -16,13 +16,14 @@ from novate.gateway import clearing_forms as forms
 from novate.gateway.accounts import AccountReader
 from novate.gateway.fields import (
     check_id,
+    decoded,
     given,
     not_one_of,
     one_key,
+    raise_all,
     read_decimal,
     read_price,
     read_quantity,
-    undecodable,
 )
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.past_accounts import PastAccounts
@@ -441,17 +442,3 @@ def read_signed(field: str, raw: bytes, exponent: int, most: int, errors: list[F
     below = text.startswith(b"-")
     value = read_decimal(field, text[1:] if below else raw, (1, exponent), (0, most), errors)
     return -value if below else value
-
-
-def decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
-    """A body as its struct; ProblemError 400 where it is none."""
-    try:
-        return decode(body)
-    except Exception as error:
-        raise undecodable(error) from None
-
-
-def raise_all(errors: list[FieldError]) -> None:
-    """Raise what was found, if anything was."""
-    if errors:
-        raise refused(errors)

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from novate.gateway import requests
-from novate.gateway.fields import check_id, given, not_one_of, read_decimal, undecodable
+from novate.gateway.fields import (
+    check_id,
+    decoded,
+    given,
+    not_one_of,
+    raise_all,
+    read_decimal,
+)
 from novate.gateway.market_rules import PHASES, PHASES_EXPECTED, read_limits, read_rules
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
@@ -49,8 +56,8 @@ class Controls:
         def command(body: bytes) -> bytes:
             instrument = self._instrument(name)
             errors: list[FieldError] = []
-            rules = read_rules(_decoded(requests.decode_rules, body), instrument, errors)
-            _raise(errors)
+            rules = read_rules(decoded(requests.decode_rules, body), instrument, errors)
+            raise_all(errors)
             return packing.pack_set_rules(instrument.index, rules)
 
         return self._handler(command, name)
@@ -60,7 +67,7 @@ class Controls:
 
         def command(body: bytes) -> bytes:
             instrument = self._instrument(name)
-            asked = _decoded(requests.decode_phase, body)
+            asked = decoded(requests.decode_phase, body)
             errors: list[FieldError] = []
             if asked.phase not in PHASES:
                 errors.append(not_one_of("phase", PHASES_EXPECTED, asked.phase))
@@ -69,7 +76,7 @@ class Controls:
             if until and asked.phase == "continuous":
                 message = "expected null, as continuous trading has no end of its own"
                 errors.append(FieldError("until", message, "unexpected_field"))
-            _raise(errors)
+            raise_all(errors)
             phase = Phase[asked.phase.upper()]
             return packing.pack_set_phase(instrument.index, phase, until_ns)
 
@@ -79,14 +86,14 @@ class Controls:
         """POST /admin/clients/{client_id}/limits."""
 
         def command(body: bytes) -> bytes:
-            asked = _decoded(requests.decode_limits, body)
+            asked = decoded(requests.decode_limits, body)
             errors: list[FieldError] = []
             client = check_id("client_id", client_id, errors)
             instrument = self._operations.validator.find_instrument(asked.instrument, errors)
             if instrument is None:
                 raise refused(errors)
             limits = read_limits(asked, instrument, errors)
-            _raise(errors)
+            raise_all(errors)
             return packing.pack_set_client_limits(client.encode(), instrument.index, limits)
 
         return self._handler(command)
@@ -95,14 +102,14 @@ class Controls:
         """POST /admin/kill, and POST /admin/clients/{client_id}/kill."""
 
         def command(body: bytes) -> bytes:
-            asked = _decoded(requests.decode_kill, body)
+            asked = decoded(requests.decode_kill, body)
             errors: list[FieldError] = []
             if asked.on is None:
                 message = "expected true or false, found nothing"
                 errors.append(FieldError("on", message, "missing_field"))
             if client_id is not None:
                 check_id("client_id", client_id, errors)
-            _raise(errors)
+            raise_all(errors)
             client = None if client_id is None else client_id.encode()
             return packing.pack_kill(client, asked.on)
 
@@ -113,11 +120,11 @@ class Controls:
 
         def handler(body: bytes, header_key: str | None, reply: Reply) -> None:
             try:
-                asked = _decoded(requests.decode_cancel_after, body)
+                asked = decoded(requests.decode_cancel_after, body)
                 errors: list[FieldError] = []
                 client = check_id("client_id", asked.client_id, errors)
                 deadline_ns = self._deadline(given(asked.seconds), errors)
-                _raise(errors)
+                raise_all(errors)
             except ProblemError as error:
                 self._operations.refuse(error, reply)
                 return
@@ -160,16 +167,3 @@ class Controls:
         if found is None:
             raise ProblemError(404, "unknown_instrument", f"no instrument is named {shown(name)}")
         return found
-
-
-def _decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
-    """A body as its struct; ProblemError 400 where it is none."""
-    try:
-        return decode(body)
-    except Exception as error:
-        raise undecodable(error) from None
-
-
-def _raise(errors: list[FieldError]) -> None:
-    if errors:
-        raise refused(errors)

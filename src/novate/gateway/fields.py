@@ -7,7 +7,8 @@ a client learns all of its mistakes at once. Owns no state.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
@@ -218,3 +219,17 @@ def undecodable(error: Exception) -> ProblemError:
         return refused([FieldError(field, "expected no such field", "unknown_field")])
     message = text.replace("`", "").replace("Expected", "expected").replace("got", "found")
     return refused([FieldError(path, message[:200], "invalid_type")])
+
+
+def decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
+    """A body as its struct; ProblemError 400 where it is none."""
+    try:
+        return decode(body)
+    except Exception as error:
+        raise undecodable(error) from None
+
+
+def raise_all(errors: list[FieldError]) -> None:
+    """Raise what was found, if anything was."""
+    if errors:
+        raise refused(errors)
