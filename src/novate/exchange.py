@@ -40,19 +40,20 @@ from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
 from novate.gateway.throttle import Throttle
+from novate.gateway.waiting_room import WaitingRoom
 from novate.gateway.websocket import StreamDesk
 from novate.gateway.ws_lane import LaneLimits, lane_class
 from novate.journal.disk import Disk
 from novate.journal.interface import OpenJournal
 from novate.journal.snapshots import SnapshotStore
-from novate.listening import bind, listen
+from novate.listening import listen
 from novate.metrics import Metrics
 from novate.model import codec
-from novate.model.errors import NotAccepting, NovateError
+from novate.model.errors import NotAccepting
 from novate.order_log import OrderLog
 from novate.outcomes import OutcomeStore
 from novate.process import tune_process
-from novate.recovery import Recovered, open_partition
+from novate.recovery import Progress, Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.candle_window import CandleWindow
 from novate.streams.publisher import Publisher
@@ -125,18 +126,21 @@ class Exchange:
     Args:
         settings: All of them.
         disk: Where the data folder is; the real disk if None.
+        progress: Told how far the recovery is.
 
     Raises:
         NovateError: the data folder can't be opened, recovered or believed.
     """
 
-    def __init__(self, settings: Settings, disk: Disk | None = None) -> None:
+    def __init__(
+        self, settings: Settings, disk: Disk | None = None, progress: Progress | None = None
+    ) -> None:
         self.settings = settings
         self._began = time.monotonic()
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         # 1. The data folder: locked, its journal opened, its state rebuilt.
-        self.recovered = open_partition(settings, disk)
+        self.recovered = open_partition(settings, disk, progress=progress)
 
         # 2. The writer, the clock and the queue before them.
         self.partition = Partition(settings.partition, self.recovered, bounds_of(settings))
@@ -496,11 +500,13 @@ async def serve(settings: Settings) -> int:
         NovateError: it could not be started.
     """
     tune_process()
-    listener = bind(settings)
+    listener = listen(settings)
     # A Ctrl-C ends a long recovery at once; there is nothing yet that wants to be finished.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    progress = Progress()
     try:
-        exchange = Exchange(settings)
+        with WaitingRoom(listener, settings, progress.in_words):
+            exchange = Exchange(settings, progress=progress)
     except BaseException:
         listener.close()
         raise
@@ -525,20 +531,11 @@ def end_by_signal(
 
 
 async def run(exchange: Exchange, listener: socket.socket) -> int:
-    """Run an exchange behind a bound socket until `exchange.end` is called; the exit code.
+    """Run an exchange behind a listening socket until `exchange.end` is called; the exit code.
 
     Every client is answered, every file and process let go of when it returns.
-
-    Raises:
-        NovateError: another process has come to listen on the address.
     """
     server = make_server(exchange)
-    try:
-        listen(exchange.settings, listener)
-    except NovateError:
-        await exchange.stop()
-        await exchange.close()
-        raise
     serving = asyncio.create_task(server.serve([listener]))
     await exchange.start()
     announce(exchange, listener)

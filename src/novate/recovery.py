@@ -240,10 +240,36 @@ class Recovered(msgspec.Struct, kw_only=True):
         self.lock.close()
 
 
+class Progress:
+    """How far a recovery is; written by the one that recovers, read on another thread.
+
+    Attributes:
+        replayer: What the journal is replayed into; None before there is one.
+        end_seq: Where the journal ends; 0 until that is known.
+    """
+
+    def __init__(self) -> None:
+        self.replayer: Replayer | None = None
+        self.end_seq = 0
+
+    def in_words(self) -> str:
+        """How far it is, for people."""
+        if self.replayer is None:
+            return "the latest snapshot is being loaded"
+        if not self.end_seq:
+            return f"the journal is being checked from sequence {self.replayer.seq} on"
+        return f"the journal is being replayed, sequence {self.replayer.seq} of {self.end_seq}"
+
+
 def open_partition(
-    settings: Settings, disk: Disk | None = None, clock: Callable[[], int] = time.time_ns
+    settings: Settings,
+    disk: Disk | None = None,
+    clock: Callable[[], int] = time.time_ns,
+    progress: Progress | None = None,
 ) -> Recovered:
     """Lock a data folder, rebuild its state, and journal what the settings ask for anew.
+
+    `progress` is told how far it is.
 
     Raises:
         DataFolderLocked: another server has the folder.
@@ -253,6 +279,7 @@ def open_partition(
     """
     lock = FolderLock(settings.data_dir)
     journal: OpenJournal | None = None
+    progress = progress or Progress()
     try:
         began = time.monotonic()
         real = disk or RealDisk()
@@ -261,6 +288,7 @@ def open_partition(
             settings.data_dir, real, keep=settings.snapshots_kept, partition=settings.partition
         )
         replayer, snapshot = from_latest_snapshot(store, warnings)
+        progress.replayer = replayer
         journal = open_journal(
             settings,
             real,
@@ -268,6 +296,7 @@ def open_partition(
             [snapshot.witness()] if snapshot else [],
         )
         warnings += journal.warnings
+        progress.end_seq = journal.last().seq
         replayed = replay_tail(replayer, journal)
         _end_lost_sessions(replayer, journal, clock)
         _set_up(settings, replayer, journal, clock, warnings)

@@ -14,7 +14,7 @@ import pytest
 from novate.config import Settings
 from novate.exchange import Exchange, run
 from novate.journal.disk import RealDisk
-from novate.listening import bind
+from novate.listening import listen
 from novate.testing.disk import FaultyDisk
 from tests.conftest import wait_until_async
 from tests.integration.data_folder import replayed, settings_of
@@ -59,7 +59,7 @@ class Stand:
 async def running(settings: Settings) -> AsyncIterator[Stand]:
     """An exchange behind its server, until the block ends."""
     disk = FaultyDisk(RealDisk())
-    listener = bind(settings)
+    listener = listen(settings)
     exchange = Exchange(settings, disk)
     task = asyncio.create_task(run(exchange, listener))
     host, port = listener.getsockname()[:2]

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from novate import exchange
-from novate.exchange import Exchange, run
-from novate.listening import bind, listen
+from novate.listening import listen
 from novate.lock import FolderLock
 from novate.model.errors import DataFolderLocked, NovateError
 from novate.recovery import open_partition
@@ -47,7 +46,7 @@ def test_an_interrupt_ends_a_recovery_at_once(
 ) -> None:
     found: list[object] = []
 
-    def recover(_: object) -> None:
+    def recover(*_: object, **__: object) -> None:
         found.append(signal.getsignal(signal.SIGINT))
         raise NovateError("recovering")
 
@@ -73,19 +72,12 @@ def test_trade_ids_carry_the_partition_after_a_restart_too(tmp_path: Path) -> No
     assert b'"trade_id":"0-' not in trades
 
 
-def test_the_second_of_two_servers_that_bound_an_address_says_so(tmp_path: Path) -> None:
-    async def play() -> None:
-        address = settings_of(tmp_path / "data", follower=False)
-        address = replace(address, port=free_port())
-        first, second = bind(address), bind(address)
-        listen(address, first)
-        with pytest.raises(NovateError, match=f":{address.port}: can't listen there: Address al"):
-            await run(Exchange(address), second)
-        assert second.fileno() == -1
-        FolderLock(address.data_dir).close()
-        first.close()
-
-    asyncio.run(play())
+def test_an_address_where_somebody_listens_is_refused(tmp_path: Path) -> None:
+    address = replace(settings_of(tmp_path / "data"), port=free_port())
+    first = listen(address)
+    with pytest.raises(NovateError, match=f":{address.port}: can't listen there: Address al"):
+        listen(address)
+    first.close()
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from novate.gateway.calls import Call, Calls
+from novate.gateway.calls import Call
 from novate.gateway.problems import CONTENT_TYPE, problem, retry_after_of
 
 KNOWN_HEADS_MAX: Final = 1024
@@ -46,6 +46,14 @@ class HttpCounters(Protocol):
 
     def latency(self, seconds: float) -> None:
         """An order was answered, so long after it was read."""
+        ...
+
+
+class Recogniser(Protocol):
+    """Knows the calls that are answered in the protocol itself."""
+
+    def recognise(self, method: bytes, target: bytes) -> Call | None:
+        """The call of a request line, None if only the ordinary way knows it."""
         ...
 
 
@@ -94,7 +102,7 @@ class Lane:
     """
 
     def __init__(
-        self, calls: Calls, limits: LaneLimits, metrics: HttpCounters, enabled: bool = True
+        self, calls: Recogniser, limits: LaneLimits, metrics: HttpCounters, enabled: bool = True
     ) -> None:
         self.recognise = calls.recognise
         self.limits = limits

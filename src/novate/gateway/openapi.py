@@ -158,8 +158,8 @@ def _problem(route: Route, status: int) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": _reference(replies.Problem)}}
     if status == 422 and route.rejects:
         content["application/json"] = {"schema": _reference(replies.Order)}
-    if status == 503 and route.endpoint in ("health", "readiness"):
-        content["application/json"] = {"schema": {"type": "object"}}
+    if status == 503 and route.reply in (replies.Health, replies.Readiness):
+        content["application/json"] = {"schema": _reference(route.reply)}
     response: dict[str, Any] = {"description": MEANINGS[status], "content": content}
     if status in (429, 503):
         response["headers"] = {

@@ -439,9 +439,11 @@ class Health(Struct, kw_only=True):
 
 
 class Readiness(Struct, kw_only=True):
-    """Whether orders are taken."""
+    """Whether orders are taken; `state` and `reason` where they are not."""
 
     status: Literal["ready", "not_ready"]
+    state: Literal["recovering", "stalled", "failed", "stopping"] | None = None
+    reason: str | None = None
 
 
 class Snapshot(Struct, kw_only=True):
