@@ -161,6 +161,22 @@ def replay(
 
 
 @app.command()
+@settings_flags(*STORE_SETTINGS)
+def skip(
+    *,
+    seq: Annotated[
+        list[int] | None,
+        typer.Option(help="Skip the command of this sequence; may be repeated.", min=1),
+    ] = None,
+    settings: config.Settings,
+) -> int:
+    """Find the command that the exchange can't start over; with --seq, skip it for ever."""
+    from novate.skip import run
+
+    return run(settings, seq or [])
+
+
+@app.command()
 @settings_flags("data_dir", "ledger_url", *LOG_SETTINGS)
 def migrate(*, settings: config.Settings) -> int:
     """Bring the ledger's tables to this version's form."""

@@ -37,6 +37,7 @@ from novate.lock import FolderLock
 from novate.model import codec, packing
 from novate.model.clearing import ClearingTerms, pack_set_clearing
 from novate.model.errors import (
+    CommandFailed,
     ConfigurationError,
     InvariantViolated,
     JournalCorrupt,
@@ -98,13 +99,14 @@ class Replayer:
         Raises:
             ReplayDiverged: the events before this record are not those it vouches for.
             JournalCorrupt: the record does not follow on, or this version can't read it.
+            CommandFailed: a command of it can't be applied; names the record.
             InvariantViolated: the engine is wrong; names the record.
         """
         batch = record.batch
         self._require_next(record)
         try:
             events = self.engine.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
-        except (InvariantViolated, ValueError) as error:
+        except Exception as error:
             raise self._blamed(record, error) from error
         self.pending = b""
         self._advance(record, events.tobytes())
@@ -124,7 +126,7 @@ class Replayer:
         self._require_next(record)
         try:
             applied = self.reporter.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
-        except (InvariantViolated, ValueError) as error:
+        except Exception as error:
             raise self._blamed(record, error) from error
         self.pending = pack_outcomes(applied.outcomes)
         self._advance(record, applied.events)
@@ -166,10 +168,15 @@ class Replayer:
         )
 
     def _blamed(self, record: Record, error: Exception) -> Exception:
+        batch = record.batch
+        place = f"segment {record.segment}, offset {record.offset}"
         if isinstance(error, InvariantViolated):
-            place = f"segment {record.segment}, offset {record.offset}"
-            return InvariantViolated(f"{error}, replaying {place}", record.batch.first_seq)
-        return JournalCorrupt(str(error), record.segment, record.offset, record.batch.first_seq)
+            return InvariantViolated(f"{error}, replaying {place}", batch.first_seq)
+        if isinstance(error, ValueError):
+            return JournalCorrupt(str(error), record.segment, record.offset, batch.first_seq)
+        span = f"the batch of seq {batch.first_seq} to {batch.last_seq}"
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        return CommandFailed(f"{span} ({place}) can't be applied: {what}", batch.first_seq)
 
     def snapshot(self, partition: int) -> Snapshot:
         """The state as a snapshot; the last record must have been applied by `apply_rendered`."""
@@ -346,7 +353,7 @@ def _end_lost_sessions(replayer: Replayer, journal: OpenJournal, clock: Callable
     """
     if replayer.engine.sessions():
         lost = [packing.pack_sessions_lost()]
-        _append_and_apply(lost, replayer, journal, max(replayer.timestamp_ns, clock()))
+        append_and_apply(lost, replayer, journal, max(replayer.timestamp_ns, clock()))
 
 
 def _set_up(
@@ -372,7 +379,7 @@ def _set_up(
         ]
     if not commands:
         return
-    _append_and_apply(commands, replayer, journal, max(replayer.timestamp_ns, clock()))
+    append_and_apply(commands, replayer, journal, max(replayer.timestamp_ns, clock()))
     if replayer.engine.limits() != limits:
         warnings.append("the engine refused the changed limits; those before stay in force")
 
@@ -386,9 +393,14 @@ def _require_memory(limits: Limits) -> None:
         raise ConfigurationError(message) from None
 
 
-def _append_and_apply(
+def append_and_apply(
     commands: Sequence[bytes], replayer: Replayer, journal: OpenJournal, timestamp_ns: int
 ) -> None:
+    """Journal commands behind the replayer's seq, as one batch, and apply them to it.
+
+    Raises:
+        JournalFailed: The journal did not make them durable.
+    """
     batch = Batch(
         first_seq=replayer.seq + 1,
         count=len(commands),
@@ -478,8 +490,7 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
         replayer.apply(record)
     reader.close()
     replayer.engine.check_invariants()
-    for warning in warnings:
-        log.warning("replay", warning=warning)
+    log_warnings(warnings)
     print_state(replayer)
     seconds = time.monotonic() - began
     log.info(
@@ -489,6 +500,12 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
         from_snapshot=snapshot.seq if snapshot else 0,
     )
     return 0
+
+
+def log_warnings(warnings: Sequence[str]) -> None:
+    """Say what was found and put right on the way."""
+    for warning in warnings:
+        log.warning("replay", warning=warning)
 
 
 def print_state(replayer: Replayer) -> None:

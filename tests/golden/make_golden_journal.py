@@ -1,6 +1,8 @@
 """Makes the golden journal of a version: a data folder as that version leaves it.
 
-    python -m tests.golden.make_golden_journal 2
+    python -m tests.golden.make_golden_journal 3
+
+From version 3 on, two of its commands are skipped by the record behind theirs.
 
 Like the other golden files, those of a version that was released are never made again.
 """
@@ -20,6 +22,7 @@ from novate.journal.interface import Batch
 from novate.journal.mark import MARK_FILE
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import SnapshotStore, snapshot_at
+from novate.model.packing import pack_skip_command
 from tests.golden.make_golden import FOLDER, NO_EVENTS, batch_time_ns, chain, golden_batches
 from tests.oracle.words import to_bytes
 
@@ -34,18 +37,28 @@ def make(version: int) -> dict[str, Any]:
     journal = SegmentJournal(folder, segment_bytes=SEGMENT_BYTES, random_bytes=marks.randbytes)
     engine, events_hash, outcomes = Engine(), NO_EVENTS, b""
     batches = golden_batches(version)
-    for number, batch in enumerate(batches):
-        last = journal.last()
-        commands = b"".join(to_bytes(command) for command in batch)
-        timestamp_ns = batch_time_ns(number)
-        journal.append(
-            last.seq,
-            journal.epoch,
-            Batch(last.seq + 1, len(batch), timestamp_ns, commands, outcomes, events_hash),
-        )
-        events = engine.apply(commands, last.seq + 1, timestamp_ns).tobytes()
+
+    def append(commands: list[bytes], timestamp_ns: int, skipped: int | None = None) -> None:
+        nonlocal events_hash, outcomes
+        first_seq = journal.last().seq + 1
+        whole = b"".join(commands)
+        batch = Batch(first_seq, len(commands), timestamp_ns, whole, outcomes, events_hash)
+        journal.append(first_seq - 1, journal.epoch, batch)
+        if skipped is not None:
+            commands[skipped] = pack_skip_command(first_seq + skipped)
+        events = engine.apply(b"".join(commands), first_seq, timestamp_ns).tobytes()
         events_hash = chain(events_hash, events)
-        outcomes = struct.pack("<QI", last.seq + 1, 5) + b"image"
+        outcomes = struct.pack("<QI", first_seq, 5) + b"image"
+
+    for number, batch in enumerate(batches):
+        commands = [to_bytes(command) for command in batch]
+        timestamp_ns = batch_time_ns(number)
+        skips = version >= 3 and number in (len(batches) // 3, len(batches) - 1)
+        skipped = len(commands) // 2 if skips else None
+        append(commands, timestamp_ns, skipped)
+        if skipped is not None:
+            seq = journal.last().seq - len(commands) + 1 + skipped
+            append([pack_skip_command(seq)], timestamp_ns)
         if number == (3 if version == 1 else len(batches) // 2):
             snapshot = snapshot_at(
                 journal.last(),

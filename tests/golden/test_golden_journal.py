@@ -16,6 +16,7 @@ from novate.journal.reading import JournalReader
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import SnapshotStore
 from novate.journal.verify import run
+from novate.model.events import EventKind
 from tests.golden.make_golden import FOLDER, NO_EVENTS, chain
 from tests.golden.make_golden_journal import journal_versions
 
@@ -36,8 +37,16 @@ def replay(engine: Engine, reader: JournalReader, first_seq: int, events_hash: b
     return events_hash
 
 
-def test_there_is_a_golden_journal() -> None:
-    assert VERSIONS
+def test_there_is_a_golden_journal_of_each_kind() -> None:
+    assert VERSIONS == [1, 2, 3]
+    events = Engine()
+    skipped = [
+        event
+        for record in JournalReader(FOLDER / "journal_v3", RealDisk()).read(1)
+        for event in events.apply(record.batch.commands, timestamp_ns=record.batch.timestamp_ns)
+        if event["kind"] == EventKind.COMMAND_SKIPPED
+    ]
+    assert [int(each["order"]) == int(each["seq"]) for each in skipped] == [True, False] * 2
 
 
 @pytest.mark.parametrize("version", VERSIONS)

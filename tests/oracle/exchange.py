@@ -40,6 +40,7 @@ from tests.oracle.words import (
     SetClientLimits,
     SetPhase,
     SetRules,
+    Skip,
     Snapshot,
     Withdraw,
 )
@@ -122,6 +123,8 @@ class Exchange:
                 self.say(EventKind.SNAPSHOT_REQUESTED)
             case Advance():
                 self.say(EventKind.TIME_ADVANCED)
+            case Skip(skipped_seq):
+                self.say(EventKind.COMMAND_SKIPPED, order=skipped_seq)
             case SetRules():
                 phases.set_rules(self, command)
             case SetPhase():

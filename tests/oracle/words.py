@@ -211,6 +211,13 @@ class SessionClose:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """The command of that seq is skipped."""
+
+    skipped_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionsLost:
     """All open sessions close."""
 
@@ -317,6 +324,7 @@ Operation = (
     | SessionOpen
     | SessionClose
     | SessionsLost
+    | Skip
     | CancelAfter
     | Kill
     | SetClearing
@@ -482,6 +490,8 @@ def operation_to_bytes(command: Operation) -> bytes:
             return extend(plain(CommandKind.SESSION_OPEN), {"session": session})
         case SessionClose(session):
             return extend(plain(CommandKind.SESSION_CLOSE), {"session": session})
+        case Skip(skipped_seq):
+            return plain(CommandKind.SKIP_COMMAND, order=skipped_seq)
         case SessionsLost():
             return plain(CommandKind.SESSIONS_LOST)
         case CancelAfter(client, deadline_ns):
@@ -495,11 +505,15 @@ def operation_to_bytes(command: Operation) -> bytes:
 
 
 def plain(
-    kind: CommandKind, instrument: int = 0, client: str | int | None = None, text: bytes = b""
+    kind: CommandKind,
+    instrument: int = 0,
+    client: str | int | None = None,
+    text: bytes = b"",
+    order: int = 0,
 ) -> bytes:
-    """A command of a header, a client's id or number, and a text."""
+    """A command of a header, a client's id or number, an order's number and a text."""
     record = np.zeros(1, COMMAND)
-    record["kind"], record["instrument"] = kind, instrument
+    record["kind"], record["instrument"], record["order_number"] = kind, instrument, order
     name = client.encode() if isinstance(client, str) else b""
     if isinstance(client, int):
         record["client"] = client

@@ -58,6 +58,7 @@ from tests.oracle.words import (
     SetClientLimits,
     SetPhase,
     SetRules,
+    Skip,
 )
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
@@ -131,6 +132,8 @@ def operation_of(plain: list[str], chosen: dict[str, str]) -> Command:
             return SessionClose(int(session))
         case ["lost"]:
             return SessionsLost()
+        case ["skip", seq]:
+            return Skip(int(seq))
         case ["after", client, seconds]:
             return CancelAfter(client, 0 if seconds == "0" else moment(seconds))
         case ["kill", client, switch]:
@@ -282,6 +285,8 @@ class Scene:
                 return f"session {event.order} closed {event.quantity}{lost}"
             case EventKind.SESSIONS_LOST:
                 return f"sessions lost {event.quantity}"
+            case EventKind.COMMAND_SKIPPED:
+                return f"skipped {event.order}"
             case EventKind.TIMER_SET:
                 when = f"at {seconds(event.order)}" if event.order else "stopped"
                 return f"timer {self.client(event)} {when}"

@@ -124,6 +124,12 @@ ALL = [
         "kill new on 0; a rejected client_killed; timer newer at 5",
     ),
     Case(
+        "m_skip_1_what_names_a_skipped_command_changes_nothing",
+        "a: buy 1 @ 100",
+        "skip 3; skip 281474976710655; cancel a",
+        "skipped 3; skipped 281474976710655; a ended 1 by_client",
+    ),
+    Case(
         "m_cxl_1_cancels_are_taken_in_every_phase",
         "a: buy 1 @ 100; b: buy 1 @ 99; phase closed",
         "cancel a; mass c",

@@ -20,6 +20,7 @@ from tests.oracle.words import (
     SetClientLimits,
     SetPhase,
     SetRules,
+    Skip,
     to_bytes,
 )
 
@@ -39,6 +40,7 @@ RECORDS: dict[str, tuple[bytes, Command]] = {
     "open": (packing.pack_session_open(7), SessionOpen(7)),
     "close": (packing.pack_session_close(2**32 - 1), SessionClose(2**32 - 1)),
     "lost": (packing.pack_sessions_lost(), SessionsLost()),
+    "skip": (packing.pack_skip_command(2**48 - 1), Skip(2**48 - 1)),
     "timer": (packing.pack_cancel_after(b"client", 2**62), CancelAfter("client", 2**62)),
     "kill": (packing.pack_kill(b"c", True), Kill("c")),
     "kill off": (packing.pack_kill(b"c", False), Kill("c", on=False)),
@@ -82,3 +84,18 @@ def test_an_amendment_of_terms() -> None:
 def test_a_link_is_an_id(link: bytes) -> None:
     with pytest.raises(ValueError, match="link_id"):
         packing.extend(to_bytes(PLAIN), link_id=link)
+
+
+def test_the_skips_at_the_head_of_a_batch_are_read_and_no_others() -> None:
+    skip, order = packing.pack_skip_command, to_bytes(PLAIN)
+    assert packing.skips_of(skip(7) + skip(9)) == [7, 9]
+    assert packing.skips_of(skip(7) + order + skip(9)) == [7]
+    assert packing.skips_of(order + skip(9)) == []
+    assert packing.skips_of(b"") == []
+    assert packing.skips_of(b"\x1ashort") == []
+
+
+def test_a_batch_is_split_into_its_commands() -> None:
+    commands = [record for record, _ in RECORDS.values()]
+    assert packing.split(b"".join(commands)) == commands
+    assert packing.split(b"") == []

@@ -13,7 +13,8 @@ from novate.engine.state cimport (
 )
 from novate.engine.steps cimport change_phase
 from novate.model.records cimport (
-    CANCEL_ONLY_PHASE, CLIENTS_LIMIT, CLOSED_PHASE, COMMAND_REFUSED, CONTINUOUS, HALT,
+    CANCEL_ONLY_PHASE, CLIENTS_LIMIT, CLOSED_PHASE, COMMAND_REFUSED, COMMAND_SKIPPED, CONTINUOUS,
+    HALT,
     KILL_ON, KILL_SWITCH, KILL_SWITCHED, KILL_VENUE, MALFORMED_COMMAND, SESSIONS_LIMIT,
     SESSIONS_LOST, SESSION_CLOSED, SESSION_CLOSED_EVENT, SESSION_EXISTS, SESSION_LOST,
     SESSION_OPENED, SNAPSHOT_REQUESTED, TIMER_SET, TIME_ADVANCED, UNKNOWN_INSTRUMENT,
@@ -49,6 +50,11 @@ cdef uint32_t client_known(State *st, const Command *command, const uint8_t *tex
 cdef void advance_time(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """ADVANCE_TIME: what was due has happened."""
     event_new(st, TIME_ADVANCED, NONE)
+
+
+cdef void skip_command(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """SKIP_COMMAND: the operator had a command skipped; or this one stands in its place."""
+    event_new(st, COMMAND_SKIPPED, NONE).order = command.order_number
 
 
 cdef void take_snapshot(State *st, Command *command, const uint8_t *text) noexcept nogil:

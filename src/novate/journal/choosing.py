@@ -15,6 +15,7 @@ from novate.journal.interface import OpenJournal, Position, Record, Tail, Witnes
 from novate.journal.mark import DurableMark
 from novate.journal.reading import Bound, End, JournalReader
 from novate.journal.segments import SegmentJournal
+from novate.journal.skips import SkippingTail
 from novate.journal.tail import MarkTail
 
 
@@ -101,7 +102,7 @@ def open_reader(settings: Settings, disk: Disk | None = None) -> Reader:
 def open_tail(
     settings: Settings, disk: Disk, mark: DurableMark | None, first_seq: int, start: Position | None
 ) -> Tail:
-    """The journal for following it.
+    """The journal for following it; its records are as they are to be applied.
 
     Args:
         settings: Name it.
@@ -114,8 +115,8 @@ def open_tail(
     reader = open_reader(settings, disk)
     if isinstance(reader, JournalReader):
         assert mark is not None
-        return MarkTail(reader, mark, first_seq, start)
+        return SkippingTail(MarkTail(reader, mark, first_seq, start))
     from novate.journal.postgres_reading import PostgresReader, PostgresTail
 
     assert isinstance(reader, PostgresReader)
-    return PostgresTail(reader, mark, first_seq, start)
+    return SkippingTail(PostgresTail(reader, mark, first_seq, start))

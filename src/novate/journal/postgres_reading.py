@@ -29,6 +29,7 @@ from novate.journal.postgres_link import (
     to_int,
 )
 from novate.journal.reading import Bound, End
+from novate.journal.skips import skipping
 from novate.model.errors import (
     JournalAway,
     JournalBehindWitness,
@@ -253,7 +254,15 @@ class PostgresReader:
     def read(
         self, first_seq: int, start: Position | None = None, bound: Bound | None = None
     ) -> Iterator[Record]:
-        """Records from the one that holds `first_seq` on, to the bound or the journal's end."""
+        """Records from the one that holds `first_seq` on, to the bound or the journal's end.
+
+        They are as they are to be applied: see `novate.journal.skips`.
+        """
+        return skipping(self._read(first_seq, start, bound))
+
+    def _read(
+        self, first_seq: int, start: Position | None, bound: Bound | None
+    ) -> Iterator[Record]:
         if bound is None:
             end = self.end()
             if end is None:

@@ -52,6 +52,7 @@ class CommandKind(IntEnum):
     MOVE_SETTLEMENT = 23
     SET_CUTOFF = 24
     CORRECT_TRADE = 25
+    SKIP_COMMAND = 26
 
 
 class Side(IntEnum):
@@ -163,7 +164,8 @@ COMMAND: Final = np.dtype(
             "client_id_length",  # bytes of the client id in the text; 0: `client` names it
             "instrument",  # dense number of the instrument, or ANY_INSTRUMENT
             "client",  # client's number, where no text names it
-            "order_number",  # the caller's number of the order, for IdKind.NUMBER
+            "order_number",  # the caller's number of the order, for IdKind.NUMBER; of a
+            # SKIP_COMMAND: the seq of the command that is skipped
             "price_ticks",  # limit price; 0 for a market order
             "quantity_lots",  # quantity, or an amendment's new total quantity
             "quote_units_low",  # quote quantity of a market order: 128 bits, low half

@@ -16,6 +16,7 @@ A market's refusal is not here: a reject is an event with a reason code (`novate
     │   ├── JournalFailed           an fsync failed: the file can't be believed any more
     │   └── JournalFenced           another writer has taken over
     ├── SnapshotCorrupt             a snapshot or dump that fails its checksum or its form
+    ├── CommandFailed               a journaled command can't be applied
     ├── ReplayDiverged              a replay gave other events than the journal vouches for
     ├── LedgerAway              the ledger's database can't be reached, or takes too long
     │   ├── LedgerSlow          a question to it took longer than it may
@@ -127,6 +128,18 @@ class ReplayDiverged(NovateError):
 
     def __init__(self, message: str, seq: int) -> None:
         super().__init__(f"{message} (seq {seq})")
+        self.seq = seq
+
+
+class CommandFailed(NovateError):
+    """A batch of the journal can't be applied here; the state it left must not be used.
+
+    Attributes:
+        seq: First sequence number of the batch.
+    """
+
+    def __init__(self, message: str, seq: int) -> None:
+        super().__init__(f"{message}; `novate skip` says which command it is (seq {seq})")
         self.seq = seq
 
 

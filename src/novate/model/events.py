@@ -15,6 +15,7 @@ For each command the engine writes its events in this order:
   `CLIENT_LIMITS_SET`, `SESSION_OPENED`, or `COMMAND_REFUSED`.
 - SET_CLEARING, SET_MARK, SET_TIER, DEPOSIT, WITHDRAW, SETTLE, MOVE_SETTLEMENT, SET_CUTOFF,
   CORRECT_TRADE: the event of their name, or `COMMAND_REFUSED`; `docs/clearing.md`.
+- SKIP_COMMAND: `COMMAND_SKIPPED`; it also stands in the place of a command that was skipped.
 - SET_PHASE, CANCEL_AFTER, KILL, SESSION_CLOSE, SESSIONS_LOST: `docs/matching.md`.
 
 Before all of these stand the events of what was due at the command's time; behind the trades of a
@@ -68,6 +69,7 @@ class EventKind(IntEnum):
     CUTOFF_SET = 31
     TRADE_BUSTED = 32
     TRADE_CORRECTED = 33
+    COMMAND_SKIPPED = 34
 
 
 EVENT: Final = np.dtype(
@@ -142,6 +144,7 @@ Beyond orders and trades:
 | TRADE_BUSTED | `order`, `index`: seq and index of the trade; `client`: the buyer; |
 | | `taker_client`: the seller; `price_ticks`, `quantity_lots` |
 | TRADE_CORRECTED | the same of the trade that takes its place; its own id is this `seq`, 0 |
+| COMMAND_SKIPPED | `order`: seq of the command that is skipped; its own `seq`: it was this one |
 
 An amount is 128 bits of units: the low half in `price_ticks`, the high half in `quantity_lots`.
 """

@@ -35,6 +35,8 @@ _INSTRUMENT_AT: Final = 8
 _TEXT_LENGTH: Final = struct.Struct("<H")
 _TEXT_LENGTH_AT: Final = 80
 _SESSION_AT: Final = 44
+_SEQ: Final = struct.Struct("<Q")
+_ORDER_NUMBER_AT: Final = 16
 _EXTENDED: Final = int(Flag.EXTENDED)
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -140,6 +142,39 @@ def pack_session_open(session: int) -> bytes:
 def pack_session_close(session: int) -> bytes:
     """A SESSION_CLOSE record."""
     return extend(_command(CommandKind.SESSION_CLOSE), session=session)
+
+
+def pack_skip_command(seq: int) -> bytes:
+    """A SKIP_COMMAND record: the command of that seq is skipped."""
+    head = bytearray(_command(CommandKind.SKIP_COMMAND))
+    _SEQ.pack_into(head, _ORDER_NUMBER_AT, seq)
+    return bytes(head)
+
+
+def skips_of(commands: bytes) -> list[int]:
+    """The seqs that the SKIP_COMMANDs at the head of a batch name; mostly none."""
+    seqs, at = [], 0
+    while at + _HEAD <= len(commands) and commands[at] == CommandKind.SKIP_COMMAND:
+        seqs.append(_SEQ.unpack_from(commands, at + _ORDER_NUMBER_AT)[0])
+        at += size_at(commands, at)
+    return seqs
+
+
+def size_at(commands: bytes, at: int) -> int:
+    """Bytes of the command that begins there in a batch: header, extension, padded text."""
+    text: int = _TEXT_LENGTH.unpack_from(commands, at + _TEXT_LENGTH_AT)[0]
+    extended = commands[at + _FLAGS_AT] & _EXTENDED
+    return _HEAD + (_BLOCK if extended else 0) + text + (-text % 8)
+
+
+def split(commands: bytes) -> list[bytes]:
+    """The commands of a batch, one by one."""
+    found, at = [], 0
+    while at < len(commands):
+        size = size_at(commands, at)
+        found.append(commands[at : at + size])
+        at += size
+    return found
 
 
 def pack_sessions_lost() -> bytes:

@@ -70,6 +70,7 @@ cdef enum:
     MOVE_SETTLEMENT = 23
     SET_CUTOFF = 24
     CORRECT_TRADE = 25
+    SKIP_COMMAND = 26
 
 cdef enum:
     ID_NUMBER = 0
@@ -170,6 +171,7 @@ cdef enum:
     CUTOFF_SET = 31
     TRADE_BUSTED = 32
     TRADE_CORRECTED = 33
+    COMMAND_SKIPPED = 34
 
 # reasons: as in novate.model.rejects
 cdef enum:
