@@ -21,6 +21,14 @@ from tests.integration.data_folder import fill, settings_of
 pytestmark = pytest.mark.slow
 
 
+def answer_of(client: httpx.Client) -> int:
+    """Status of /readyz; 0 where the connection was closed before an answer, as at a hand-over."""
+    try:
+        return client.get("/readyz").status_code
+    except httpx.TransportError:
+        return 0
+
+
 @contextmanager
 def held_up(server: Server) -> Iterator[httpx.Client]:
     """A server whose recovery waits for the block's end: its newest snapshot is a pipe.
@@ -35,19 +43,16 @@ def held_up(server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=30) as client:
 
         def answers() -> bool:
-            try:
-                return client.get("/readyz").status_code == 503
-            except httpx.TransportError:
-                assert server.process is not None
-                assert server.process.poll() is None, server.log()
-                return False
+            assert server.process is not None
+            assert server.process.poll() is None, server.log()
+            return answer_of(client) == 503
 
         wait_until(answers, 30, "an answer during recovery")
         yield client
         writer = os.open(pipe, os.O_WRONLY)
         pipe.unlink()
         os.close(writer)
-        wait_until(lambda: client.get("/readyz").status_code == 200, 30, "a ready server")
+        wait_until(lambda: answer_of(client) == 200, 30, "a ready server")
 
 
 @pytest.fixture

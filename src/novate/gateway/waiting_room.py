@@ -3,7 +3,8 @@
 Recovery keeps the main thread, so this has a thread and a loop of its own. Every request is
 answered 503 with Retry-After and its connection closed, so that the next one reaches the exchange;
 `/readyz` and `/healthz` say how far the recovery is. Connections are held to the exchange's own
-limits.
+limits, and taken so slowly that clients who try again at once can't slow the recovery: those not
+taken wait, and find the exchange.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ from novate.gateway.problems import CONTENT_TYPE, problem
 from novate.model import codec
 
 CODE: Final = "recovering"
+TAKEN_MAX: Final = 8
+PAUSE_SECONDS: Final = 0.02
+"""So many connections are taken, then none for so long: 400 a second, a tenth of a processor."""
+
+LAST_LOOKS: Final = 10
+LAST_LOOK_SECONDS: Final = 0.005
+"""How long connections may finish at the end."""
+
 RETRY_AFTER: Final = ((b"retry-after", b"1"), (b"connection", b"close"))
 
 Send = Callable[[dict[str, Any]], Any]
@@ -60,7 +69,7 @@ class WaitingRoom:
 
     Args:
         listener: The exchange's socket, listening.
-        settings: What connections are held to, and how many may wait.
+        settings: What connections are held to.
         says: How far the recovery is, in words; called on another thread.
     """
 
@@ -69,7 +78,6 @@ class WaitingRoom:
     ) -> None:
         self._listener = listener
         self._says = says
-        self._backlog = settings.connection_backlog_max
         self._lane = Lane(_NoCalls(), settings, _Uncounted())
         self._loop = uvloop.new_event_loop()
         self._left = asyncio.Event()
@@ -113,20 +121,39 @@ class WaitingRoom:
         )
         config.load()
         state = ServerState()
+        taking = asyncio.create_task(self._take(config, state))
+        await self._left.wait()
+        taking.cancel()
+        await asyncio.wait([taking])
+        for _ in range(LAST_LOOKS):  # what was taken and has asked is answered
+            if not self._lane.connections:
+                break
+            await asyncio.sleep(LAST_LOOK_SECONDS)
+        for connection in list(state.connections):
+            connection.shutdown()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+    async def _take(self, config: uvicorn.Config, state: ServerState) -> None:
+        """Take connections for ever, a few at a time."""
 
         def connected() -> asyncio.Protocol:
             return config.http_protocol_class(  # type: ignore[call-arg]
                 config=config, server_state=state, app_state={}, _loop=self._loop
             )
 
-        server = await self._loop.create_server(
-            connected, sock=self._listener.dup(), backlog=self._backlog
-        )
-        await self._left.wait()
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
+        self._listener.setblocking(False)
+        taken = 0
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(self._listener)
+                await self._loop.connect_accepted_socket(connected, connection)
+            except OSError as error:  # it is gone again, or there are no files left
+                log.debug("connection_not_taken", why=str(error))
+                taken = TAKEN_MAX
+            taken += 1
+            if taken >= TAKEN_MAX:
+                taken = 0
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def application(self, scope: dict[str, Any], receive: object, send: Send) -> None:
         """The ASGI application: every path and method, and every handshake."""
