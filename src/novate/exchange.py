@@ -248,7 +248,10 @@ class Exchange:
         if follower.snapshot_fault:
             snapshots["reason"] = follower.snapshot_fault
         well = follower.state in ("running", "starting", "off") and not behind
-        well = well and not follower.snapshot_fault
+        archive: dict[str, Any] = {"status": "damaged" if follower.journal_fault else "ok"}
+        if follower.journal_fault:
+            archive["reason"] = follower.journal_fault
+        well = well and not follower.snapshot_fault and not follower.journal_fault
         ledger, written = follower.ledger, sequencer.seq
         well = well and ledger.is_well(written, self.settings.ledger_lag_max)
         overall = "healthy" if well else "degraded"
@@ -261,6 +264,7 @@ class Exchange:
                 "journal": journal,
                 "follower": follow,
                 "snapshots": snapshots,
+                "archive": archive,
                 "ledger": ledger.check(written),
             },
         }

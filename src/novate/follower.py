@@ -12,6 +12,7 @@ its parent it speaks in JSON lines on stdout:
      "state_hash": ...}
     {"kind": "snapshot_failed", "seq": 41, "why": ...}
     {"kind": "diverged", "seq": 40, "why": ...}
+    {"kind": "journal_checked", "seq": 41, "why": ""}                what is before its snapshot
     {"kind": "ledger", "state": "up", "seq": 41, "why": ""}          at most ten a second
 """
 
@@ -36,6 +37,7 @@ from novate.journal.choosing import open_reader, open_tail
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Record, Tail
 from novate.journal.mark import DurableMark
+from novate.journal.scrub import Scrub
 from novate.journal.snapshots import SnapshotStore
 from novate.journal.verify import believed_end
 from novate.model import codec
@@ -44,6 +46,9 @@ from novate.recovery import Replayer, from_latest_snapshot, print_state, replay_
 
 POLL_SECONDS: Final = 0.01
 """How often a follower that has caught up looks at the durable mark."""
+
+SCRUB_SECONDS: Final = 0.002
+"""How long it looks at the journal's older part each time that it has caught up."""
 
 PROGRESS_SECONDS: Final = 0.1
 STEP_RECORDS_MAX: Final = 2000
@@ -204,16 +209,17 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
     store = SnapshotStore(
         settings.data_dir, disk, keep=settings.snapshots_kept, partition=settings.partition
     )
-    replayer, _ = from_latest_snapshot(store, warnings)
+    replayer, snapshot = from_latest_snapshot(store, warnings)
     for warning in warnings:
         log.warning("snapshot_passed_over", why=warning)
+    scrub = Scrub(open_reader(settings, disk), snapshot.position()) if snapshot else None
     mark = _open_mark(settings, disk)
     tail = open_tail(settings, disk, mark, replayer.seq + 1, replayer.position)
     ledger = _LedgerThread(settings, disk, store)
     cadence = Cadence(settings.snapshot_commands, settings.snapshot_seconds)
     try:
         follower = Follower(replayer, tail, store, cadence, _say)
-        _follow(follower, bool(parent_pid))
+        _follow(follower, bool(parent_pid), scrub)
     except ReplayDiverged as error:
         ledger.stop()  # what it has to say of this comes first
         log.critical("diverged", seq=error.seq, why=str(error))
@@ -290,14 +296,22 @@ def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark | None:
         raise NovateError(f"{settings.data_dir}: {what}") from error
 
 
-def _follow(follower: Follower, tied: bool) -> None:
-    """Step until the parent closes our stdin."""
+def _follow(follower: Follower, tied: bool, scrub: Scrub | None) -> None:
+    """Step until the parent closes our stdin; look at what is older when there is time."""
     watched = [sys.stdin.fileno()] if tied else []
     while True:
         pause = 0.0 if follower.step() else POLL_SECONDS
+        if pause and scrub is not None and not scrub.over and scrub.slice(SCRUB_SECONDS):
+            _tell_checked(scrub)
         readable, _, _ = select.select(watched, [], [], pause)
         if readable and not os.read(watched[0], 4096):
             return
+
+
+def _tell_checked(scrub: Scrub) -> None:
+    if scrub.fault:
+        log.critical("journal_damaged", why=scrub.fault)
+    _say({"kind": "journal_checked", "seq": scrub.seq, "why": scrub.fault})
 
 
 def _run_once(settings: Settings) -> int:

@@ -85,6 +85,11 @@ class _Diverged(msgspec.Struct, tag_field="kind", tag="diverged"):
     why: str
 
 
+class _Checked(msgspec.Struct, tag_field="kind", tag="journal_checked"):
+    seq: int
+    why: str
+
+
 class _Ledger(msgspec.Struct, tag_field="kind", tag="ledger"):
     state: Literal["up", "down", "fault"]
     seq: int
@@ -92,7 +97,7 @@ class _Ledger(msgspec.Struct, tag_field="kind", tag="ledger"):
 
 
 _decode = msgspec.json.Decoder(
-    _Ready | _Progress | _Snapshot | _SnapshotFailed | _Diverged | _Ledger
+    _Ready | _Progress | _Snapshot | _SnapshotFailed | _Diverged | _Checked | _Ledger
 ).decode
 
 
@@ -138,6 +143,7 @@ class FollowerSupervisor:
         restarts: How often it was started again.
         snapshot: The newest snapshot that it took, None before the first.
         snapshot_fault: Why the last snapshot failed, "" if it did not.
+        journal_fault: What of the journal before its snapshot is damaged, "" so far as it knows.
         stopping: Whether the exchange ends, so that its end is no fault.
         ledger: How the ledger stands.
         on_ledger_up: Called when the ledger is written, and was not before.
@@ -154,6 +160,7 @@ class FollowerSupervisor:
         self.restarts = 0
         self.snapshot: SnapshotTaken | None = None
         self.snapshot_fault = ""
+        self.journal_fault = ""
         self.stopping = False
         self.ledger = LedgerStanding("off")
         self.on_ledger_up: Callable[[], object] = bool
@@ -284,6 +291,8 @@ class FollowerSupervisor:
             before, self.ledger = self.ledger, LedgerStanding(said.state, said.seq, said.why)
             if said.state == "up" and before.state != "up":
                 self.on_ledger_up()
+        elif isinstance(said, _Checked):
+            self.journal_fault = said.why
         elif isinstance(said, _Snapshot):
             self._on_snapshot(SnapshotTaken(**msgspec.structs.asdict(said)))
         elif isinstance(said, _SnapshotFailed):

@@ -421,6 +421,10 @@ def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[...
         found: dict[str, Any] = client.get("/admin/status").json()["follower"]
         return found
 
+    def runs_again(client: httpx.Client, kills: int) -> bool:
+        found = follower(client)
+        return found["state"] == "running" and found["restarts"] >= kills
+
     async def trade(client: httpx.Client) -> None:
         stop = asyncio.Event()
         traders = [
@@ -428,8 +432,8 @@ def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[...
             for n in range(4)
         ]
         running = [asyncio.create_task(trader.run(stop)) for trader in traders]
-        for _ in range(scaled(30)):
-            await wait_until_async(lambda: follower(client)["state"] == "running", 30)
+        for kill in range(scaled(30)):
+            await wait_until_async(lambda n=kill: runs_again(client, n), 30)
             wanted = len(answers) + chance.randint(1, 300)
             await wait_until_async(lambda n=wanted: len(answers) >= n, 30)
             os.kill(follower(client)["pid"], signal.SIGKILL)
