@@ -36,6 +36,7 @@ from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
 from novate.gateway.past_accounts import PastAccounts
+from novate.gateway.past_candles import PastCandles
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
@@ -459,11 +460,12 @@ def make_server(exchange: Exchange) -> _Server:
     engine = exchange.partition.engine
     reads = Reads(reporter, instruments, engine.rules)
     past = Past(reads, reporter, exchange.history)
+    candles = PastCandles(reads, exchange.window, exchange.history)
     market = MarketReads(engine, instruments, exchange.window)
     accounts = Accounts(engine)
     past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)
     clearing = Clearing(operations, accounts, past_accounts, reporter, settings.partition)
-    calls = Calls(operations, reads, past, market, clearing)
+    calls = Calls(operations, reads, past, candles, market, clearing)
     desk = StreamDesk(
         operations,
         reporter,

@@ -22,6 +22,7 @@ from novate.gateway.http import make_application
 from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
+from novate.gateway.past_candles import PastCandles
 from novate.gateway.reads import Reads
 from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
@@ -113,7 +114,8 @@ class Stand:
         past = Past(reads, self.partition.reporter, history)
         window = CandleWindow(self.loop, 86_400, 100_000)
         market = MarketReads(self.partition.engine, instruments, window)
-        calls = Calls(self.operations, reads, past, market)
+        candles = PastCandles(reads, window, history)
+        calls = Calls(self.operations, reads, past, candles, market)
         self.lane = Lane(calls, self.settings, self.metrics, self.fast_lane)
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",

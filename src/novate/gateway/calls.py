@@ -17,6 +17,7 @@ from novate.gateway.controls import Controls
 from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.past import Past
+from novate.gateway.past_candles import PastCandles
 from novate.gateway.problems import ProblemError
 from novate.gateway.reads import Reads, parse_query
 
@@ -27,7 +28,9 @@ TRADES_PARAMETERS: Final = ("instrument", "limit", "before")
 STATS_PARAMETERS: Final = ("instrument", "window")
 ANALYTICS_PARAMETERS: Final = ("instrument", "interval", "start_time", "end_time")
 EVENTS_PARAMETERS: Final = ("limit", "cursor")
-CANDLES_PARAMETERS: Final = ("instrument", "interval", "limit")
+CANDLES_PARAMETERS: Final = (
+    "instrument", "interval", "limit", "start_time", "end_time", "cursor",
+)  # fmt: skip
 STATISTICS_PARAMETERS: Final = ("instrument", "levels")
 SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity")
 ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
@@ -92,6 +95,7 @@ class Calls:
         operations: Operations,
         reads: Reads,
         past: Past,
+        candles: PastCandles,
         market: MarketReads,
         clearing: Clearing | None = None,
     ) -> None:
@@ -99,6 +103,7 @@ class Calls:
         self._operations = operations
         self._reads = reads
         self._past = past
+        self._candles = candles
         self._market = market
         self.controls = Controls(operations, reads)
         self._place = Call(operations.place, "/orders", places=True)
@@ -218,7 +223,9 @@ class Calls:
 
     def candles(self, raw_query: bytes) -> Handler:
         """GET /market/candles."""
-        return read(lambda: self._market.candles(parse_query(raw_query, CANDLES_PARAMETERS)))
+        return late(
+            lambda reply: self._candles.candles(parse_query(raw_query, CANDLES_PARAMETERS), reply)
+        )
 
     def statistics(self, raw_query: bytes) -> Handler:
         """GET /market/statistics."""

@@ -1,4 +1,4 @@
-"""Reads of the live market: candles, statistics, and what an order would get.
+"""Reads of the live market: statistics, and what an order would get.
 
 All of it comes from memory: the window of trades that `novate.streams` keeps, and the book as the
 engine has it. Never submits, never waits.
@@ -22,21 +22,15 @@ from novate.analytics.book import (
 )
 from novate.analytics.candles import MINUTE_NS, Candles, with_gaps
 from novate.analytics.decimals import Amounts
-from novate.analytics.intervals import (
-    INTERVAL_DEFAULT,
-    INTERVAL_EXPECTED,
-    interval_text,
-    parse_interval,
-)
 from novate.analytics.rendering import time_text
 from novate.analytics.trading import realized_volatility
 from novate.gateway.fields import not_one_of, read_decimal
 from novate.gateway.instruments import Instruments
 from novate.gateway.problems import FieldError, refused, shown
-from novate.gateway.reads import LEVELS_DEFAULT, LIST_DEFAULT, LIST_MAX, whole
+from novate.gateway.reads import LEVELS_DEFAULT, LIST_MAX, whole
 from novate.model import codec
 from novate.model.instrument import QUANTITY_LOTS_MAX, Instrument
-from novate.streams.candle_channel import candles_json, complete_text
+from novate.streams.candle_channel import complete_text
 from novate.streams.candle_window import CandleWindow
 
 DAY_SECONDS: Final = 86_400
@@ -76,28 +70,6 @@ class MarketReads:
         self._engine = engine
         self._instruments = instruments
         self._window = window
-
-    def candles(self, query: Query) -> bytes:
-        """GET /market/candles; ProblemError 400."""
-        errors: list[FieldError] = []
-        limit = whole(query, "limit", LIST_DEFAULT, 1, LIST_MAX, errors)
-        text = query.get("interval", INTERVAL_DEFAULT)
-        interval_ns = parse_interval(text)
-        if interval_ns is None:
-            found = f"{INTERVAL_EXPECTED}, found {shown(text)}"
-            errors.append(FieldError("interval", found, "invalid_value"))
-        instrument = self._instrument(query, errors)
-        if errors or instrument is None or interval_ns is None:
-            raise refused(errors)
-        window = self._window
-        window.fold()
-        each = candles_json(
-            window, instrument.index, Amounts(instrument), interval_ns, limit, window.time_ns
-        )
-        return b'{"instrument":"%b","interval":"%b","sequence":%d,%b,"count":%d,"candles":[%b]}' % (
-            instrument.name.encode(), interval_text(interval_ns).encode(), window.sequence,
-            self._complete(instrument), len(each), b",".join(each),
-        )  # fmt: skip
 
     def statistics(self, query: Query) -> bytes:
         """GET /market/statistics; ProblemError 400."""

@@ -313,6 +313,11 @@ class Candles(Struct, kw_only=True):
     complete_from: CompleteFrom
     count: int
     candles: list[Candle]
+    next_cursor: Annotated[
+        Annotated[str, Meta(pattern=CURSOR_PATTERN)] | None,
+        Meta(description="For the page of older ones; null at the end."),
+    ]
+    ledger_sequence: PartSequence = None
 
 
 class Statistics(Struct, kw_only=True):

@@ -106,6 +106,7 @@ PARAMETERS: Final = {
 """Every parameter; those of a path stand under their name in braces."""
 
 CANDLE_INTERVAL: Final = "interval of a candle"
+CANDLES_END: Final = "end of candles"
 ORDER_SIDE: Final = "side of an order"
 
 LINE_BEFORE: Final = "before a line"
@@ -123,6 +124,9 @@ PARAMETERS.update(
             "query",
             "Length of a candle, 1s to 1d; default 1m.",
             {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
+        ),
+        CANDLES_END: Parameter(
+            "end_time", "query", "Until when, default the newest; rounded up.", _TIME
         ),
         ORDER_SIDE: Parameter(
             "side",
@@ -266,8 +270,9 @@ ROUTES: Final = (
     ),
     Route(
         "GET", "/market/candles", "list_candles", "market data",
-        "The last candles from memory, oldest first", replies.Candles,
-        parameters=("instrument", CANDLE_INTERVAL, "limit"), errors=(400,),
+        "The last candles, or those of a range of time, oldest first", replies.Candles,
+        parameters=("instrument", CANDLE_INTERVAL, "limit", "start_time", CANDLES_END, "cursor"),
+        errors=(400,),
     ),
     Route(
         "GET", "/market/statistics", "get_statistics", "market data",

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from novate.ledger import rendering
+from novate.ledger.candles import CandlePage, Span
 from novate.ledger.queries import LedgerReader, OrderFilter
 from novate.ledger.rendering import Row, time_text
 from novate.ledger.settlements import ClosedCycle
@@ -132,6 +133,10 @@ class Answers:
             f'"aggregates":[{",".join(listed)}],"overall_vwap":{_Bar(found.rows).vwap(grid)},'
             f'"ledger_sequence":{found.seq}}}'
         ).encode()
+
+    def candles(self, span: Span) -> CandlePage:
+        """The newest candles of a span, as columns: whoever asks has newer ones to add to them."""
+        return self._reader.candles(span)
 
     def closed_cycle(self, number: int) -> tuple[int, ClosedCycle | None]:
         """A closed cycle in the shapes of the core's accounts, None: no such."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from novate.ledger import database, settlements
+from novate.ledger import candles, database, settlements
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
 from novate.ledger.statuses import STATUS_SQL
@@ -190,6 +190,12 @@ class LedgerReader:
             end=end,
         )
 
+    def candles(self, span: candles.Span) -> candles.CandlePage:
+        """The newest candles of a span."""
+        with self._reading() as connection:
+            state = _state(connection)
+            return candles.CandlePage(*state, *candles.read(connection, span))
+
     def positions(self, client_id: str) -> Found:
         """A client's positions, by instrument, with the last price of each."""
         last = (
@@ -234,7 +240,12 @@ def _order_conditions(wanted: OrderFilter) -> tuple[list[str], dict[str, Any]]:
 
 
 def _seq(connection: Connection) -> int:
-    found = connection.execute(sa.select(ledger_state.c.seq)).scalar()
+    return _state(connection)[0]
+
+
+def _state(connection: Connection) -> tuple[int, int]:
+    """(the last command whose rows the ledger has, its time in ns)."""
+    found = connection.execute(sa.select(ledger_state.c.seq, ledger_state.c.timestamp_ns)).first()
     if found is None:
         raise LedgerAway("the ledger has no rows yet")
-    return int(found)
+    return int(found.seq), int(found.timestamp_ns)
