@@ -15,6 +15,7 @@ import uvloop
 
 from novate.config import Settings
 from novate.engine import Engine, Reporter
+from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
 from novate.gateway.history import History
@@ -28,6 +29,7 @@ from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
 from novate.model import codec
 from novate.model.instrument import Instrument
+from novate.streams.activity_window import ActivityWindow
 from novate.streams.candle_window import CandleWindow
 from tests.conftest import wait_until
 
@@ -114,8 +116,10 @@ class Stand:
         past = Past(reads, self.partition.reporter, history)
         window = CandleWindow(self.loop, 86_400, 100_000)
         market = MarketReads(self.partition.engine, instruments, window)
+        seen = ActivityWindow(self.loop, self.partition.engine, 10_000)
+        activity = ActivityReads(reads, seen, history)
         candles = PastCandles(reads, window, history)
-        calls = Calls(self.operations, reads, past, candles, market)
+        calls = Calls(self.operations, reads, past, candles, market, activity)
         self.lane = Lane(calls, self.settings, self.metrics, self.fast_lane)
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",

@@ -48,6 +48,7 @@ class LedgerStand:
         self.chance = random.Random(seed)
         self.now_ns = START_NS
         self.hash = bytes(32)
+        self.before_second: list[Callable[[int], None]] = []
         self.on_applied: list[Callable[[Applied], None]] = []
         self.play([Create(each) for each in SPECS])
 
@@ -55,6 +56,10 @@ class LedgerStand:
         expected = [each for one in commands for each in self.oracle.apply(one, self.now_ns)]
         packed = b"".join(map(to_bytes, commands))
         first = self.oracle.seq - len(commands) + 1
+        self.projection.before(self.now_ns)
+        if self.now_ns // 10**9 > self.reporter.engine.last_timestamp_ns // 10**9:
+            for hear_before in self.before_second:
+                hear_before(self.now_ns)
         applied = self.reporter.apply(packed, first, self.now_ns)
         self.hash = blake2b(self.hash + applied.events, digest_size=32).digest()
         for hear in self.on_applied:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.clearing import Clearing
 from novate.gateway.controls import Controls
 from novate.gateway.market_reads import MarketReads
@@ -31,6 +32,7 @@ EVENTS_PARAMETERS: Final = ("limit", "cursor")
 CANDLES_PARAMETERS: Final = (
     "instrument", "interval", "limit", "start_time", "end_time", "cursor",
 )  # fmt: skip
+ACTIVITY_PARAMETERS: Final = ("instrument", "window", "start_time", "end_time")
 STATISTICS_PARAMETERS: Final = ("instrument", "levels")
 SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity")
 ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
@@ -97,6 +99,7 @@ class Calls:
         past: Past,
         candles: PastCandles,
         market: MarketReads,
+        activity: ActivityReads,
         clearing: Clearing | None = None,
     ) -> None:
         self._clearing = clearing
@@ -105,6 +108,7 @@ class Calls:
         self._past = past
         self._candles = candles
         self._market = market
+        self._activity = activity
         self.controls = Controls(operations, reads)
         self._place = Call(operations.place, "/orders", places=True)
         self._batch = Call(operations.batch, "/orders/batch")
@@ -234,6 +238,22 @@ class Calls:
     def slippage(self, raw_query: bytes) -> Handler:
         """GET /market/slippage."""
         return read(lambda: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS)))
+
+    def order_to_trade(self, raw_query: bytes) -> Handler:
+        """GET /market/order-to-trade."""
+        return late(
+            lambda reply: self._activity.messages(
+                parse_query(raw_query, ACTIVITY_PARAMETERS), reply
+            )
+        )
+
+    def markouts(self, raw_query: bytes) -> Handler:
+        """GET /market/markouts."""
+        return late(
+            lambda reply: self._activity.markouts(
+                parse_query(raw_query, ACTIVITY_PARAMETERS), reply
+            )
+        )
 
     def instruments(self) -> Handler:
         """GET /instruments."""

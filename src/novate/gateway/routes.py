@@ -107,6 +107,9 @@ PARAMETERS: Final = {
 
 CANDLE_INTERVAL: Final = "interval of a candle"
 CANDLES_END: Final = "end of candles"
+LIVE_WINDOW: Final = "window of memory"
+MINUTES_START: Final = "start in minutes"
+MINUTES_END: Final = "end in minutes"
 ORDER_SIDE: Final = "side of an order"
 
 LINE_BEFORE: Final = "before a line"
@@ -127,6 +130,18 @@ PARAMETERS.update(
         ),
         CANDLES_END: Parameter(
             "end_time", "query", "Until when, default the newest; rounded up.", _TIME
+        ),
+        LIVE_WINDOW: Parameter(
+            "window",
+            "query",
+            "How far back in memory: a number of m or h; default and most 24h, of markouts 1h.",
+            {"type": "string", "pattern": "^[1-9][0-9]{0,4}[mh]$"},
+        ),
+        MINUTES_START: Parameter(
+            "start_time", "query", "From when on, by the ledger; rounded down to a minute.", _TIME
+        ),
+        MINUTES_END: Parameter(
+            "end_time", "query", "Until when, by the ledger; rounded up to a minute.", _TIME
         ),
         ORDER_SIDE: Parameter(
             "side",
@@ -283,6 +298,16 @@ ROUTES: Final = (
         "GET", "/market/slippage", "get_slippage", "market data",
         "What a market order would get of the book", replies.Slippage,
         parameters=("instrument", ORDER_SIDE, "quantity"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/order-to-trade", "get_order_to_trade", "market data",
+        "Messages about orders for each trade, lately or in a range of time", replies.OrderToTrade,
+        parameters=("instrument", LIVE_WINDOW, MINUTES_START, MINUTES_END), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/markouts", "get_markouts", "market data",
+        "Where the middle went after trades, lately or in a range of time", replies.Markouts,
+        parameters=("instrument", LIVE_WINDOW, MINUTES_START, MINUTES_END), errors=(400,),
     ),
     Route(
         "GET", "/instruments", "list_instruments", "market data", "Every instrument",

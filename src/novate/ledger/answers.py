@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from novate.ledger import rendering
+from novate.ledger.activity import PastMarkouts, PastMessages
 from novate.ledger.candles import CandlePage, Span
 from novate.ledger.queries import LedgerReader, OrderFilter
 from novate.ledger.rendering import Row, time_text
@@ -137,6 +138,14 @@ class Answers:
     def candles(self, span: Span) -> CandlePage:
         """The newest candles of a span, as columns: whoever asks has newer ones to add to them."""
         return self._reader.candles(span)
+
+    def messages(self, instrument: int, first: int, end: int) -> PastMessages:
+        """Messages about orders from minute `first` up to and without minute `end`."""
+        return self._reader.messages(instrument, first, end)
+
+    def markouts(self, instrument: int, start_s: int, end_s: int) -> PastMarkouts:
+        """Markouts of the trades of whole minutes, given in seconds."""
+        return self._reader.markouts(instrument, start_s, end_s)
 
     def closed_cycle(self, number: int) -> tuple[int, ClosedCycle | None]:
         """A closed cycle in the shapes of the core's accounts, None: no such."""

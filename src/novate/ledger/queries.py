@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from novate.ledger import candles, database, settlements
+from novate.ledger import activity, candles, database, settlements
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
 from novate.ledger.statuses import STATUS_SQL
@@ -195,6 +195,21 @@ class LedgerReader:
         with self._reading() as connection:
             state = _state(connection)
             return candles.CandlePage(*state, *candles.read(connection, span))
+
+    def messages(self, instrument: int, first: int, end: int) -> activity.PastMessages:
+        """Messages about orders from minute `first` up to and without minute `end`."""
+        with self._reading() as connection:
+            seq = _seq(connection)
+            found = activity.messages(connection, instrument, first, end)
+            return activity.PastMessages(seq, found)
+
+    def markouts(self, instrument: int, start_s: int, end_s: int) -> activity.PastMarkouts:
+        """Markouts of the trades of whole minutes, given in seconds."""
+        with self._reading() as connection:
+            seq, time_ns = _state(connection)
+            now_s = time_ns // 10**9
+            found = activity.markouts(connection, instrument, start_s, end_s, now_s)
+            return activity.PastMarkouts(seq, *found)
 
     def positions(self, client_id: str) -> Found:
         """A client's positions, by instrument, with the last price of each."""
