@@ -38,6 +38,7 @@ from novate.gateway.operations import Operations
 from novate.gateway.past import Past
 from novate.gateway.past_accounts import PastAccounts
 from novate.gateway.past_candles import PastCandles
+from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
@@ -465,7 +466,8 @@ def make_server(exchange: Exchange) -> _Server:
     reads = Reads(reporter, instruments, engine.rules)
     past = Past(reads, reporter, exchange.history)
     candles = PastCandles(reads, exchange.window, exchange.history)
-    market = MarketReads(engine, instruments, exchange.window)
+    live = MarketReads(engine, instruments, exchange.window)
+    market = PastMarketReads(live, exchange.history)
     activity = ActivityReads(reads, exchange.activity, exchange.history)
     accounts = Accounts(engine)
     past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)

@@ -24,6 +24,7 @@ from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
 from novate.gateway.past_candles import PastCandles
+from novate.gateway.past_market import PastMarketReads
 from novate.gateway.reads import Reads
 from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
@@ -115,7 +116,8 @@ class Stand:
         history = History(self.settings, self.loop, None)
         past = Past(reads, self.partition.reporter, history)
         window = CandleWindow(self.loop, 86_400, 100_000)
-        market = MarketReads(self.partition.engine, instruments, window)
+        live = MarketReads(self.partition.engine, instruments, window)
+        market = PastMarketReads(live, history)
         seen = ActivityWindow(self.loop, self.partition.engine, 10_000)
         activity = ActivityReads(reads, seen, history)
         candles = PastCandles(reads, window, history)

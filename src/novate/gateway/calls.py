@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.clearing import Clearing
 from novate.gateway.controls import Controls
-from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.past import Past
 from novate.gateway.past_candles import PastCandles
+from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import ProblemError
 from novate.gateway.reads import Reads, parse_query
 
@@ -33,8 +33,8 @@ CANDLES_PARAMETERS: Final = (
     "instrument", "interval", "limit", "start_time", "end_time", "cursor",
 )  # fmt: skip
 ACTIVITY_PARAMETERS: Final = ("instrument", "window", "start_time", "end_time")
-STATISTICS_PARAMETERS: Final = ("instrument", "levels")
-SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity")
+STATISTICS_PARAMETERS: Final = ("instrument", "levels", "time")
+SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity", "time")
 ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
 MASS_CANCEL_PARAMETERS: Final = ("client_id", "instrument", "side")
 
@@ -98,7 +98,7 @@ class Calls:
         reads: Reads,
         past: Past,
         candles: PastCandles,
-        market: MarketReads,
+        market: PastMarketReads,
         activity: ActivityReads,
         clearing: Clearing | None = None,
     ) -> None:
@@ -233,11 +233,17 @@ class Calls:
 
     def statistics(self, raw_query: bytes) -> Handler:
         """GET /market/statistics."""
-        return read(lambda: self._market.statistics(parse_query(raw_query, STATISTICS_PARAMETERS)))
+        return late(
+            lambda reply: self._market.statistics(
+                parse_query(raw_query, STATISTICS_PARAMETERS), reply
+            )
+        )
 
     def slippage(self, raw_query: bytes) -> Handler:
         """GET /market/slippage."""
-        return read(lambda: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS)))
+        return late(
+            lambda reply: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS), reply)
+        )
 
     def order_to_trade(self, raw_query: bytes) -> Handler:
         """GET /market/order-to-trade."""

@@ -323,8 +323,13 @@ class Candles(Struct, kw_only=True):
     ledger_sequence: PartSequence = None
 
 
+BookTime = Annotated[
+    Time | None, Meta(description="Of a time past: when its book was stored; null: none was yet.")
+]
+
+
 class Statistics(Struct, kw_only=True):
-    """A market's last 24 hours, by the commands' time, and its book now."""
+    """A market's last 24 hours, by the commands' time, and its book, now or at a time."""
 
     instrument: str
     sequence: int
@@ -359,6 +364,8 @@ class Statistics(Struct, kw_only=True):
     bid_notional: Number
     ask_notional: Number
     imbalance: Annotated[Any, _number("(bids - asks) / (bids + asks), -1 to 1.")]
+    book_time: BookTime = None
+    ledger_sequence: PartSequence = None
 
 
 Ratio = Annotated[
@@ -415,7 +422,7 @@ class Markouts(Struct, kw_only=True):
 
 
 class Slippage(Struct, kw_only=True):
-    """What a market order would get now of what the book shows."""
+    """What a market order would get of what the book shows, or showed at a time."""
 
     instrument: str
     sequence: int
@@ -430,6 +437,8 @@ class Slippage(Struct, kw_only=True):
     average_price: OptionalNumber
     slippage: Annotated[Any, _number("What it costs beyond the best price, in the quote asset.")]
     average_slippage: OptionalNumber
+    book_time: BookTime = None
+    ledger_sequence: PartSequence = None
 
 
 class Auction(Struct, kw_only=True):

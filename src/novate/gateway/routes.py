@@ -149,6 +149,7 @@ PARAMETERS.update(
             "Of the order; default buy.",
             {"type": "string", "enum": ["buy", "sell"]},
         ),
+        "time": Parameter("time", "query", "As it was at this time, by the ledger.", _TIME),
         "quantity": Parameter("quantity", "query", "Of the order.", {"type": "string"}),
     }
 )
@@ -292,12 +293,12 @@ ROUTES: Final = (
     Route(
         "GET", "/market/statistics", "get_statistics", "market data",
         "The last 24 hours, and spread, depth and imbalance of the book", replies.Statistics,
-        parameters=_BOOK, errors=(400,),
+        parameters=(*_BOOK, "time"), errors=(400,),
     ),
     Route(
         "GET", "/market/slippage", "get_slippage", "market data",
         "What a market order would get of the book", replies.Slippage,
-        parameters=("instrument", ORDER_SIDE, "quantity"), errors=(400,),
+        parameters=("instrument", ORDER_SIDE, "quantity", "time"), errors=(400,),
     ),
     Route(
         "GET", "/market/order-to-trade", "get_order_to_trade", "market data",

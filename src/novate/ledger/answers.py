@@ -14,6 +14,7 @@ from novate.ledger.candles import CandlePage, Span
 from novate.ledger.queries import LedgerReader, OrderFilter
 from novate.ledger.rendering import Row, time_text
 from novate.ledger.settlements import ClosedCycle
+from novate.ledger.stored_books import PastMarket
 from novate.ledger.wide import join
 from novate.model.instrument import Instrument
 
@@ -138,6 +139,10 @@ class Answers:
     def candles(self, span: Span) -> CandlePage:
         """The newest candles of a span, as columns: whoever asks has newer ones to add to them."""
         return self._reader.candles(span)
+
+    def market(self, span: Span, time_ns: int) -> PastMarket:
+        """The book as it was stored last by a time, and the candles of a span."""
+        return self._reader.market(span, time_ns)
 
     def messages(self, instrument: int, first: int, end: int) -> PastMessages:
         """Messages about orders from minute `first` up to and without minute `end`."""

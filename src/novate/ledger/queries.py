@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from novate.ledger import activity, candles, database, settlements
+from novate.ledger import activity, candles, database, settlements, stored_books
+from novate.ledger.candles import CandlePage, Span
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
 from novate.ledger.statuses import STATUS_SQL
@@ -190,11 +191,11 @@ class LedgerReader:
             end=end,
         )
 
-    def candles(self, span: candles.Span) -> candles.CandlePage:
+    def candles(self, span: Span) -> CandlePage:
         """The newest candles of a span."""
         with self._reading() as connection:
             state = _state(connection)
-            return candles.CandlePage(*state, *candles.read(connection, span))
+            return CandlePage(*state, *candles.read(connection, span))
 
     def messages(self, instrument: int, first: int, end: int) -> activity.PastMessages:
         """Messages about orders from minute `first` up to and without minute `end`."""
@@ -210,6 +211,13 @@ class LedgerReader:
             now_s = time_ns // 10**9
             found = activity.markouts(connection, instrument, start_s, end_s, now_s)
             return activity.PastMarkouts(seq, *found)
+
+    def market(self, span: Span, time_ns: int) -> stored_books.PastMarket:
+        """The book as it was stored last by a time, and the candles of a span."""
+        with self._reading() as connection:
+            seq = _seq(connection)
+            book = stored_books.stored_book(connection, span.instrument, time_ns)
+            return stored_books.PastMarket(seq, book, candles.read(connection, span)[0])
 
     def positions(self, client_id: str) -> Found:
         """A client's positions, by instrument, with the last price of each."""

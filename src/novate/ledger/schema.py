@@ -248,6 +248,7 @@ orderbook_snapshots: Final = Table(
     _key("instrument"),
     _big("timestamp_ns"),
     _small("on_demand"),
+    Index("orderbook_snapshots_of_instrument", "instrument", "timestamp_ns"),
     **_ORDERED,
 )
 

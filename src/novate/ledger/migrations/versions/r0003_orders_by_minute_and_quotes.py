@@ -1,7 +1,8 @@
 """Messages about orders by minute, and best prices by second.
 
 The first are counted from the events that are there. Best prices of the past are not in the
-ledger: they begin with this revision, and a rebuild gives those before.
+ledger: they begin with this revision, and a rebuild gives those before. Stored books are found by
+instrument and time.
 """
 
 import sqlalchemy as sa
@@ -43,9 +44,16 @@ def upgrade() -> None:
         f"INSERT INTO order_minutes SELECT instrument, timestamp_ns / 60000000000, {counts}"
         f" FROM order_events WHERE {counted} GROUP BY 1, 2"
     )
+    op.create_index(
+        "orderbook_snapshots_of_instrument",
+        "orderbook_snapshots",
+        ["instrument", "timestamp_ns"],
+        unique=False,
+    )
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_index("orderbook_snapshots_of_instrument", "orderbook_snapshots")
     op.drop_table("quotes")
     op.drop_table("order_minutes")
