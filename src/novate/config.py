@@ -185,6 +185,9 @@ class Settings:
     candle_rows_max: int = whole(
         1_000_000, 100_000, 100_000_000, "Seconds with trades kept for them, in all", "rows"
     )
+    activity_rows_max: int = whole(
+        200_000, 10_000, 10_000_000, "Minutes and seconds kept for ratios and markouts", "rows"
+    )
     heartbeat_seconds: float = seconds(15.0, 0.1, 3600, "Silence after which a heartbeat is sent")
 
     # Snapshots and the follower

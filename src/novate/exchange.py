@@ -27,6 +27,7 @@ from novate.alarm import Alarm
 from novate.config import Settings
 from novate.engine import Accounts, Engine, Reporter
 from novate.gateway.accounts import AccountReads
+from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.calls import Calls
 from novate.gateway.clearing import Clearing
 from novate.gateway.fast_lane import Lane, protocol_class
@@ -36,6 +37,8 @@ from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
 from novate.gateway.past_accounts import PastAccounts
+from novate.gateway.past_candles import PastCandles
+from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
@@ -55,6 +58,7 @@ from novate.outcomes import OutcomeStore
 from novate.process import tune_process
 from novate.recovery import Progress, Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
+from novate.streams.activity_window import ActivityWindow
 from novate.streams.candle_window import CandleWindow
 from novate.streams.publisher import Publisher
 from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
@@ -154,6 +158,7 @@ class Exchange:
         loop = asyncio.get_running_loop()
         reporter = self.partition.reporter
         self.window = CandleWindow.warmed(loop, settings, reporter)
+        self.activity = ActivityWindow(loop, reporter.engine, settings.activity_rows_max)
         self.publisher = Publisher(reporter, loop, settings, self.metrics, window=self.window)
 
         # 5. The gateway: the same operations behind HTTP and WebSocket.
@@ -177,8 +182,9 @@ class Exchange:
         self.follower.on_ledger_up = self.history.probe
 
         # 8. Who hears of a batch that is durable and applied, after its clients were answered.
+        sequencer.on_second.append(self.activity.before_second)
         sequencer.on_applied += [self.window.on_applied, self.publisher.on_applied]
-        sequencer.on_applied.append(self.metrics.on_applied)
+        sequencer.on_applied += [self.activity.on_applied, self.metrics.on_applied]
         sequencer.on_part += [self.window.on_part, self.publisher.on_part]
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
@@ -459,11 +465,14 @@ def make_server(exchange: Exchange) -> _Server:
     engine = exchange.partition.engine
     reads = Reads(reporter, instruments, engine.rules)
     past = Past(reads, reporter, exchange.history)
-    market = MarketReads(engine, instruments, exchange.window)
+    candles = PastCandles(reads, exchange.window, exchange.history)
+    live = MarketReads(engine, instruments, exchange.window)
+    market = PastMarketReads(live, exchange.history)
+    activity = ActivityReads(reads, exchange.activity, exchange.history)
     accounts = Accounts(engine)
     past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)
     clearing = Clearing(operations, accounts, past_accounts, reporter, settings.partition)
-    calls = Calls(operations, reads, past, market, clearing)
+    calls = Calls(operations, reads, past, candles, market, activity, clearing)
     desk = StreamDesk(
         operations,
         reporter,

@@ -176,6 +176,7 @@ class Scribe:
             record = self._tail.take()
             if record is None:
                 return False
+            projection.before(record.batch.timestamp_ns)
             events = replayer.apply(record)
             projection.add(
                 record.batch.commands,

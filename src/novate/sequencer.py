@@ -48,6 +48,8 @@ State = Literal["running", "stalled", "failed", "stopping"]
 RETRY_SECONDS: Final = (0.01, 0.05, 0.2, 0.5, 1.0)
 """Pauses between tries at a full disk or an absent database; the last one repeats."""
 
+SECOND_NS: Final = 10**9
+
 log = logs.get("sequencer")
 
 
@@ -160,6 +162,8 @@ class Sequencer:
     """The only writer and the only clock of a partition. Used on its loop's thread only.
 
     Attributes:
+        on_second: Called with the time of a batch, durable and about to be applied, that is of a
+            later second than the one before it.
         on_applied: Called with every batch, after it is durable, applied and answered.
         on_commit: Called with (seconds, commands) of every batch that became durable.
         on_failed: Called once, with the reason, when the exchange must stop.
@@ -193,6 +197,7 @@ class Sequencer:
         self._batch: Batch | None = None
         self._batch_replies: list[Reply] = []
         self._handed_ns = 0
+        self._second_end_ns = (standing.timestamp_ns // SECOND_NS + 1) * SECOND_NS
         self._tries = 0
         self._state: Literal["running", "stalled", "failed"] = "running"
         self._why = ""
@@ -200,6 +205,7 @@ class Sequencer:
         self._drained: asyncio.Future[None] | None = None
         self._writer_ended = asyncio.Event()
         self.tally = Tally()
+        self.on_second: list[Callable[[int], None]] = []
         self.on_applied: list[Callable[[Applied], None]] = []
         self.on_part: list[Callable[[Trades, Updates], None]] = []
         reporter.on_part = self._tell_part
@@ -321,6 +327,8 @@ class Sequencer:
         batch, replies = self._batch, self._batch_replies
         assert batch is not None
         self._count_commit(batch.count)
+        if batch.timestamp_ns >= self._second_end_ns:
+            self._tell_second(batch.timestamp_ns)
         try:
             applied = self._reporter.apply(batch.commands, batch.first_seq, batch.timestamp_ns)
             if len(applied.replies) != batch.count:
@@ -383,6 +391,14 @@ class Sequencer:
             if body is None:
                 answers[place] = self._first_answer(key_seq)
         return cast("list[tuple[int, bytes, int]]", answers)
+
+    def _tell_second(self, timestamp_ns: int) -> None:
+        self._second_end_ns = (timestamp_ns // SECOND_NS + 1) * SECOND_NS
+        for subscriber in self.on_second:
+            try:
+                subscriber(timestamp_ns)
+            except Exception:
+                log.error("subscriber_failed", exc_info=True)
 
     def _tell_subscribers(self, applied: Applied) -> None:
         for subscriber in self.on_applied:

@@ -15,6 +15,7 @@ import uvloop
 
 from novate.config import Settings
 from novate.engine import Engine, Reporter
+from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.calls import Calls
 from novate.gateway.fast_lane import Lane, protocol_class
 from novate.gateway.history import History
@@ -22,11 +23,14 @@ from novate.gateway.http import make_application
 from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations
 from novate.gateway.past import Past
+from novate.gateway.past_candles import PastCandles
+from novate.gateway.past_market import PastMarketReads
 from novate.gateway.reads import Reads
 from novate.gateway.throttle import Throttle
 from novate.metrics import Metrics
 from novate.model import codec
 from novate.model.instrument import Instrument
+from novate.streams.activity_window import ActivityWindow
 from novate.streams.candle_window import CandleWindow
 from tests.conftest import wait_until
 
@@ -112,8 +116,12 @@ class Stand:
         history = History(self.settings, self.loop, None)
         past = Past(reads, self.partition.reporter, history)
         window = CandleWindow(self.loop, 86_400, 100_000)
-        market = MarketReads(self.partition.engine, instruments, window)
-        calls = Calls(self.operations, reads, past, market)
+        live = MarketReads(self.partition.engine, instruments, window)
+        market = PastMarketReads(live, history)
+        seen = ActivityWindow(self.loop, self.partition.engine, 10_000)
+        activity = ActivityReads(reads, seen, history)
+        candles = PastCandles(reads, window, history)
+        calls = Calls(self.operations, reads, past, candles, market, activity)
         self.lane = Lane(calls, self.settings, self.metrics, self.fast_lane)
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from novate.engine import Engine, Reporter
+from novate.engine import Applied, Engine, Reporter
 from novate.ledger.projection import Projection
 from novate.ledger.store import LedgerStore
 from novate.ledger_feed import collected
@@ -37,9 +38,9 @@ SPECS = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_min=2, qua
 class LedgerStand:
     """Plays commands to an engine and writes what it answers into a ledger, now and then."""
 
-    def __init__(self, urls: list[str], seed: int) -> None:
-        self.oracle = Exchange.with_limits(ROOMY)  # tells the workload what is open
-        self.reporter = Reporter(Engine(ROOMY))
+    def __init__(self, urls: list[str], seed: int, limits: Limits = ROOMY) -> None:
+        self.oracle = Exchange.with_limits(limits)  # tells the workload what is open
+        self.reporter = Reporter(Engine(limits))
         self.stores = [LedgerStore(url) for url in urls]
         self.accounts = collected(self.reporter.engine)
         self.projection = Projection(self.reporter.engine, self.stores[0].standing(), self.accounts)
@@ -47,14 +48,22 @@ class LedgerStand:
         self.chance = random.Random(seed)
         self.now_ns = START_NS
         self.hash = bytes(32)
+        self.before_second: list[Callable[[int], None]] = []
+        self.on_applied: list[Callable[[Applied], None]] = []
         self.play([Create(each) for each in SPECS])
 
     def play(self, commands: list[Command]) -> list[Event]:
         expected = [each for one in commands for each in self.oracle.apply(one, self.now_ns)]
         packed = b"".join(map(to_bytes, commands))
         first = self.oracle.seq - len(commands) + 1
+        self.projection.before(self.now_ns)
+        if self.now_ns // 10**9 > self.reporter.engine.last_timestamp_ns // 10**9:
+            for hear_before in self.before_second:
+                hear_before(self.now_ns)
         applied = self.reporter.apply(packed, first, self.now_ns)
         self.hash = blake2b(self.hash + applied.events, digest_size=32).digest()
+        for hear in self.on_applied:
+            hear(applied)
         events: Any = np.frombuffer(applied.events, EVENT)
         self.reckoning.note(self.accounts, packed, first, events)
         self.projection.add(packed, events, self.oracle.seq, self.now_ns, self.hash)

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.clearing import Clearing
 from novate.gateway.controls import Controls
-from novate.gateway.market_reads import MarketReads
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.past import Past
+from novate.gateway.past_candles import PastCandles
+from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import ProblemError
 from novate.gateway.reads import Reads, parse_query
 
@@ -27,9 +29,12 @@ TRADES_PARAMETERS: Final = ("instrument", "limit", "before")
 STATS_PARAMETERS: Final = ("instrument", "window")
 ANALYTICS_PARAMETERS: Final = ("instrument", "interval", "start_time", "end_time")
 EVENTS_PARAMETERS: Final = ("limit", "cursor")
-CANDLES_PARAMETERS: Final = ("instrument", "interval", "limit")
-STATISTICS_PARAMETERS: Final = ("instrument", "levels")
-SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity")
+CANDLES_PARAMETERS: Final = (
+    "instrument", "interval", "limit", "start_time", "end_time", "cursor",
+)  # fmt: skip
+ACTIVITY_PARAMETERS: Final = ("instrument", "window", "start_time", "end_time")
+STATISTICS_PARAMETERS: Final = ("instrument", "levels", "time")
+SLIPPAGE_PARAMETERS: Final = ("instrument", "side", "quantity", "time")
 ORDERS_PARAMETERS: Final = ("client_id", "instrument", "status", "limit", "cursor")
 MASS_CANCEL_PARAMETERS: Final = ("client_id", "instrument", "side")
 
@@ -92,14 +97,18 @@ class Calls:
         operations: Operations,
         reads: Reads,
         past: Past,
-        market: MarketReads,
+        candles: PastCandles,
+        market: PastMarketReads,
+        activity: ActivityReads,
         clearing: Clearing | None = None,
     ) -> None:
         self._clearing = clearing
         self._operations = operations
         self._reads = reads
         self._past = past
+        self._candles = candles
         self._market = market
+        self._activity = activity
         self.controls = Controls(operations, reads)
         self._place = Call(operations.place, "/orders", places=True)
         self._batch = Call(operations.batch, "/orders/batch")
@@ -218,15 +227,39 @@ class Calls:
 
     def candles(self, raw_query: bytes) -> Handler:
         """GET /market/candles."""
-        return read(lambda: self._market.candles(parse_query(raw_query, CANDLES_PARAMETERS)))
+        return late(
+            lambda reply: self._candles.candles(parse_query(raw_query, CANDLES_PARAMETERS), reply)
+        )
 
     def statistics(self, raw_query: bytes) -> Handler:
         """GET /market/statistics."""
-        return read(lambda: self._market.statistics(parse_query(raw_query, STATISTICS_PARAMETERS)))
+        return late(
+            lambda reply: self._market.statistics(
+                parse_query(raw_query, STATISTICS_PARAMETERS), reply
+            )
+        )
 
     def slippage(self, raw_query: bytes) -> Handler:
         """GET /market/slippage."""
-        return read(lambda: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS)))
+        return late(
+            lambda reply: self._market.slippage(parse_query(raw_query, SLIPPAGE_PARAMETERS), reply)
+        )
+
+    def order_to_trade(self, raw_query: bytes) -> Handler:
+        """GET /market/order-to-trade."""
+        return late(
+            lambda reply: self._activity.messages(
+                parse_query(raw_query, ACTIVITY_PARAMETERS), reply
+            )
+        )
+
+    def markouts(self, raw_query: bytes) -> Handler:
+        """GET /market/markouts."""
+        return late(
+            lambda reply: self._activity.markouts(
+                parse_query(raw_query, ACTIVITY_PARAMETERS), reply
+            )
+        )
 
     def instruments(self) -> Handler:
         """GET /instruments."""

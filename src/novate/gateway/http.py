@@ -141,6 +141,8 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "list_detailed_trades": lambda calls, request: calls.trades(_query(request), detailed=True),
     "list_candles": lambda calls, request: calls.candles(_query(request)),
     "get_statistics": lambda calls, request: calls.statistics(_query(request)),
+    "get_order_to_trade": lambda calls, request: calls.order_to_trade(_query(request)),
+    "get_markouts": lambda calls, request: calls.markouts(_query(request)),
     "get_slippage": lambda calls, request: calls.slippage(_query(request)),
     "list_instruments": lambda calls, request: calls.instruments(),
     "get_instrument": lambda calls, request: calls.instrument(request.path_params["instrument"]),

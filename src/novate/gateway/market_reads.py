@@ -1,4 +1,4 @@
-"""Reads of the live market: candles, statistics, and what an order would get.
+"""Reads of the live market: statistics, and what an order would get.
 
 All of it comes from memory: the window of trades that `novate.streams` keeps, and the book as the
 engine has it. Never submits, never waits.
@@ -22,21 +22,15 @@ from novate.analytics.book import (
 )
 from novate.analytics.candles import MINUTE_NS, Candles, with_gaps
 from novate.analytics.decimals import Amounts
-from novate.analytics.intervals import (
-    INTERVAL_DEFAULT,
-    INTERVAL_EXPECTED,
-    interval_text,
-    parse_interval,
-)
 from novate.analytics.rendering import time_text
 from novate.analytics.trading import realized_volatility
 from novate.gateway.fields import not_one_of, read_decimal
 from novate.gateway.instruments import Instruments
 from novate.gateway.problems import FieldError, refused, shown
-from novate.gateway.reads import LEVELS_DEFAULT, LIST_DEFAULT, LIST_MAX, whole
+from novate.gateway.reads import LEVELS_DEFAULT, LIST_MAX, whole
 from novate.model import codec
 from novate.model.instrument import QUANTITY_LOTS_MAX, Instrument
-from novate.streams.candle_channel import candles_json, complete_text
+from novate.streams.candle_channel import complete_text
 from novate.streams.candle_window import CandleWindow
 
 DAY_SECONDS: Final = 86_400
@@ -77,35 +71,9 @@ class MarketReads:
         self._instruments = instruments
         self._window = window
 
-    def candles(self, query: Query) -> bytes:
-        """GET /market/candles; ProblemError 400."""
-        errors: list[FieldError] = []
-        limit = whole(query, "limit", LIST_DEFAULT, 1, LIST_MAX, errors)
-        text = query.get("interval", INTERVAL_DEFAULT)
-        interval_ns = parse_interval(text)
-        if interval_ns is None:
-            found = f"{INTERVAL_EXPECTED}, found {shown(text)}"
-            errors.append(FieldError("interval", found, "invalid_value"))
-        instrument = self._instrument(query, errors)
-        if errors or instrument is None or interval_ns is None:
-            raise refused(errors)
-        window = self._window
-        window.fold()
-        each = candles_json(
-            window, instrument.index, Amounts(instrument), interval_ns, limit, window.time_ns
-        )
-        return b'{"instrument":"%b","interval":"%b","sequence":%d,%b,"count":%d,"candles":[%b]}' % (
-            instrument.name.encode(), interval_text(interval_ns).encode(), window.sequence,
-            self._complete(instrument), len(each), b",".join(each),
-        )  # fmt: skip
-
     def statistics(self, query: Query) -> bytes:
         """GET /market/statistics; ProblemError 400."""
-        errors: list[FieldError] = []
-        levels = whole(query, "levels", LEVELS_DEFAULT, 1, LIST_MAX, errors)
-        instrument = self._instrument(query, errors)
-        if errors or instrument is None:
-            raise refused(errors)
+        instrument, levels = self.book_wanted(query)
         bids, asks = self._engine.depth(instrument.index, levels)
         amounts = Amounts(instrument)
         traded = self._window.recent(instrument.index, DAY_SECONDS)
@@ -114,12 +82,27 @@ class MarketReads:
             b'"realized_volatility":%b,%b}'
         ) % (
             instrument.name.encode(), self._engine.last_seq, time_text(self._window.time_ns),
-            self._complete(instrument), DAY_SECONDS, _traded(traded, amounts),
-            self._volatility(instrument), _book(bids, asks, amounts, instrument, levels),
+            self._complete(instrument), DAY_SECONDS, traded_members(traded, amounts),
+            self._volatility(instrument), book_members(bids, asks, amounts, instrument, levels),
         )  # fmt: skip
+
+    def book_wanted(self, query: Query) -> tuple[Instrument, int]:
+        """(instrument, levels of each side); ProblemError 400."""
+        errors: list[FieldError] = []
+        levels = whole(query, "levels", LEVELS_DEFAULT, 1, LIST_MAX, errors)
+        instrument = self._instrument(query, errors)
+        if errors or instrument is None:
+            raise refused(errors)
+        return instrument, levels
 
     def slippage(self, query: Query) -> bytes:
         """GET /market/slippage; ProblemError 400."""
+        instrument, side, lots = self.order_wanted(query)
+        found, best_ticks = self._taken(instrument.index, side, lots)
+        return slippage_body(instrument, self._engine.last_seq, side, lots, found, best_ticks)
+
+    def order_wanted(self, query: Query) -> tuple[Instrument, str, int]:
+        """(instrument, side, lots) of a hypothetical order; ProblemError 400."""
         errors: list[FieldError] = []
         instrument = self._instrument(query, errors)
         side = query.get("side", "buy")
@@ -130,21 +113,7 @@ class MarketReads:
             lots = _lots(query, instrument, errors)
         if errors or instrument is None:
             raise refused(errors)
-        found, best_ticks = self._taken(instrument.index, side, lots)
-        amounts = Amounts(instrument)
-        best = b"null" if best_ticks is None else amounts.price(best_ticks)
-        worst = b"null" if found.worst_ticks is None else amounts.price(found.worst_ticks)
-        return (
-            b'{"instrument":"%b","sequence":%d,"side":"%b","quantity":%b,"filled_quantity":%b,'
-            b'"unfilled_quantity":%b,"notional":%b,"levels":%d,"best_price":%b,"worst_price":%b,'
-            b'"average_price":%b,"slippage":%b,"average_slippage":%b}'
-        ) % (
-            instrument.name.encode(), self._engine.last_seq, side.encode(),
-            amounts.quantity(lots), amounts.quantity(found.filled_lots),
-            amounts.quantity(found.unfilled_lots), amounts.notional(found.notional),
-            found.levels, best, worst, amounts.average(found.notional, found.filled_lots),
-            amounts.notional(found.slippage), amounts.average(found.slippage, found.filled_lots),
-        )  # fmt: skip
+        return instrument, side, lots
 
     def _taken(self, instrument: int, side: str, lots: int) -> tuple[Slippage, int | None]:
         """What an order would get, and the best price; looks only as deep as it has to."""
@@ -165,10 +134,7 @@ class MarketReads:
         count = DAY_SECONDS * 10**9 // VOLATILITY_INTERVAL_NS
         found = self._window.candles(instrument.index, VOLATILITY_INTERVAL_NS, count)
         begin_ns = self._window.time_ns - DAY_SECONDS * 10**9
-        closes = with_gaps(found, begin_ns, self._window.time_ns).close_ticks
-        if len(closes) < 2 or int(closes.min()) <= 0:
-            return b"null"
-        return ratio_text(realized_volatility(closes, VOLATILITY_INTERVAL_NS))
+        return volatility_text(found, begin_ns, self._window.time_ns)
 
     def _instrument(self, query: Query, errors: list[FieldError]) -> Instrument | None:
         name = query.get("instrument")
@@ -177,6 +143,39 @@ class MarketReads:
             message = f"expected an instrument of this exchange, found {shown(name)}"
             errors.append(FieldError("instrument", message, "unknown_instrument"))
         return found
+
+
+def volatility_text(found: Candles, begin_ns: int, end_ns: int) -> bytes:
+    """Realized volatility of the closes of 5-minute candles, annualised; `null` under two."""
+    closes = with_gaps(found, begin_ns, end_ns).close_ticks
+    if len(closes) < 2 or int(closes.min()) <= 0:
+        return b"null"
+    return ratio_text(realized_volatility(closes, VOLATILITY_INTERVAL_NS))
+
+
+def slippage_body(
+    instrument: Instrument,
+    sequence: int,
+    side: str,
+    lots: int,
+    found: Slippage,
+    best_ticks: int | None,
+) -> bytes:
+    """What an order would get of the book at a sequence."""
+    amounts = Amounts(instrument)
+    best = b"null" if best_ticks is None else amounts.price(best_ticks)
+    worst = b"null" if found.worst_ticks is None else amounts.price(found.worst_ticks)
+    return (
+        b'{"instrument":"%b","sequence":%d,"side":"%b","quantity":%b,"filled_quantity":%b,'
+        b'"unfilled_quantity":%b,"notional":%b,"levels":%d,"best_price":%b,"worst_price":%b,'
+        b'"average_price":%b,"slippage":%b,"average_slippage":%b}'
+    ) % (
+        instrument.name.encode(), sequence, side.encode(),
+        amounts.quantity(lots), amounts.quantity(found.filled_lots),
+        amounts.quantity(found.unfilled_lots), amounts.notional(found.notional),
+        found.levels, best, worst, amounts.average(found.notional, found.filled_lots),
+        amounts.notional(found.slippage), amounts.average(found.slippage, found.filled_lots),
+    )  # fmt: skip
 
 
 def _lots(query: Query, instrument: Instrument, errors: list[FieldError]) -> int:
@@ -190,7 +189,7 @@ def _lots(query: Query, instrument: Instrument, errors: list[FieldError]) -> int
     return read_decimal("quantity", raw, grid, (1, QUANTITY_LOTS_MAX), errors)
 
 
-def _traded(found: Candles, amounts: Amounts) -> bytes:
+def traded_members(found: Candles, amounts: Amounts) -> bytes:
     """What was traded in the window; prices null where nothing was."""
     if not len(found):
         return (
@@ -211,7 +210,7 @@ def _traded(found: Candles, amounts: Amounts) -> bytes:
     )  # fmt: skip
 
 
-def _book(
+def book_members(
     bids: Levels, asks: Levels, amounts: Amounts, instrument: Instrument, levels: int
 ) -> bytes:
     """Best prices, spread, and depth and imbalance over so many levels of each side."""

@@ -36,6 +36,9 @@ LedgerSequence = Annotated[int, Meta(description="It is true up to this sequence
 PartSequence = Annotated[
     int | None, Meta(description="Where the ledger had a part in it: true up to this sequence.")
 ]
+LiveSequence = Annotated[
+    int | None, Meta(description="Where it is of memory: true up to this sequence.")
+]
 CURSOR_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 """A whole number as text, for it can be past what a browser's number holds."""
 
@@ -313,10 +316,20 @@ class Candles(Struct, kw_only=True):
     complete_from: CompleteFrom
     count: int
     candles: list[Candle]
+    next_cursor: Annotated[
+        Annotated[str, Meta(pattern=CURSOR_PATTERN)] | None,
+        Meta(description="For the page of older ones; null at the end."),
+    ]
+    ledger_sequence: PartSequence = None
+
+
+BookTime = Annotated[
+    Time | None, Meta(description="Of a time past: when its book was stored; null: none was yet.")
+]
 
 
 class Statistics(Struct, kw_only=True):
-    """A market's last 24 hours, by the commands' time, and its book now."""
+    """A market's last 24 hours, by the commands' time, and its book, now or at a time."""
 
     instrument: str
     sequence: int
@@ -351,10 +364,65 @@ class Statistics(Struct, kw_only=True):
     bid_notional: Number
     ask_notional: Number
     imbalance: Annotated[Any, _number("(bids - asks) / (bids + asks), -1 to 1.")]
+    book_time: BookTime = None
+    ledger_sequence: PartSequence = None
+
+
+Ratio = Annotated[
+    Any,
+    Meta(
+        description="A statistic, or null: nothing is known.",
+        extra_json_schema={"type": ["number", "null"]},
+    ),
+]
+
+
+class OrderToTrade(Struct, kw_only=True):
+    """Messages about orders for each trade, less one."""
+
+    instrument: str
+    start_time: Time
+    end_time: Time
+    complete_from: CompleteFrom
+    orders: Annotated[int, Meta(description="Orders accepted.")]
+    rejected: Annotated[int, Meta(description="Orders that a rule refused; not in the ratio.")]
+    amendments: int
+    cancels: Annotated[int, Meta(description="Orders that their client cancelled.")]
+    trades: int
+    order_to_trade_ratio: Ratio
+    sequence: LiveSequence = None
+    ledger_sequence: PartSequence = None
+
+
+class Markout(Struct, kw_only=True):
+    """Where the middle was, a time after trades, against their prices."""
+
+    horizon: Annotated[str, Meta(description="How long after the second of the trade.")]
+    trade_count: Annotated[int, Meta(description="Trades whose later middle is known.")]
+    volume: Annotated[Number, Meta(description="Their quantity.")]
+    average: Annotated[
+        OptionalNumber,
+        Meta(description="In the mean by quantity; over 0: it went the takers' way."),
+    ]
+    basis_points: Ratio
+
+
+class Markouts(Struct, kw_only=True):
+    """Markouts of what takers traded."""
+
+    instrument: str
+    start_time: Time
+    end_time: Time
+    complete_from: CompleteFrom
+    trade_count: int
+    volume: Number
+    markouts: list[Markout]
+    sequence: LiveSequence = None
+    ledger_sequence: PartSequence = None
 
 
 class Slippage(Struct, kw_only=True):
-    """What a market order would get now of what the book shows."""
+    """What a market order would get of what the book shows, or showed at a time."""
 
     instrument: str
     sequence: int
@@ -369,6 +437,8 @@ class Slippage(Struct, kw_only=True):
     average_price: OptionalNumber
     slippage: Annotated[Any, _number("What it costs beyond the best price, in the quote asset.")]
     average_slippage: OptionalNumber
+    book_time: BookTime = None
+    ledger_sequence: PartSequence = None
 
 
 class Auction(Struct, kw_only=True):

@@ -106,6 +106,10 @@ PARAMETERS: Final = {
 """Every parameter; those of a path stand under their name in braces."""
 
 CANDLE_INTERVAL: Final = "interval of a candle"
+CANDLES_END: Final = "end of candles"
+LIVE_WINDOW: Final = "window of memory"
+MINUTES_START: Final = "start in minutes"
+MINUTES_END: Final = "end in minutes"
 ORDER_SIDE: Final = "side of an order"
 
 LINE_BEFORE: Final = "before a line"
@@ -124,12 +128,28 @@ PARAMETERS.update(
             "Length of a candle, 1s to 1d; default 1m.",
             {"type": "string", "pattern": INTERVAL_PATTERN, "examples": ["1m"]},
         ),
+        CANDLES_END: Parameter(
+            "end_time", "query", "Until when, default the newest; rounded up.", _TIME
+        ),
+        LIVE_WINDOW: Parameter(
+            "window",
+            "query",
+            "How far back in memory: a number of m or h; default and most 24h, of markouts 1h.",
+            {"type": "string", "pattern": "^[1-9][0-9]{0,4}[mh]$"},
+        ),
+        MINUTES_START: Parameter(
+            "start_time", "query", "From when on, by the ledger; rounded down to a minute.", _TIME
+        ),
+        MINUTES_END: Parameter(
+            "end_time", "query", "Until when, by the ledger; rounded up to a minute.", _TIME
+        ),
         ORDER_SIDE: Parameter(
             "side",
             "query",
             "Of the order; default buy.",
             {"type": "string", "enum": ["buy", "sell"]},
         ),
+        "time": Parameter("time", "query", "As it was at this time, by the ledger.", _TIME),
         "quantity": Parameter("quantity", "query", "Of the order.", {"type": "string"}),
     }
 )
@@ -266,18 +286,29 @@ ROUTES: Final = (
     ),
     Route(
         "GET", "/market/candles", "list_candles", "market data",
-        "The last candles from memory, oldest first", replies.Candles,
-        parameters=("instrument", CANDLE_INTERVAL, "limit"), errors=(400,),
+        "The last candles, or those of a range of time, oldest first", replies.Candles,
+        parameters=("instrument", CANDLE_INTERVAL, "limit", "start_time", CANDLES_END, "cursor"),
+        errors=(400,),
     ),
     Route(
         "GET", "/market/statistics", "get_statistics", "market data",
         "The last 24 hours, and spread, depth and imbalance of the book", replies.Statistics,
-        parameters=_BOOK, errors=(400,),
+        parameters=(*_BOOK, "time"), errors=(400,),
     ),
     Route(
         "GET", "/market/slippage", "get_slippage", "market data",
         "What a market order would get of the book", replies.Slippage,
-        parameters=("instrument", ORDER_SIDE, "quantity"), errors=(400,),
+        parameters=("instrument", ORDER_SIDE, "quantity", "time"), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/order-to-trade", "get_order_to_trade", "market data",
+        "Messages about orders for each trade, lately or in a range of time", replies.OrderToTrade,
+        parameters=("instrument", LIVE_WINDOW, MINUTES_START, MINUTES_END), errors=(400,),
+    ),
+    Route(
+        "GET", "/market/markouts", "get_markouts", "market data",
+        "Where the middle went after trades, lately or in a range of time", replies.Markouts,
+        parameters=("instrument", LIVE_WINDOW, MINUTES_START, MINUTES_END), errors=(400,),
     ),
     Route(
         "GET", "/instruments", "list_instruments", "market data", "Every instrument",

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from novate.ledger import rendering
+from novate.ledger.activity import PastMarkouts, PastMessages
+from novate.ledger.candles import CandlePage, Span
 from novate.ledger.queries import LedgerReader, OrderFilter
 from novate.ledger.rendering import Row, time_text
 from novate.ledger.settlements import ClosedCycle
+from novate.ledger.stored_books import PastMarket
 from novate.ledger.wide import join
 from novate.model.instrument import Instrument
 
@@ -132,6 +135,22 @@ class Answers:
             f'"aggregates":[{",".join(listed)}],"overall_vwap":{_Bar(found.rows).vwap(grid)},'
             f'"ledger_sequence":{found.seq}}}'
         ).encode()
+
+    def candles(self, span: Span) -> CandlePage:
+        """The newest candles of a span, as columns: whoever asks has newer ones to add to them."""
+        return self._reader.candles(span)
+
+    def market(self, span: Span, time_ns: int) -> PastMarket:
+        """The book as it was stored last by a time, and the candles of a span."""
+        return self._reader.market(span, time_ns)
+
+    def messages(self, instrument: int, first: int, end: int) -> PastMessages:
+        """Messages about orders from minute `first` up to and without minute `end`."""
+        return self._reader.messages(instrument, first, end)
+
+    def markouts(self, instrument: int, start_s: int, end_s: int) -> PastMarkouts:
+        """Markouts of the trades of whole minutes, given in seconds."""
+        return self._reader.markouts(instrument, start_s, end_s)
 
     def closed_cycle(self, number: int) -> tuple[int, ClosedCycle | None]:
         """A closed cycle in the shapes of the core's accounts, None: no such."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from novate.model.events import EventKind
 from novate.model.instrument import Instrument, Rules
 
-PERIOD_NS: Final = 60 * 10**9
+SECOND_NS: Final = 10**9
+PERIOD_NS: Final = 60 * SECOND_NS
 LEVELS: Final = 50
 """Price levels that are stored of each side."""
 
@@ -45,6 +46,10 @@ class EngineView(Protocol):
         """Price levels of both sides, arrays of `LEVEL`, best first."""
         ...
 
+    def best(self, instrument: int) -> tuple[int, int, int, int]:
+        """(bid ticks, bid lots, ask ticks, ask lots) of the best levels; 0: an empty side."""
+        ...
+
 
 class BookKeeper:
     """Stores books as their time comes.
@@ -54,21 +59,50 @@ class BookKeeper:
         timestamp_ns: Time of the last record that was looked at, 0: none.
         seq: Where books were stored last.
         changed: Instruments whose books changed since.
+        quotes: Best prices stored last, by instrument.
     """
 
-    def __init__(self, engine: EngineView, timestamp_ns: int, seq: int, changed: set[int]) -> None:
+    def __init__(
+        self,
+        engine: EngineView,
+        timestamp_ns: int,
+        seq: int,
+        changed: set[int],
+        quotes: dict[int, tuple[int, int]],
+    ) -> None:
         self._engine = engine
+        self._quoted = quotes
+        # Whose best prices may be others: of what a writer before did not tell, of any.
+        self._moved = {each.index for each in engine.instruments()}
+        self.quotes: list[tuple[int, ...]] = []
         self._timestamp_ns = timestamp_ns
         self._changed = changed
         self.seq = seq
         self.snapshots: list[tuple[int, ...]] = []
         self.levels: list[tuple[int, ...]] = []
 
+    def before(self, timestamp_ns: int) -> None:
+        """A record of that time is about to be applied: what stands now ended the seconds before.
+
+        Without a call at each record no best prices are stored.
+        """
+        second = self._timestamp_ns // SECOND_NS
+        if timestamp_ns // SECOND_NS == second or not self._moved:
+            return
+        for instrument in sorted(self._moved):
+            bid, _, ask, _ = self._engine.best(instrument)
+            if (bid, ask) != self._quoted.get(instrument, (0, 0)):
+                self._quoted[instrument] = bid, ask
+                self.quotes.append((instrument, second, bid, ask))
+        self._moved = set()
+
     def look(self, events: NDArray[Any], last_seq: int, timestamp_ns: int) -> None:
         """See a record that was applied just now; store what is due."""
         kinds = events["kind"]
         changing = np.isin(kinds, _CHANGING)
-        self._changed.update(np.unique(events["instrument"][changing]).tolist())
+        touched = np.unique(events["instrument"][changing]).tolist()
+        self._changed.update(touched)
+        self._moved.update(touched)
         asked = bool((kinds == EventKind.SNAPSHOT_REQUESTED).any())
         before = self._timestamp_ns
         self._timestamp_ns = timestamp_ns
@@ -86,8 +120,8 @@ class BookKeeper:
         self._changed = set()
         self.seq = seq
 
-    def take(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-        """Rows of the books stored since the last call, and of their levels."""
-        taken = self.snapshots, self.levels
-        self.snapshots, self.levels = [], []
+    def take(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Rows of the books stored since the last call, of their levels, and of best prices."""
+        taken = self.snapshots, self.levels, self.quotes
+        self.snapshots, self.levels, self.quotes = [], [], []
         return taken

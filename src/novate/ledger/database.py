@@ -252,13 +252,24 @@ def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
 
+def downgrade(connection: Connection, revision: str) -> None:
+    """Bring the tables back to a revision, in the caller's transaction; what it lacks is lost."""
+    _lock(connection)
+    views.drop(connection)
+    alembic_command.downgrade(_alembic(connection), revision)
+
+
 def _lock(connection: Connection) -> None:
     if not _is_sqlite(connection):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
 
 
 def _upgrade(connection: Connection) -> None:
+    alembic_command.upgrade(_alembic(connection), "head")
+
+
+def _alembic(connection: Connection) -> AlembicConfig:
     config = AlembicConfig()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    alembic_command.upgrade(config, "head")
+    return config

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from novate.analytics.activity import MESSAGES, messages_of
 from novate.ledger import wide
 from novate.ledger.books import BookKeeper, EngineView
 from novate.ledger.cycles import Cycles, Moment, Move, moves, obligation_columns, totals
@@ -72,6 +73,8 @@ class Rows(msgspec.Struct, kw_only=True):
     order_events: Columns
     trades: Columns
     trade_minutes: Columns
+    order_minutes: Columns
+    quotes: list[tuple[int, ...]]
     orderbook_snapshots: list[tuple[int, ...]]
     orderbook_levels: list[tuple[int, ...]]
     positions: list[tuple[int, ...]]
@@ -95,6 +98,7 @@ class Standing(NamedTuple):
         changed: Instruments whose books changed since `book_snapshot_seq`.
         assets: How many assets it knows.
         cycle_closed: Where the last cycle closed.
+        quotes: Best prices that are stored last: instrument, bid, ask.
     """
 
     seq: int = 0
@@ -105,6 +109,7 @@ class Standing(NamedTuple):
     changed: tuple[int, ...] = ()
     assets: int = 0
     cycle_closed: Moment = Moment()
+    quotes: tuple[tuple[int, int, int], ...] = ()
 
 
 class Projection:
@@ -124,7 +129,11 @@ class Projection:
         self._assets = standing.assets
         self._known = set(standing.clients)
         self._books = BookKeeper(
-            engine, standing.timestamp_ns, standing.book_snapshot_seq, set(standing.changed)
+            engine,
+            standing.timestamp_ns,
+            standing.book_snapshot_seq,
+            set(standing.changed),
+            {instrument: (bid, ask) for instrument, bid, ask in standing.quotes},
         )
         self._terms = TermsReader(engine)
         self._cycles = Cycles(standing.cycle_closed)
@@ -142,6 +151,10 @@ class Projection:
         self._last = (0, b"")
         self.events_count = 0
         self.gathered_seq = self.seq
+
+    def before(self, timestamp_ns: int) -> None:
+        """The engine is about to apply a record of that time, which `add` will then take."""
+        self._books.before(timestamp_ns)
 
     def add(
         self, commands: bytes, events: Events, last_seq: int, timestamp_ns: int, events_hash: bytes
@@ -183,7 +196,7 @@ class Projection:
         self._require_positions(fills.keys(), load)
         commands = Commands(b"".join(self._commands), self.seq + 1)
         position = _positions_in_command(events["seq"])
-        snapshots, levels = self._books.take()
+        snapshots, levels, quotes = self._books.take()
         placed = np.flatnonzero(np.isin(events["kind"], _PLACED))
         orders, touched = _orders(events, times, placed, trades, at_trade, commands)
         terms, terms_changes = self._terms.changes(events, times, commands)
@@ -204,6 +217,8 @@ class Projection:
             order_events=_event_columns(events, times, position),
             trades=_trade_columns(trades, times[at_trade], position[at_trade]),
             trade_minutes=_minutes(trades, times[at_trade]),
+            order_minutes=_order_minutes(events, times),
+            quotes=quotes,
             orderbook_snapshots=snapshots,
             orderbook_levels=levels,
             positions=self._traded_positions(fills),
@@ -357,6 +372,17 @@ def _minutes(trades: Events, times: NDArray[np.int64]) -> Columns:
         *wide.sums(groups, count, *wide.widened(price)),
         price[first], highest, lowest, price[last], seqs[first], seqs[last],
     ]  # fmt: skip
+
+
+def _order_minutes(events: Events, times: NDArray[np.int64]) -> Columns:
+    """Messages about orders, by instrument and minute; trades are in `trade_minutes`."""
+    messages = messages_of(events["kind"], events["reason"])
+    which = np.flatnonzero((messages >= 0) & (events["kind"] != EventKind.TRADE))
+    keys = events["instrument"][which].astype(np.int64) << 32 | times[which] // MINUTE_NS
+    unique, groups = np.unique(keys, return_inverse=True)
+    kinds = len(MESSAGES) - 1
+    counts = np.bincount(groups * kinds + messages[which], minlength=len(unique) * kinds)
+    return [unique >> 32, unique & 0xFFFFFFFF, *counts.reshape(-1, kinds).T]
 
 
 def _names(placed: Events, commands: Commands) -> Texts:

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from novate.ledger import database, settlements
+from novate.ledger import activity, candles, database, settlements, stored_books
+from novate.ledger.candles import CandlePage, Span
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
 from novate.ledger.statuses import STATUS_SQL
@@ -190,6 +191,34 @@ class LedgerReader:
             end=end,
         )
 
+    def candles(self, span: Span) -> CandlePage:
+        """The newest candles of a span."""
+        with self._reading() as connection:
+            state = _state(connection)
+            return CandlePage(*state, *candles.read(connection, span))
+
+    def messages(self, instrument: int, first: int, end: int) -> activity.PastMessages:
+        """Messages about orders from minute `first` up to and without minute `end`."""
+        with self._reading() as connection:
+            seq = _seq(connection)
+            found = activity.messages(connection, instrument, first, end)
+            return activity.PastMessages(seq, found)
+
+    def markouts(self, instrument: int, start_s: int, end_s: int) -> activity.PastMarkouts:
+        """Markouts of the trades of whole minutes, given in seconds."""
+        with self._reading() as connection:
+            seq, time_ns = _state(connection)
+            now_s = time_ns // 10**9
+            found = activity.markouts(connection, instrument, start_s, end_s, now_s)
+            return activity.PastMarkouts(seq, *found)
+
+    def market(self, span: Span, time_ns: int) -> stored_books.PastMarket:
+        """The book as it was stored last by a time, and the candles of a span."""
+        with self._reading() as connection:
+            seq = _seq(connection)
+            book = stored_books.stored_book(connection, span.instrument, time_ns)
+            return stored_books.PastMarket(seq, book, candles.read(connection, span)[0])
+
     def positions(self, client_id: str) -> Found:
         """A client's positions, by instrument, with the last price of each."""
         last = (
@@ -234,7 +263,12 @@ def _order_conditions(wanted: OrderFilter) -> tuple[list[str], dict[str, Any]]:
 
 
 def _seq(connection: Connection) -> int:
-    found = connection.execute(sa.select(ledger_state.c.seq)).scalar()
+    return _state(connection)[0]
+
+
+def _state(connection: Connection) -> tuple[int, int]:
+    """(the last command whose rows the ledger has, its time in ns)."""
+    found = connection.execute(sa.select(ledger_state.c.seq, ledger_state.c.timestamp_ns)).first()
     if found is None:
         raise LedgerAway("the ledger has no rows yet")
-    return int(found)
+    return int(found.seq), int(found.timestamp_ns)

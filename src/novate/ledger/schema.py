@@ -219,6 +219,28 @@ trade_minutes: Final = Table(
     **_ORDERED,
 )
 
+order_minutes: Final = Table(
+    "order_minutes",
+    metadata,
+    _key("instrument"),
+    _key("minute"),  # whole minutes since 1970 UTC
+    _big("orders"),  # accepted
+    _big("rejected"),
+    _big("amendments"),  # by the client
+    _big("cancels"),  # by the client; of a mass cancel each order
+    **_ORDERED,
+)
+
+quotes: Final = Table(
+    "quotes",
+    metadata,
+    _key("instrument"),
+    _key("second"),  # whole seconds since 1970 UTC, at whose end the best prices were others
+    _big("bid_ticks"),  # 0: no bid
+    _big("ask_ticks"),
+    **_ORDERED,
+)
+
 orderbook_snapshots: Final = Table(
     "orderbook_snapshots",
     metadata,
@@ -226,6 +248,7 @@ orderbook_snapshots: Final = Table(
     _key("instrument"),
     _big("timestamp_ns"),
     _small("on_demand"),
+    Index("orderbook_snapshots_of_instrument", "instrument", "timestamp_ns"),
     **_ORDERED,
 )
 

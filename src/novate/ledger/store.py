@@ -29,12 +29,14 @@ from novate.ledger.schema import (
     ledger_entries,
     ledger_state,
     order_events,
+    order_minutes,
     order_names,
     order_terms,
     orderbook_levels,
     orderbook_snapshots,
     orders,
     positions,
+    quotes,
     settlement_cycles,
     settlement_obligations,
     settlement_totals,
@@ -90,6 +92,11 @@ _MERGE_MINUTES: Final = f""" ON CONFLICT (instrument, minute) DO UPDATE SET
  {_added("volume")}, {_added("notional")}, {_added("price_sum")},
  high_ticks = {_GREATEST.format("high_ticks")}, low_ticks = {_LEAST.format("low_ticks")},
  close_ticks = excluded.close_ticks, last_seq = excluded.last_seq"""
+
+_MERGE_ORDER_MINUTES: Final = " ON CONFLICT (instrument, minute) DO UPDATE SET " + ", ".join(
+    f"{column.name} = order_minutes.{column.name} + excluded.{column.name}"
+    for column in list(order_minutes.columns)[2:]
+)
 
 _REPLACE_POSITIONS: Final = " ON CONFLICT (position) DO UPDATE SET " + ", ".join(
     f"{column.name} = excluded.{column.name}" for column in list(positions.columns)[3:]
@@ -163,7 +170,7 @@ class LedgerStore:
         columns = ", ".join(f"{name} bigint" for name in _TOUCHED)
         execute = self._connection.exec_driver_sql
         execute(f"CREATE TEMPORARY TABLE touched ({columns}) ON COMMIT DELETE ROWS")
-        for table in (positions, trade_minutes):
+        for table in (positions, trade_minutes, order_minutes):
             execute(
                 f"CREATE TEMPORARY TABLE new_{table.name} (LIKE {table.name}) ON COMMIT DELETE ROWS"
             )
@@ -194,6 +201,7 @@ class LedgerStore:
                 sa.select(sa.func.count()).select_from(assets)
             ).scalar_one()
             closed = self._cycle_closed()
+            quoted = self._last_quotes()
         return Standing(
             seq=state.seq,
             timestamp_ns=state.timestamp_ns,
@@ -203,6 +211,7 @@ class LedgerStore:
             changed=tuple(changed),
             assets=assets_known,
             cycle_closed=closed,
+            quotes=quoted,
         )
 
     def _cycle_closed(self) -> Moment:
@@ -212,6 +221,22 @@ class LedgerStore:
         last = sa.select(*columns).order_by(cycle.cycle.desc()).limit(1)
         found = self._connection.execute(last).first()
         return Moment(*found) if found else Moment()
+
+    def _last_quotes(self) -> tuple[tuple[int, int, int], ...]:
+        """(instrument, bid, ask) of the best prices stored last."""
+        listed = self._connection.execute(sa.select(instruments.c.instrument)).scalars().all()
+        found = []
+        for instrument in listed:
+            last = (
+                sa.select(quotes.c.bid_ticks, quotes.c.ask_ticks)
+                .where(quotes.c.instrument == instrument)
+                .order_by(quotes.c.second.desc())
+                .limit(1)
+            )
+            row = self._connection.execute(last).first()
+            if row is not None:
+                found.append((int(instrument), int(row.bid_ticks), int(row.ask_ticks)))
+        return tuple(found)
 
     def _changed_since(self, seq: int) -> set[int]:
         """Instruments whose books changed behind a seq, as `BookKeeper` counts changes."""
@@ -264,6 +289,8 @@ class LedgerStore:
             self._add(order_terms, _columns(rows.order_terms))
             self._change_terms(rows)
             self._merge(trade_minutes, rows.trade_minutes, _MERGE_MINUTES)
+            self._merge(order_minutes, rows.order_minutes, _MERGE_ORDER_MINUTES)
+            self._add(quotes, _columns(rows.quotes))
             self._merge(positions, _columns(rows.positions), _REPLACE_POSITIONS)
             self._add(orderbook_snapshots, _columns(rows.orderbook_snapshots))
             self._add(orderbook_levels, _columns(rows.orderbook_levels))

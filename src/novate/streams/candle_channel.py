@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from novate.analytics.candles import SECOND_NS
+from novate.analytics.candles import SECOND_NS, Candles
 from novate.analytics.decimals import Amounts
 from novate.analytics.intervals import interval_text
 from novate.analytics.rendering import candle_json, time_text
@@ -194,24 +195,25 @@ class CandleChannel:
         over_ns = self._window.time_ns
         if feed.bar is not None and feed.final:  # perhaps by the clock
             over_ns = max(over_ns, (feed.bar.start_s + feed.interval_s) * SECOND_NS)
-        each = candles_json(
-            self._window, feed.instrument, feed.amounts, interval_ns, SNAPSHOT_CANDLES, over_ns
-        )
+        found = self._window.candles(feed.instrument, interval_ns, SNAPSHOT_CANDLES)
+        is_complete = partial(self._window.is_complete, feed.instrument)
+        each = candles_json(found, feed.amounts, over_ns, is_complete)
         complete_from = complete_text(self._window.complete_s(feed.instrument))
         name, length = feed.name, interval_text(interval_ns)
         return frames.candles_snapshot(name, length, feed.published, complete_from, each)
 
 
 def candles_json(
-    window: CandleWindow,
-    instrument: int,
-    amounts: Amounts,
-    interval_ns: int,
-    limit: int,
-    over_ns: int,
+    found: Candles, amounts: Amounts, over_ns: int, is_complete: Callable[[int], bool]
 ) -> list[bytes]:
-    """The last candles as JSON objects, oldest first; those that end by `over_ns` are final."""
-    found = window.candles(instrument, interval_ns, limit)
+    """Candles as JSON objects, oldest first.
+
+    Args:
+        found: The candles.
+        amounts: Of their instrument.
+        over_ns: Those that end by this time are final.
+        is_complete: Whether every trade of the one that begins at a second is in it.
+    """
     rows = zip(
         found.start_ns.tolist(), found.open_ticks.tolist(), found.high_ticks.tolist(),
         found.low_ticks.tolist(), found.close_ticks.tolist(), found.volume_lots.tolist(),
@@ -223,8 +225,8 @@ def candles_json(
             start,
             (first, high, low, last),
             (volume, notional, count),
-            start + interval_ns <= over_ns,
-            window.is_complete(instrument, start // SECOND_NS),
+            start + found.interval_ns <= over_ns,
+            is_complete(start // SECOND_NS),
         )
         for start, first, high, low, last, volume, notional, count in rows
     ]

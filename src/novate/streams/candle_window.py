@@ -258,8 +258,16 @@ class CandleWindow:
             interval_ns: Whole seconds, 1 s to 1 d.
             limit: At least 1.
         """
+        return self.between(instrument, interval_ns, limit, 0, FOREVER_S)
+
+    def between(
+        self, instrument: int, interval_ns: int, limit: int, start_s: int, end_s: int
+    ) -> Candles:
+        """The same of the trades from second `start_s` up to and without second `end_s`."""
         self.fold()
-        return merged(self._rows_since(instrument, 0), interval_ns // SECOND_NS, limit)
+        rows = self._rows_since(instrument, start_s)
+        rows = rows[: int(np.searchsorted(rows["start_s"], end_s))]
+        return merged(rows, interval_ns // SECOND_NS, limit)
 
     def recent(self, instrument: int, seconds: int) -> Candles:
         """What was traded in the last so many seconds of the commands' time, as at most one candle.
