@@ -88,7 +88,7 @@ class Replayer:
     @classmethod
     def at_zero(cls, partition: int = 0) -> Replayer:
         """A replayer before the first command."""
-        return cls(Engine(), partition=partition)
+        return cls(Engine(rules=RULES), partition=partition)
 
     def apply(self, record: Record) -> NDArray[Any]:
         """Apply a record without rendering its answers: the fast way.

@@ -46,7 +46,7 @@ def rulebook_batches(kind: type[MarketWorkload]) -> list[list[Command]]:
     """
     specs = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_max=9)]
     batches: list[list[Command]] = [[Configure(TINY), *map(Create, specs)]]
-    duel = Duel.begin(alone=True, specs=[])
+    duel = Duel.begin(alone=True, specs=[], rules=1)
     workload = kind(RULEBOOK_SEED, duel.oracle)
     commands = workload.commands(RULEBOOK_COMMANDS)
     play(duel, batches[0], 0)
@@ -103,7 +103,7 @@ def make(version: int) -> dict[str, Any]:
         (b"".join(to_bytes(command) for command in batch), batch_time_ns(number))
         for number, batch in enumerate(golden_batches(version))
     ]
-    engine = Engine()
+    engine = Engine(rules=1)
     dumped_hash = replay(engine, batches[:-1], NO_EVENTS)
     (FOLDER / f"engine-v{version}.dump").write_bytes(engine.dump())
     dumped_state = engine.state_hash()

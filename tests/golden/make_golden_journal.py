@@ -35,7 +35,7 @@ def make(version: int) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     marks = random.Random(version)
     journal = SegmentJournal(folder, segment_bytes=SEGMENT_BYTES, random_bytes=marks.randbytes)
-    engine, events_hash, outcomes = Engine(), NO_EVENTS, b""
+    engine, events_hash, outcomes = Engine(rules=1), NO_EVENTS, b""
     batches = golden_batches(version)
 
     def append(commands: list[bytes], timestamp_ns: int, skipped: int | None = None) -> None:

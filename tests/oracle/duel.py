@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from novate.engine import Engine
 from novate.model import codec
-from novate.model.commands import OrderType, Side
+from novate.model.commands import NEWEST_RULES, OrderType, Side
 from novate.model.instrument import Instrument, Limits
 from tests.oracle.auction import indicative
 from tests.oracle.book import Book
@@ -59,15 +59,16 @@ class Duel:
         specs: Sequence[Instrument] = (spec(),),
         numbered: bool = False,
         alone: bool = False,
+        rules: int = NEWEST_RULES,
     ) -> Duel:
-        """Two empty exchanges with the same limits and instruments.
+        """Two empty exchanges with the same limits and instruments, under a version of the rules.
 
         `numbered`: orders and clients are numbers and commands go in as arrays. `alone`: there is
         no engine.
         """
         limits = limits or Limits()
-        engine = None if alone else Engine(limits)
-        duel = cls(Exchange.with_limits(limits), engine, numbered)
+        engine = None if alone else Engine(limits, rules)
+        duel = cls(Exchange.with_limits(limits, rules), engine, numbered)
         for instrument in specs:
             duel.play(Create(instrument))
         return duel
@@ -82,6 +83,7 @@ class Duel:
         found = events_of(self.engine.apply(asked, timestamp_ns=self.now_ns))
         assert found == expected, f"{command}\nengine {found}\noracle {expected}"
         assert self.engine.last_seq == self.oracle.seq
+        assert self.engine.rules_version == self.oracle.rules
         agree([command], found)
         return found
 

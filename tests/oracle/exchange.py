@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from novate.model.commands import LinkUse, Phase, TimeInForce
+from novate.model.commands import NEWEST_RULES, LinkUse, Phase, TimeInForce
 from novate.model.events import EventKind
 from novate.model.instrument import DAY_S, Instrument, Limits, OrderLimits
 from novate.model.rejects import REASONS, Reason
@@ -21,6 +21,7 @@ from tests.oracle import clearing, due, form, limits, links, matching, phases, s
 from tests.oracle.book import Book, Order
 from tests.oracle.registry import Key, Registry, ident_of
 from tests.oracle.words import (
+    Adopt,
     Advance,
     Amend,
     Cancel,
@@ -58,11 +59,12 @@ class Exchange:
     """All books and the registry; `apply` is the whole of it.
 
     `made` has every order there ever was, by number: for the tests, and no rule looks at it.
-    `timed` has those that end by themselves.
+    `timed` has those that end by themselves. `rules` is the version that commands are under.
     """
 
     registry: Registry
     books: list[Book] = field(default_factory=list)
+    rules: int = NEWEST_RULES
     made: dict[int, Order] = field(default_factory=dict)
     seq: int = 0
     now_ns: int = 0
@@ -78,9 +80,9 @@ class Exchange:
     clearing: clearing.Clearing = field(default_factory=clearing.Clearing)
 
     @classmethod
-    def with_limits(cls, limits: Limits) -> Exchange:
+    def with_limits(cls, limits: Limits, rules: int = NEWEST_RULES) -> Exchange:
         """An empty exchange."""
-        return cls(Registry(limits))
+        return cls(Registry(limits), rules=rules)
 
     @property
     def limits(self) -> Limits:
@@ -125,6 +127,8 @@ class Exchange:
                 self.say(EventKind.TIME_ADVANCED)
             case Skip(skipped_seq):
                 self.say(EventKind.COMMAND_SKIPPED, order=skipped_seq)
+            case Adopt(version):
+                self.adopt(version)
             case SetRules():
                 phases.set_rules(self, command)
             case SetPhase():
@@ -324,6 +328,14 @@ class Exchange:
         self.say(EventKind.MASS_CANCELLED, client=client or 0, quantity=ended)
 
     # --- the operator's commands ------------------------------------------------------------------
+
+    def adopt(self, version: int) -> None:
+        """The next version of the rules, if it is known."""
+        if version == self.rules + 1 <= NEWEST_RULES:
+            self.rules = version
+            self.say(EventKind.RULES_ADOPTED, order=version)
+        else:
+            self.refuse(Reason.MALFORMED_COMMAND)
 
     def create(self, spec: Instrument) -> None:
         """A new instrument gets the next number."""

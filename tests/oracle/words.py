@@ -218,6 +218,13 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """The next version of the rules."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionsLost:
     """All open sessions close."""
 
@@ -325,6 +332,7 @@ Operation = (
     | SessionClose
     | SessionsLost
     | Skip
+    | Adopt
     | CancelAfter
     | Kill
     | SetClearing
@@ -492,6 +500,8 @@ def operation_to_bytes(command: Operation) -> bytes:
             return extend(plain(CommandKind.SESSION_CLOSE), {"session": session})
         case Skip(skipped_seq):
             return plain(CommandKind.SKIP_COMMAND, order=skipped_seq)
+        case Adopt(version):
+            return plain(CommandKind.ADOPT_RULES, order=version)
         case SessionsLost():
             return plain(CommandKind.SESSIONS_LOST)
         case CancelAfter(client, deadline_ns):

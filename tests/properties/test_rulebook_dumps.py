@@ -117,7 +117,7 @@ def test_neither_hash_seeds_nor_the_engines_secret_show() -> None:
 
 def test_what_uses_nothing_of_it_is_dumped_as_before() -> None:
     """Version 1 to the byte; a phase makes it version 2, and its end version 1 again."""
-    engine = Engine(Limits())
+    engine = Engine(Limits(), rules=1)
     engine.apply(to_bytes(Create(SPECS[0])))
     engine.apply(to_bytes(Place("c", "a", 0, 5, 100)))
     before = engine.dump()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from novate.model.commands import NEWEST_RULES
 from novate.model.instrument import Limits
 from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
 from tests.tables.notation import Scene
@@ -24,14 +25,15 @@ class Case(NamedTuple):
     book: str | None = None
 
 
-def scene(limits: Limits | None = None) -> Scene:
+def scene(limits: Limits | None = None, rules: int = NEWEST_RULES) -> Scene:
     """An empty exchange of two instruments."""
-    return Scene(Duel.begin(limits, [spec(0), spec(1)], alone=not ENGINE_HAS_RULEBOOK))
+    alone = not ENGINE_HAS_RULEBOOK
+    return Scene(Duel.begin(limits, [spec(0), spec(1)], alone=alone, rules=rules))
 
 
-def check(case: Case, limits: Limits | None = None) -> None:
+def check(case: Case, limits: Limits | None = None, rules: int = NEWEST_RULES) -> None:
     """Play a case and compare events and book."""
-    played = scene(limits)
+    played = scene(limits, rules)
     played.play(case.given)
     said = played.play(case.asked)
     assert said == case.events, f"\nsaid     {said}\nexpected {case.events}"

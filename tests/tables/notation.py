@@ -18,6 +18,7 @@ Commands, separated by `;`:
     open 7; close 7; lost   sessions
     after NAME 60           a dead-man timer, seconds since the start; 0: none
     kill NAME on            a kill switch, of a client or the `venue`; `off`
+    skip 5; adopt 2         a command that was skipped; the next version of the rules
 
 Times are seconds since the start of the scene, which is 00:00:00 UTC. Events, separated by `;` (see
 `said`), and a book as `5@100 3@99 | 2@101`: bids best first, asks best first.
@@ -43,6 +44,7 @@ from novate.model.instrument import OrderLimits, Rules
 from novate.model.rejects import Reason
 from tests.oracle.duel import START_NS, Duel
 from tests.oracle.words import (
+    Adopt,
     Advance,
     Amend,
     Cancel,
@@ -134,6 +136,8 @@ def operation_of(plain: list[str], chosen: dict[str, str]) -> Command:
             return SessionsLost()
         case ["skip", seq]:
             return Skip(int(seq))
+        case ["adopt", version]:
+            return Adopt(int(version))
         case ["after", client, seconds]:
             return CancelAfter(client, 0 if seconds == "0" else moment(seconds))
         case ["kill", client, switch]:
@@ -287,6 +291,8 @@ class Scene:
                 return f"sessions lost {event.quantity}"
             case EventKind.COMMAND_SKIPPED:
                 return f"skipped {event.order}"
+            case EventKind.RULES_ADOPTED:
+                return f"rules {event.order} adopted"
             case EventKind.TIMER_SET:
                 when = f"at {seconds(event.order)}" if event.order else "stopped"
                 return f"timer {self.client(event)} {when}"

@@ -287,7 +287,7 @@ def test_without_terms_nothing_is_kept() -> None:
     played.play("s: sell 4 @ 100 client=a; x: buy 4 @ 100 client=b")
     assert played.accounts.positions() == []
     assert played.accounts.terms(0) is None
-    assert b'"version":1' in played.duel.engine.dump()[:60]
+    assert b'"version":4,"parts":1,' in played.duel.engine.dump()[:60]
 
 
 def test_terms_that_make_no_sense_are_refused() -> None:

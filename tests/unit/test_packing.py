@@ -8,6 +8,7 @@ from novate.model import packing
 from novate.model.commands import LinkUse, OrderType, Phase, SelfTrade, Side, TimeInForce
 from novate.model.instrument import Distance, OrderLimits, Rules
 from tests.oracle.words import (
+    Adopt,
     Advance,
     Amend,
     CancelAfter,
@@ -41,6 +42,7 @@ RECORDS: dict[str, tuple[bytes, Command]] = {
     "close": (packing.pack_session_close(2**32 - 1), SessionClose(2**32 - 1)),
     "lost": (packing.pack_sessions_lost(), SessionsLost()),
     "skip": (packing.pack_skip_command(2**48 - 1), Skip(2**48 - 1)),
+    "adopt": (packing.pack_adopt_rules(2), Adopt(2)),
     "timer": (packing.pack_cancel_after(b"client", 2**62), CancelAfter("client", 2**62)),
     "kill": (packing.pack_kill(b"c", True), Kill("c")),
     "kill off": (packing.pack_kill(b"c", False), Kill("c", on=False)),

@@ -35,8 +35,8 @@ from novate.engine.state cimport (
 )
 from novate.engine.steps cimport carry_out
 from novate.engine.venue cimport (
-    advance_time, cancel_after, kill, session_close, session_open, sessions_lost, set_phase,
-    skip_command, take_snapshot,
+    adopt_rules, advance_time, cancel_after, kill, session_close, session_open, sessions_lost,
+    set_phase, skip_command, take_snapshot,
 )
 from novate.model.records cimport (
     ALREADY_CLOSED, AMEND, AMEND_LEVEL_FULL, AMEND_QUANTITY_TOO_LOW, AMEND_WOULD_CROSS,
@@ -522,12 +522,12 @@ cdef void malformed(State *st, Command *command, const uint8_t *text) noexcept n
 
 ctypedef void (*Handler)(State *, Command *, const uint8_t *) noexcept nogil
 
-cdef Handler HANDLERS[27]
+cdef Handler HANDLERS[28]
 HANDLERS[:] = [
     malformed, place, cancel, amend, mass_cancel, malformed, malformed, take_snapshot,
     advance_time, malformed, malformed, set_phase, session_open, session_close, sessions_lost,
     cancel_after, kill, malformed, set_mark, set_tier, funds, funds, settle, move_settlement,
-    set_cutoff, malformed, skip_command,
+    set_cutoff, malformed, skip_command, adopt_rules,
 ]
 
 
@@ -561,7 +561,7 @@ cdef void begin_command(State *st) noexcept nogil:
 cdef inline void handle(State *st, Command *command) noexcept nogil:
     begin_command(st)
     expire_keys(st)
-    HANDLERS[command.kind if command.kind < 27 else 0](
+    HANDLERS[command.kind if command.kind < 28 else 0](
         st, command, <const uint8_t *>command + head_size(command))
 
 

@@ -239,10 +239,10 @@ cdef void put_keys(State *st, Writer *out) noexcept nogil:
         put_u32(out, key.client)
 
 
-cdef bytes dump_state(State *st, int version, bytes before):
+cdef bytes dump_state(State *st, int parts, bytes before):
     """All of the state but limits, rules and instruments, which the engine gives as `before`.
 
-    `version`: 2 and 3 have more than those before.
+    `parts`: those of dump version 1, of 2 or of 3, which have more than those before.
     """
     cdef Writer out
     cdef uint32_t i, length = 0
@@ -269,9 +269,9 @@ cdef bytes dump_state(State *st, int version, bytes before):
         for i in range(st.closed_count):
             put_closed(st, &out, closed_at(st, st.closed_first + i))
         put_keys(st, &out)
-        if version > 1:
+        if parts > 1:
             put_more_state(st, &out)
-        if version > 2:
+        if parts > 2:
             put_clearing(st, &out)
     return writer_end(&out)
 
@@ -536,12 +536,12 @@ cdef Opened *list_open(State *st) noexcept nogil:
     return opened
 
 
-cdef int load_state(State *st, const unsigned char[::1] dump, int version) except -1:
+cdef int load_state(State *st, const unsigned char[::1] dump, int parts) except -1:
     """Fill a fresh state that has its limits and instruments; SnapshotCorrupt if it can't be."""
     cdef Reader source
     cdef uint32_t i
     cdef Opened *opened = NULL
-    cdef bint more = version > 1
+    cdef bint more = parts > 1
     source.bytes = &dump[0] if dump.shape[0] else NULL
     source.at = 0
     source.size = dump.shape[0]
@@ -564,7 +564,7 @@ cdef int load_state(State *st, const unsigned char[::1] dump, int version) excep
             opened = list_open(st)
         if more and not source.short:
             get_more_state(st, &source, opened)
-        if version > 2 and not source.short:
+        if parts > 2 and not source.short:
             get_clearing(st, &source)
         free(opened)
     if source.short or source.at != source.size:

@@ -24,6 +24,7 @@ from novate.engine.conductor cimport (
     apply_command, apply_run, begin_command, finish_command, needs_python, refuse,
 )
 from novate.engine.dump cimport dump_state, load_state
+from novate.engine.dump_header cimport header_bytes, header_of
 from novate.engine.dump_more cimport has_more
 from novate.engine.registry cimport expire_keys, find_key, keys_resize
 from novate.engine.rules cimport (
@@ -44,7 +45,7 @@ from novate.model.records cimport (
     Command, Event, command_size, head_size,
 )
 
-from novate.model.commands import CLIENT_LIMITS_MAX, COMMAND, EXTENDED_COMMAND
+from novate.model.commands import CLIENT_LIMITS_MAX, COMMAND, EXTENDED_COMMAND, NEWEST_RULES
 from novate.model.errors import InvariantViolated, SnapshotCorrupt
 from novate.model.events import EVENT, LEVEL
 from novate.model.instrument import (
@@ -53,7 +54,6 @@ from novate.model.instrument import (
 
 np.import_array()
 
-DUMP_VERSION = 3
 _SEQ_MAX = 2**48 - 1
 _VIOLATIONS = {1: "lots entered = filled + open + ended", 2: "the best bid is under the best ask",
                3: "an asset's books sum to zero"}
@@ -128,8 +128,20 @@ cdef class Engine:
         if self.st == NULL:
             raise MemoryError
 
-    def __init__(self, limits=None):
-        """An engine without instruments; `limits` (default `Limits()`) until a CONFIGURE comes."""
+    def __init__(self, limits=None, rules=NEWEST_RULES):
+        """An engine without instruments.
+
+        Args:
+            limits: `Limits`, in force until a CONFIGURE comes; by default `Limits()`.
+            rules: Version of the rules that its commands are under until an ADOPT_RULES comes, 1
+                to `NEWEST_RULES`. `docs/matching.md` says what each version does otherwise.
+
+        Raises:
+            ValueError: It is no version of the rules that this build knows.
+        """
+        if not 1 <= rules <= NEWEST_RULES:
+            raise ValueError(f"rules: expected 1 to {NEWEST_RULES}, got {rules}")
+        self.st.rules = rules
         self._instruments = []
         self._names = {}
         self._rules = {}
@@ -418,6 +430,11 @@ cdef class Engine:
         """Time of the last command, ns since 1970 UTC."""
         return self.st.time_ns
 
+    @property
+    def rules_version(self):
+        """Version of the rules that the next command is under."""
+        return self.st.rules
+
     def state_hash(self):
         """Hex digest (64 digits) of the state's meaning: equal for equal commands, anywhere."""
         return Engine.hash_of(self.dump())
@@ -429,15 +446,10 @@ cdef class Engine:
 
     def dump(self):
         """The whole state as bytes: canonical (equal states give equal bytes) and versioned."""
-        header = {"version": 1, "limits": self._limits, "instruments": self._instruments}
-        version = 3 if self.st.clearing.used else 2 if has_more(self.st) else 1
-        if version > 1:
-            header["version"] = version
-            header["rules"] = sorted(self._rules.items())
-            header["own_limits"] = sorted(self._own_limits.items())
-        text = msgspec.json.encode(header)
-        before = b"NOVATE\0D" + len(text).to_bytes(8, "little") + text
-        return dump_state(self.st, version, before)
+        parts = 3 if self.st.clearing.used else 2 if has_more(self.st) else 1
+        before = header_bytes(parts, self.st.rules, self._limits, self._instruments, self._rules,
+                              self._own_limits)
+        return dump_state(self.st, parts, before)
 
     @classmethod
     def load(cls, dump):
@@ -448,23 +460,11 @@ cdef class Engine:
         """
         cdef Engine engine
         view = memoryview(dump)
-        if bytes(view[:8]) != b"NOVATE\0D":
-            raise SnapshotCorrupt("a dump starts with NOVATE, this one does not")
-        size = min(int.from_bytes(view[8:16], "little"), len(view))
-        try:
-            header = msgspec.json.decode(view[16:16 + size], type=_DumpHeader)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SnapshotCorrupt(f"the dump's header can't be read: {error}") from error
-        if not 1 <= header.version <= DUMP_VERSION:
-            raise SnapshotCorrupt(
-                f"dump version 1 to {DUMP_VERSION} expected, {header.version} found")
-        if not limits_sound(header.limits) or not all(
-                [instrument_sound(each) for each in header.instruments]):
-            raise SnapshotCorrupt("the dump's header has limits or instruments that can't be")
-        engine = cls(header.limits)
+        header, size = header_of(view)
+        engine = cls(header.limits, header.rules_version)
         for instrument in header.instruments:
             engine.install_instrument(instrument)
-        load_state(engine.st, view[16 + size:], header.version)
+        load_state(engine.st, view[size:], header.parts)
         engine.install_rules(header)
         return engine
 
@@ -577,14 +577,6 @@ def _decoded(text, kind):
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-class _DumpHeader(msgspec.Struct):
-    version: int
-    limits: Limits
-    instruments: list[Instrument]
-    rules: list[tuple[int, Rules]] = []
-    own_limits: list[tuple[tuple[int, int], OrderLimits]] = []
 
 
 cdef np.ndarray side_levels(State *st, Book *book, int side, Py_ssize_t most):

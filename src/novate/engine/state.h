@@ -305,6 +305,7 @@ typedef struct {
     uint32_t kills;                    /* kill switches that are on */
     uint32_t rare;                     /* whether commands on any book look for what is rare */
     uint32_t venue_killed;
+    uint32_t rules;                    /* version of the rules that commands are under */
     Rules no_rules;
     uint32_t *queue;                   /* slots of stop orders that were reached, or NONE */
     uint32_t queue_first, queue_count, queue_capacity;

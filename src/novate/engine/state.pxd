@@ -309,7 +309,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t own_limits_count, own_limits_capacity
         OpenCount *open_counts
         uint32_t open_counts_size, open_counts_used
-        uint32_t kills, rare, venue_killed
+        uint32_t kills, rare, venue_killed, rules
         Rules no_rules
         uint32_t *queue
         uint32_t queue_first, queue_count, queue_capacity

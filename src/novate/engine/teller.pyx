@@ -52,16 +52,17 @@ cdef enum:
     KILL_SWITCHED = 21
     TIME_ADVANCED = 22
     COMMAND_SKIPPED = 34
+    RULES_ADOPTED = 35
     SET_PHASE = 11
     AUCTION_TRADE = 64
     LISTED_MAX = 1000
 
 # The event that answers an operator's command, by the command's kind.
-cdef int[27] ANSWERS
+cdef int[28] ANSWERS
 ANSWERS[:] = [0, 0, 0, 0, MASS_CANCELLED, 7, 8, 9, TIME_ADVANCED, RULES_SET, CLIENT_LIMITS_SET,
               PHASE_CHANGED, SESSION_OPENED, SESSION_CLOSED, SESSIONS_LOST, TIMER_SET,
               KILL_SWITCHED, CLEARING_SET, MARK_SET, TIER_SET, DEPOSITED, WITHDRAWN, CYCLE_CLOSED,
-              SETTLEMENT_MOVED, CUTOFF_SET, TRADE_BUSTED, COMMAND_SKIPPED]
+              SETTLEMENT_MOVED, CUTOFF_SET, TRADE_BUSTED, COMMAND_SKIPPED, RULES_ADOPTED]
 
 
 cdef uint32_t client_text_at(const Command *command) noexcept:
@@ -113,7 +114,7 @@ cdef class Teller(Reader):
         cdef State *st = self.engine.st
         cdef Event *event
         cdef uint32_t at
-        cdef int answer = ANSWERS[command.kind] if command.kind < 27 else 0
+        cdef int answer = ANSWERS[command.kind] if command.kind < 28 else 0
         for at in range(first, st.events_count):
             event = &st.events[at]
             if event.kind == COMMAND_REFUSED:
@@ -400,6 +401,8 @@ cdef class Teller(Reader):
             body = b'{"sessions_lost":%d,"sequence":%d}' % (event.quantity_lots, st.seq)
         elif kind == COMMAND_SKIPPED:
             body = b'{"skipped_sequence":%d,"sequence":%d}' % (event.order, st.seq)
+        elif kind == RULES_ADOPTED:
+            body = b'{"rules":%d,"sequence":%d}' % (event.order, st.seq)
         else:
             body = clearing_answer(self.engine, event, client, st.seq)
         return 200, body, 0

@@ -9,6 +9,7 @@ from novate.model.records cimport Command
 cdef uint32_t client_known(State *st, const Command *command, const uint8_t *text) noexcept nogil
 cdef void advance_time(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void skip_command(State *st, Command *command, const uint8_t *text) noexcept nogil
+cdef void adopt_rules(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void set_phase(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void session_open(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void session_close(State *st, Command *command, const uint8_t *text) noexcept nogil

@@ -14,11 +14,10 @@ from novate.engine.state cimport (
 from novate.engine.steps cimport change_phase
 from novate.model.records cimport (
     CANCEL_ONLY_PHASE, CLIENTS_LIMIT, CLOSED_PHASE, COMMAND_REFUSED, COMMAND_SKIPPED, CONTINUOUS,
-    HALT,
-    KILL_ON, KILL_SWITCH, KILL_SWITCHED, KILL_VENUE, MALFORMED_COMMAND, SESSIONS_LIMIT,
-    SESSIONS_LOST, SESSION_CLOSED, SESSION_CLOSED_EVENT, SESSION_EXISTS, SESSION_LOST,
-    SESSION_OPENED, SNAPSHOT_REQUESTED, TIMER_SET, TIME_ADVANCED, UNKNOWN_INSTRUMENT,
-    UNKNOWN_SESSION, Command, Extension, extension_of,
+    HALT, KILL_ON, KILL_SWITCH, KILL_SWITCHED, KILL_VENUE, MALFORMED_COMMAND, NEWEST_RULES,
+    RULES_ADOPTED, SESSIONS_LIMIT, SESSIONS_LOST, SESSION_CLOSED, SESSION_CLOSED_EVENT,
+    SESSION_EXISTS, SESSION_LOST, SESSION_OPENED, SNAPSHOT_REQUESTED, TIMER_SET, TIME_ADVANCED,
+    UNKNOWN_INSTRUMENT, UNKNOWN_SESSION, Command, Extension, extension_of,
 )
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
@@ -55,6 +54,15 @@ cdef void advance_time(State *st, Command *command, const uint8_t *text) noexcep
 cdef void skip_command(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """SKIP_COMMAND: the operator had a command skipped; or this one stands in its place."""
     event_new(st, COMMAND_SKIPPED, NONE).order = command.order_number
+
+
+cdef void adopt_rules(State *st, Command *command, const uint8_t *text) noexcept nogil:
+    """ADOPT_RULES: the next newer version of the rules, for every command behind this one."""
+    if command.order_number > NEWEST_RULES or command.order_number != st.rules + 1:
+        refused(st, MALFORMED_COMMAND)
+        return
+    st.rules += 1
+    event_new(st, RULES_ADOPTED, NONE).order = st.rules
 
 
 cdef void take_snapshot(State *st, Command *command, const uint8_t *text) noexcept nogil:

@@ -23,6 +23,9 @@ import numpy as np
 
 COMMAND_VERSION: Final = 1
 
+NEWEST_RULES: Final = 2
+"""Newest version of the engine's rules that this build knows; it knows all before, from 1."""
+
 
 class CommandKind(IntEnum):
     """What a command asks for."""
@@ -53,6 +56,7 @@ class CommandKind(IntEnum):
     SET_CUTOFF = 24
     CORRECT_TRADE = 25
     SKIP_COMMAND = 26
+    ADOPT_RULES = 27
 
 
 class Side(IntEnum):
@@ -165,7 +169,7 @@ COMMAND: Final = np.dtype(
             "instrument",  # dense number of the instrument, or ANY_INSTRUMENT
             "client",  # client's number, where no text names it
             "order_number",  # the caller's number of the order, for IdKind.NUMBER; of a
-            # SKIP_COMMAND: the seq of the command that is skipped
+            # SKIP_COMMAND: the seq of the command that is skipped; of an ADOPT_RULES: the version
             "price_ticks",  # limit price; 0 for a market order
             "quantity_lots",  # quantity, or an amendment's new total quantity
             "quote_units_low",  # quote quantity of a market order: 128 bits, low half

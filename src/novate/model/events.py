@@ -16,6 +16,7 @@ For each command the engine writes its events in this order:
 - SET_CLEARING, SET_MARK, SET_TIER, DEPOSIT, WITHDRAW, SETTLE, MOVE_SETTLEMENT, SET_CUTOFF,
   CORRECT_TRADE: the event of their name, or `COMMAND_REFUSED`; `docs/clearing.md`.
 - SKIP_COMMAND: `COMMAND_SKIPPED`; it also stands in the place of a command that was skipped.
+- ADOPT_RULES: `RULES_ADOPTED`, or `COMMAND_REFUSED`.
 - SET_PHASE, CANCEL_AFTER, KILL, SESSION_CLOSE, SESSIONS_LOST: `docs/matching.md`.
 
 Before all of these stand the events of what was due at the command's time; behind the trades of a
@@ -70,6 +71,7 @@ class EventKind(IntEnum):
     TRADE_BUSTED = 32
     TRADE_CORRECTED = 33
     COMMAND_SKIPPED = 34
+    RULES_ADOPTED = 35
 
 
 EVENT: Final = np.dtype(
@@ -145,6 +147,7 @@ Beyond orders and trades:
 | | `taker_client`: the seller; `price_ticks`, `quantity_lots` |
 | TRADE_CORRECTED | the same of the trade that takes its place; its own id is this `seq`, 0 |
 | COMMAND_SKIPPED | `order`: seq of the command that is skipped; its own `seq`: it was this one |
+| RULES_ADOPTED | `order`: the version of the rules from the next command on |
 
 An amount is 128 bits of units: the low half in `price_ticks`, the high half in `quantity_lots`.
 """

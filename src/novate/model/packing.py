@@ -146,8 +146,18 @@ def pack_session_close(session: int) -> bytes:
 
 def pack_skip_command(seq: int) -> bytes:
     """A SKIP_COMMAND record: the command of that seq is skipped."""
-    head = bytearray(_command(CommandKind.SKIP_COMMAND))
-    _SEQ.pack_into(head, _ORDER_NUMBER_AT, seq)
+    return _about(CommandKind.SKIP_COMMAND, seq)
+
+
+def pack_adopt_rules(version: int) -> bytes:
+    """An ADOPT_RULES record: what follows is under this version of the engine's rules."""
+    return _about(CommandKind.ADOPT_RULES, version)
+
+
+def _about(kind: CommandKind, number: int) -> bytes:
+    """A command of a header that bears one number."""
+    head = bytearray(_command(kind))
+    _SEQ.pack_into(head, _ORDER_NUMBER_AT, number)
     return bytes(head)
 
 

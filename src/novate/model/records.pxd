@@ -71,6 +71,11 @@ cdef enum:
     SET_CUTOFF = 24
     CORRECT_TRADE = 25
     SKIP_COMMAND = 26
+    ADOPT_RULES = 27
+
+# as in novate.model.commands
+cdef enum:
+    NEWEST_RULES = 2
 
 cdef enum:
     ID_NUMBER = 0
@@ -172,6 +177,7 @@ cdef enum:
     TRADE_BUSTED = 32
     TRADE_CORRECTED = 33
     COMMAND_SKIPPED = 34
+    RULES_ADOPTED = 35
 
 # reasons: as in novate.model.rejects
 cdef enum:
