@@ -98,7 +98,7 @@ class Partition:
             self.journal,
             self.reporter,
             self.outcomes,
-            Standing(recovered.seq, recovered.timestamp_ns, recovered.events_hash),
+            Standing(recovered.seq, recovered.timestamp_ns, recovered.events_hash, recovered.rules),
             bounds=bounds,
             epoch=self.journal.epoch,
         )

@@ -88,7 +88,7 @@ class Replayer:
     @classmethod
     def at_zero(cls, partition: int = 0) -> Replayer:
         """A replayer before the first command."""
-        return cls(Engine(rules=RULES), partition=partition)
+        return cls(Engine(), partition=partition)
 
     def apply(self, record: Record) -> NDArray[Any]:
         """Apply a record without rendering its answers: the fast way.
@@ -117,7 +117,11 @@ class Replayer:
         batch = record.batch
         if batch.events_hash != self.events_hash or batch.first_seq != self.seq + 1:
             self._refuse(record)
-        if batch.rules != RULES or batch.command_format != COMMAND_FORMAT:
+        if batch.rules > RULES or batch.command_format != COMMAND_FORMAT:
+            self._refuse_version(record)
+        if self.seq == 0 and batch.rules >= 1:
+            self.engine.begin_under(batch.rules)
+        if batch.rules != self.engine.rules_version:
             self._refuse_version(record)
 
     def apply_rendered(self, record: Record) -> Applied:
@@ -160,8 +164,8 @@ class Replayer:
     def _refuse_version(self, record: Record) -> None:
         batch = record.batch
         raise JournalCorrupt(
-            f"expected rules {RULES} and command format {COMMAND_FORMAT}, found {batch.rules} "
-            f"and {batch.command_format}: written by another version",
+            f"expected rules {self.engine.rules_version} and command format {COMMAND_FORMAT}, "
+            f"found {batch.rules} and {batch.command_format}: written by another version",
             record.segment,
             record.offset,
             batch.first_seq,
@@ -241,6 +245,11 @@ class Recovered(msgspec.Struct, kw_only=True):
     seconds: float
     warnings: list[str]
 
+    @property
+    def rules(self) -> int:
+        """Version of the rules that the next command is under."""
+        return self.engine.rules_version
+
     def close(self) -> None:
         """Let go of the files and the folder."""
         self.journal.close()
@@ -306,6 +315,7 @@ def open_partition(
         progress.end_seq = journal.last().seq
         replayed = replay_tail(replayer, journal)
         _end_lost_sessions(replayer, journal, clock)
+        _adopt_newest_rules(replayer, journal, clock)
         _set_up(settings, replayer, journal, clock, warnings)
         _require_default_instrument(settings, replayer.engine)
         return Recovered(
@@ -354,6 +364,17 @@ def _end_lost_sessions(replayer: Replayer, journal: OpenJournal, clock: Callable
     if replayer.engine.sessions():
         lost = [packing.pack_sessions_lost()]
         append_and_apply(lost, replayer, journal, max(replayer.timestamp_ns, clock()))
+
+
+def _adopt_newest_rules(replayer: Replayer, journal: OpenJournal, clock: Callable[[], int]) -> None:
+    """Journal that what follows is under newer rules, where this version has them.
+
+    Each step a record of its own, for a record is under one version. A new journal needs none: its
+    first record names the rules that it begins under.
+    """
+    while replayer.seq and replayer.engine.rules_version < RULES:
+        adopted = [packing.pack_adopt_rules(replayer.engine.rules_version + 1)]
+        append_and_apply(adopted, replayer, journal, max(replayer.timestamp_ns, clock()))
 
 
 def _set_up(
@@ -408,6 +429,7 @@ def append_and_apply(
         commands=b"".join(commands),
         outcomes=replayer.pending,
         events_hash=replayer.events_hash,
+        rules=replayer.engine.rules_version,
     )
     appended = journal.append(replayer.seq, journal.epoch, batch)
     if appended is not Appended.DURABLE:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 import msgspec
 
 from novate import logs
-from novate.journal.interface import NO_HASH, Appended, Batch
+from novate.journal.interface import NO_HASH, RULES, Appended, Batch
 from novate.model.errors import (
     InvariantViolated,
     JournalAway,
@@ -74,11 +74,13 @@ class Standing(msgspec.Struct, frozen=True):
         seq: Last sequence number given, 0 before the first.
         timestamp_ns: Time of the last batch, nanoseconds since 1970 UTC.
         events_hash: Running hash of all events up to `seq`, 32 bytes.
+        rules: Version of the rules that the engine is under.
     """
 
     seq: int = 0
     timestamp_ns: int = 0
     events_hash: bytes = NO_HASH
+    rules: int = RULES
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +191,7 @@ class Sequencer:
         self._seq = standing.seq
         self._timestamp_ns = standing.timestamp_ns
         self._events_hash = standing.events_hash
+        self._rules = standing.rules
         self._outcome_blob = outcomes.pending()
         self._commands: list[bytes] = []
         self._replies: list[Reply] = []
@@ -293,6 +296,7 @@ class Sequencer:
             commands=b"".join(commands),
             outcomes=self._outcome_blob,
             events_hash=self._events_hash,
+            rules=self._rules,
         )
         self._hand_over()
 

@@ -139,9 +139,7 @@ cdef class Engine:
         Raises:
             ValueError: It is no version of the rules that this build knows.
         """
-        if not 1 <= rules <= NEWEST_RULES:
-            raise ValueError(f"rules: expected 1 to {NEWEST_RULES}, got {rules}")
-        self.st.rules = rules
+        self.begin_under(rules)
         self._instruments = []
         self._names = {}
         self._rules = {}
@@ -429,6 +427,13 @@ cdef class Engine:
     def last_timestamp_ns(self):
         """Time of the last command, ns since 1970 UTC."""
         return self.st.time_ns
+
+    def begin_under(self, rules):
+        """Be under that version of the rules from the first command on; ValueError if it can't."""
+        if self.st.seq or not 1 <= rules <= NEWEST_RULES:
+            raise ValueError(
+                f"rules: expected 1 to {NEWEST_RULES}, before seq 1; got {rules} at {self.st.seq}")
+        self.st.rules = rules
 
     @property
     def rules_version(self):

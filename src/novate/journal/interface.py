@@ -12,7 +12,9 @@ from typing import Protocol
 
 import msgspec
 
-RULES = 1
+from novate.model.commands import NEWEST_RULES
+
+RULES = NEWEST_RULES
 """Version of the rules that new batches are written under."""
 
 COMMAND_FORMAT = 1
