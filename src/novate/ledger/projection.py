@@ -305,7 +305,7 @@ class Projection:
 
 def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
     """Arrays of one kind of record, as one: numpy would compare their fields, array by array."""
-    return np.frombuffer(b"".join([each.data for each in arrays]), dtype=arrays[0].dtype)
+    return np.frombuffer(b"".join([each.tobytes() for each in arrays]), dtype=arrays[0].dtype)
 
 
 def _positions_in_command(seqs: NDArray[Any]) -> NDArray[np.int64]:
