@@ -19,7 +19,7 @@ from novate.ledger.books import BookKeeper, EngineView
 from novate.ledger.cycles import Cycles, Moment, Move, moves, obligation_columns, totals
 from novate.ledger.decoding import Commands
 from novate.ledger.entries import EntrySource, transfer_columns
-from novate.ledger.positions import Legs, Position, Positions, legs, trade
+from novate.ledger.positions import Legs, Position, Positions, legs
 from novate.ledger.terms import TermsChange, TermsReader
 from novate.model.commands import Flag, IdKind, KillSwitch
 from novate.model.errors import LedgerFault
@@ -289,17 +289,11 @@ class Projection:
         return rows
 
     def _traded_positions(self, fills: Legs) -> list[tuple[int, ...]]:
-        touched: dict[int, tuple[int, int]] = {}
-        get = self.positions.get
-        for buyer, seller, lots, price, seq, time_ns in fills.rows():
-            trade(get(buyer), lots, price)
-            trade(get(seller), -lots, price)
-            touched[buyer] = touched[seller] = (seq, time_ns)
+        seqs, times = fills.seq, fills.timestamp_ns
         return [
             (key, key >> 32, key & 0xFFFFFFFF, *wide.split(net), *wide.split(cost),
-             *wide.split(realized), seq, time_ns)
-            for key, (seq, time_ns) in sorted(touched.items())
-            for net, cost, realized in (get(key),)
+             *wide.split(realized), int(seqs[at]), int(times[at]))
+            for key, (net, cost, realized), at in self.positions.take(fills)
         ]  # fmt: skip
 
 
