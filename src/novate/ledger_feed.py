@@ -27,8 +27,11 @@ from novate.recovery import Replayer
 EVENTS_MAX: Final = 60_000
 """Events gathered for one transaction; one more record may come on top."""
 
-FLUSH_SECONDS: Final = 0.05
-"""How long records are gathered where no more of them wait."""
+FLUSH_SECONDS: Final = 0.4
+"""How long lies at least between the beginnings of two transactions, where all was written.
+
+Each writes the pages that it touches, however few of their rows are new.
+"""
 
 POLL_SECONDS: Final = 0.01
 REPORT_SECONDS: Final = 0.1
@@ -256,16 +259,16 @@ class LedgerFeed:
 
     def _follow(self) -> None:
         scribe, clock = self._scribe, self._clock
-        written = clock()
+        began = clock()
         while not self._stop.is_set():
+            looked = clock()
             more = scribe.gather()
-            if scribe.gathered and (more or clock() - written >= FLUSH_SECONDS):
+            if scribe.gathered:
                 scribe.write()
-                written = clock()
-                self._tell("up")
-            elif not more:
-                self._tell("up")
-                self._stop.wait(POLL_SECONDS)
+                began = looked
+            self._tell("up")
+            if not more:
+                self._stop.wait(max(POLL_SECONDS, began + FLUSH_SECONDS - clock()))
 
     def _tell(self, state: LedgerState, why: str = "") -> None:
         report = LedgerReport(state, self._scribe.seq, why)

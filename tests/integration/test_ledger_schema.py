@@ -7,35 +7,45 @@ import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command as alembic_command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 
 from novate.engine import Engine
 from novate.ledger import database, views, wide
 from novate.ledger.answers import open_answers
 from novate.ledger.copying import text_rows
-from novate.ledger.entries import entry_columns
+from novate.ledger.digest import digest
+from novate.ledger.entries import HOUSE, transfer_columns
 from novate.ledger.naming import name_hash
 from novate.ledger.positions import trade
 from novate.ledger.projection import Projection
-from novate.ledger.schema import LIMB, ledger_entries, metadata
+from novate.ledger.schema import LIMB, ledger_transfers, metadata
 from novate.ledger.store import LedgerStore
 from novate.model import codec
-from novate.model.errors import ConfigurationError, LedgerAway
+from novate.model.clearing import ENTRY, Account
+from novate.model.errors import ConfigurationError, LedgerAway, LedgerFault
 from novate.model.instrument import Instrument
+from tests.integration.ledger_stand import LedgerStand
 from tests.postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.engine.Engine]:
-    url = f"sqlite:///{tmp_path}/ledger.db"
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.make_database(f"schema_{random.getrandbits(64):x}")
+        return postgres.make_database(f"schema_{random.getrandbits(64):x}")
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[sa.engine.Engine]:
     engine = database.open_writer(url)
     database.migrate(engine)
     yield engine
@@ -54,6 +64,34 @@ def test_migrations_make_the_tables_that_the_code_knows(ledger: sa.engine.Engine
         found = sa.inspect(connection)
         assert (found.get_table_names(), found.get_view_names()) == ([], [])
     assert database.migrate(ledger) is True
+
+
+@pytest.mark.slow
+def test_entries_of_an_earlier_ledger_are_put_in_pairs(url: str) -> None:
+    stand = LedgerStand([url], 3)
+    stand.play_clearing(3, 250, 40, 10**9)
+    stand.close()
+    engine = database.open_writer(url)
+    before = digest(engine)
+    listed = "SELECT * FROM ledger_entries ORDER BY seq, entry"
+    with engine.begin() as connection:
+        entries = connection.exec_driver_sql(listed).all()
+        views.drop(connection)
+        alembic_command.downgrade(config_of(connection), "0003")
+        assert connection.exec_driver_sql(listed).all() == entries
+        assert len(entries) > 100
+    assert database.migrate(engine) is True
+    assert digest(engine) == before
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql(listed).all() == entries
+        views.drop(connection)
+        alembic_command.downgrade(config_of(connection), "0003")
+    store = LedgerStore(url, anew=True)  # where the table of that name stands, too
+    store.commit()
+    store.close()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(listed).all() == []
+    engine.dispose()
 
 
 @pytest.mark.slow
@@ -111,15 +149,24 @@ def insert_trade(
     )  # fmt: skip
 
 
+def config_of(connection: sa.engine.Connection) -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", "novate:ledger/migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
 @pytest.mark.slow
 def test_entries_are_summed_exactly_past_64_bits(ledger: sa.engine.Engine) -> None:
     chance = random.Random(9)
     amounts = [chance.randint(-(10**35), 10**35) for _ in range(200)]
     amounts += [LIMB - 1] * 40 + [-(LIMB - 1)] * 60 + [-7]
+    accounts = ((Account.CLEARING_HOUSE, Account.DUE), (Account.EXTERNAL, Account.AVAILABLE))
     rows = [
         {
             **dict.fromkeys(("client", "kind", "reference", "reference_index", "timestamp_ns"), 0),
-            "seq": number, "entry": 0, "asset": 3, "account": number % 2,
+            "seq": number, "entry": 0, "asset": 3,
+            "source": accounts[number % 2][0], "target": accounts[number % 2][1],
             "amount_high": wide.split(amount)[0], "amount_low": wide.split(amount)[1],
         }
         for number, amount in enumerate(amounts)
@@ -128,31 +175,73 @@ def test_entries_are_summed_exactly_past_64_bits(ledger: sa.engine.Engine) -> No
         connection.execute(
             metadata.tables["assets"].insert(), {"asset": 3, "name": "USD", "scale": 12}
         )
-        connection.execute(ledger_entries.insert(), rows)
+        connection.execute(ledger_transfers.insert(), rows)
         query = "SELECT account, amount FROM entry_sums ORDER BY account"
         found = [Decimal(str(amount)) for _, amount in connection.exec_driver_sql(query)]
-        listed = "SELECT amount FROM entry_list ORDER BY seq"
+        listed = "SELECT amount FROM entry_list ORDER BY seq, entry"
         each = [Decimal(str(row[0])) for row in connection.exec_driver_sql(listed)]
     unit = Decimal("1E-12")
-    assert found == [exactly(sum(amounts[0::2]), unit), exactly(sum(amounts[1::2]), unit)]
-    assert each == [exactly(amount, unit) for amount in amounts]
+    even, odd = sum(amounts[0::2]), sum(amounts[1::2])
+    # available, clearing house, due, external
+    assert found == [exactly(amount, unit) for amount in (odd, -even, even, -odd)]
+    assert each == [exactly(units, unit) for amount in amounts for units in (-amount, amount)]
 
 
-def test_entries_become_rows_with_their_amounts_exact() -> None:
-    amounts = [0, 1, -1, LIMB - 1, LIMB, -LIMB, -LIMB - 1, 2**63, -(2**63), 2**100, -(2**100), -7]
-    fields = ("seq", "index", "asset", "account", "client", "kind", "reference", "reference_index")
-    kinds = [(name, "<u4") for name in fields] + [("amount_low", "<u8"), ("amount_high", "<i8")]
-    entries = np.zeros(len(amounts), dtype=kinds)
-    entries["amount_low"] = [amount % 2**64 for amount in amounts]
-    entries["amount_high"] = [amount >> 64 for amount in amounts]
-    entries["client"][1] = 0xFFFFFFFF
-    columns = entry_columns(entries, np.arange(len(amounts)))
-    assert len(columns) == len(ledger_entries.columns)
-    named = dict(zip(ledger_entries.columns.keys(), columns, strict=True))
+AMOUNTS = [0, 1, -1, LIMB - 1, LIMB, -LIMB, -LIMB - 1, 2**63, -(2**63), 2**100, -(2**100), -7]
+AMOUNTS += [2**64, -(2**64), 2**64 - 1, 2**120]
+
+
+def entries_of_amounts() -> Any:
+    """A transfer of each amount: from the clearing house to client 5, and the next to the house."""
+    entries = np.zeros(2 * len(AMOUNTS), dtype=ENTRY)
+    both = [units for amount in AMOUNTS for units in (-amount, amount)]
+    entries["amount_low"] = [units % 2**64 for units in both]
+    entries["amount_high"] = [units >> 64 for units in both]
+    entries["index"] = np.arange(len(both))
+    entries["seq"] = 9
+    entries["account"] = np.tile([Account.CLEARING_HOUSE, Account.DUE] * 2, len(both))[: len(both)]
+    entries["account"][2:4] = Account.DUE, Account.FEES
+    entries["client"] = np.where(entries["account"] == Account.DUE, 5, HOUSE)
+    return entries
+
+
+def test_entries_become_transfers_with_their_amounts_exact() -> None:
+    columns = transfer_columns(entries_of_amounts(), np.arange(2 * len(AMOUNTS)))
+    assert len(columns) == len(ledger_transfers.columns)
+    named = dict(zip(ledger_transfers.columns.keys(), columns, strict=True))
     found = zip(named["amount_high"].tolist(), named["amount_low"].tolist(), strict=True)
-    assert [wide.join(high, low) for high, low in found] == amounts
-    assert named["client"].tolist() == [0, -1] + [0] * (len(amounts) - 2)
+    assert [wide.join(high, low) for high, low in found] == AMOUNTS
+    assert named["client"].tolist() == [5] * len(AMOUNTS)
+    assert named["entry"].tolist() == list(range(0, 2 * len(AMOUNTS), 2))
+    assert (named["source"][1], named["target"][1]) == (Account.DUE, Account.FEES)
     assert all(0 <= low < LIMB for low in named["amount_low"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("field", "at", "value"),
+    [
+        ("amount_low", 2, 5), ("amount_high", 20, 7), ("asset", 3, 1), ("index", 4, 9),
+        ("client", 1, HOUSE), ("client", 0, 5), ("account", 0, Account.HELD), ("seq", 0, 8),
+        ("reference", 7, 1), ("reference_index", 6, 1), ("kind", 5, 1),
+    ],
+)  # fmt: skip
+def test_entries_that_are_not_in_pairs_are_refused(field: str, at: int, value: int) -> None:
+    entries = entries_of_amounts()
+    entries[field][at] = value
+    with pytest.raises(LedgerFault, match="expected entries in pairs that sum to zero, found"):
+        transfer_columns(entries, np.arange(len(entries)))
+
+
+def test_an_entry_without_another_is_refused() -> None:
+    with pytest.raises(LedgerFault, match="found others at seq 9"):
+        transfer_columns(entries_of_amounts()[:-1], np.arange(2 * len(AMOUNTS) - 1))
+
+
+def test_a_transfer_between_two_clients_is_refused() -> None:
+    entries = entries_of_amounts()[:2]
+    entries["account"], entries["client"] = Account.DUE, [4, 5]
+    with pytest.raises(LedgerFault, match="expected entries in pairs"):
+        transfer_columns(entries, np.arange(2))
 
 
 def test_wide_products_and_sums_are_exact() -> None:
@@ -233,6 +322,7 @@ class Clearing:
         kinds = [(name, "<u4") for name in (*fields, "reference_index")]
         entries = np.zeros(2, dtype=[*kinds, ("amount_low", "<u8"), ("amount_high", "<i8")])
         entries["seq"], entries["index"], entries["asset"] = self.seq, [0, 1], self.seq - 1
+        entries["account"], entries["client"] = [Account.CLEARING_HOUSE, Account.DUE], [HOUSE, 0]
         entries["amount_low"] = [self.seq, 2**64 - self.seq]
         entries["amount_high"] = [0, -1]
         return entries
@@ -259,8 +349,13 @@ def test_entries_of_clearing_are_written_with_the_events_they_came_with(tmp_path
             (2, "BTC", "0.00000002", "1970-01-01T00:00:02.000000Z"),
             (2, "BTC", "-0.00000002", "1970-01-01T00:00:02.000000Z"),
         ]
-        sums = connection.exec_driver_sql("SELECT asset, amount FROM entry_sums ORDER BY asset")
-        assert sums.all() == [("BTC", "0"), ("USD", "0")]
+        query = "SELECT asset, account, amount FROM entry_sums ORDER BY asset, account"
+        assert connection.exec_driver_sql(query).all() == [
+            ("BTC", "clearing_house", "0.00000002"),
+            ("BTC", "due", "-0.00000002"),
+            ("USD", "clearing_house", "0.01"),
+            ("USD", "due", "-0.01"),
+        ]
 
 
 def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(tmp_path: Path) -> None:

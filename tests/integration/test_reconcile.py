@@ -153,12 +153,11 @@ TAMPERED = {
     "DELETE FROM trades WHERE seq = 13": "net of client bob in INS-0: expected",
     "DELETE FROM order_events WHERE kind = 28 AND seq = 9": "fees of client ann: expected",
     DEPOSIT_OF_BOB: "balance of client bob: expected",
-    "UPDATE ledger_entries SET amount_low = amount_low + 1 WHERE seq = 9 AND entry = 2":
-        "entries of seq 9: expected a sum of 0, found",
-    "DELETE FROM ledger_entries WHERE seq = 15 AND entry = 1":
-        "entries of seq 15: expected a sum of 0, found",
-    "DELETE FROM ledger_entries WHERE seq = 11": "due of client",
-    "UPDATE ledger_entries SET account = 4 WHERE account = 5 AND kind = 3":
+    "UPDATE ledger_transfers SET amount_low = amount_low + 1 WHERE seq = 9 AND entry = 2":
+        "traded of client bob: expected",
+    "DELETE FROM ledger_transfers WHERE seq = 15 AND entry = 0": "of client",
+    "DELETE FROM ledger_transfers WHERE seq = 11": "due of client",
+    "UPDATE ledger_transfers SET target = 4 WHERE target = 5 AND kind = 3":
         "available of client ann: expected",
     "UPDATE positions SET realized_low = realized_low + 1 WHERE instrument = 0 AND " + BOB:
         "realized of client bob in INS-0: expected",

@@ -10,7 +10,7 @@ import pytest
 
 from novate.analytics.positions import positions
 from novate.engine import Accounts, Engine
-from novate.ledger.positions import legs, trade
+from novate.ledger.positions import Legs, Positions, legs, trade
 from novate.model.clearing import ClearingTerms, TradeCorrection
 from novate.model.commands import Side
 from novate.model.events import EventKind
@@ -84,6 +84,44 @@ def play_random(venue: Venue, chance: random.Random, count: int) -> list[Traded]
     return done
 
 
+def taken_in_pieces(fills: Legs, seed: int) -> dict[int, tuple[int, ...]]:
+    """Positions by client, of trades that the ledger takes a few at a time."""
+    chance, held = random.Random(seed), Positions()
+    found: dict[int, tuple[int, ...]] = {}
+    start = 0
+    while start < len(fills.lots):
+        end = start + chance.randint(0, 20)
+        part = Legs(*(column[start:end] for column in fills))
+        touched = held.take(part)
+        assert [key for key, _, _ in touched] == sorted(part.keys())
+        for key, position, at in touched:
+            found[key >> 32] = tuple(position)
+            assert key in (part.buyer[at], part.seller[at])
+            assert key not in part.buyer[at + 1 :]
+            assert key not in part.seller[at + 1 :]
+        start = end
+    return found
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [2**63 - 8, 5, 7], [8 - 2**63, -5, 7], [3, 2**130, 7], [-3, -(2**130), 7],
+        [3, 5, 2**127 - 1], [3, 5, -(2**130)], [2**70, 2**140, -(2**150)],
+    ],
+)  # fmt: skip
+def test_positions_past_128_bits_are_taken_one_by_one(before: list[int]) -> None:
+    buyer, seller = np.array([1, 2, 1]), np.array([2, 1, 3])
+    lots, price = np.array([10, 25, 7]), np.array([100, 90, 80])
+    fills = Legs(buyer, seller, lots, price, np.arange(3), np.arange(3))
+    held, expected = Positions(), {1: list(before), 2: [0, 0, 0], 3: [0, 0, 0]}
+    held.learn(1, list(before))
+    for one, other, quantity, ticks, _, _ in fills.rows():
+        trade(expected[one], quantity, ticks)
+        trade(expected[other], -quantity, ticks)
+    assert held.take(fills) == [(1, expected[1], 2), (2, expected[2], 1), (3, expected[3], 2)]
+
+
 @pytest.mark.parametrize("seed", range(scaled(120)))
 def test_all_three_come_to_the_same(seed: int) -> None:
     venue = Venue()
@@ -96,6 +134,7 @@ def test_all_three_come_to_the_same(seed: int) -> None:
         trade(held.setdefault(buyer, [0, 0, 0]), lots, price)
         trade(held.setdefault(seller, [0, 0, 0]), -lots, price)
     assert {key >> 32: tuple(each) for key, each in held.items()} == expected
+    assert taken_in_pieces(legs(events, np.zeros(len(events), np.int64)), seed) == expected
 
     columns = [np.array(each, np.int64) for each in zip(*done, strict=True)]
     buyer, seller, price, lots = columns

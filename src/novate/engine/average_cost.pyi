@@ -11,4 +11,5 @@ def hold(
     buyer: NDArray[np.int64],
     seller: NDArray[np.int64],
     count: int,
+    before: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...

@@ -78,7 +78,7 @@ cdef int fill(Held *own, int64_t signed_lots, int64_t price) noexcept nogil:
 
 
 def hold(const int64_t[::1] price_ticks, const int64_t[::1] quantity_lots,
-         const int64_t[::1] buyer, const int64_t[::1] seller, Py_ssize_t count):
+         const int64_t[::1] buyer, const int64_t[::1] seller, Py_ssize_t count, before=None):
     """Positions after trades, in their order; the buyer's side of each goes before the seller's.
 
     Args:
@@ -86,6 +86,7 @@ def hold(const int64_t[::1] price_ticks, const int64_t[::1] quantity_lots,
         quantity_lots: Quantities, 1 to 2**50.
         buyer, seller: Position of each side, from 0 to `count` - 1.
         count: Positions.
+        before: The positions before the trades, an array of `count` records `HELD`; None: flat.
 
     Returns:
         An array of `count` records `HELD`: cost and realized are 128 bits in two halves, in ticks
@@ -98,7 +99,9 @@ def hold(const int64_t[::1] price_ticks, const int64_t[::1] quantity_lots,
     cdef Py_ssize_t at, trades = price_ticks.shape[0], failed = -1
     if not trades == quantity_lots.shape[0] == buyer.shape[0] == seller.shape[0]:
         raise ValueError("expected columns of one length")
-    found = np.zeros(count, HELD)
+    if before is not None and (before.dtype != HELD or before.shape != (count,)):
+        raise ValueError(f"expected {count} positions before, as records of HELD")
+    found = np.zeros(count, HELD) if before is None else before.copy()
     found["last"] = -1
     cdef Held[::1] held = found
     cdef Held *first = &held[0] if count else NULL

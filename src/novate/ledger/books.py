@@ -77,6 +77,7 @@ class BookKeeper:
         self.quotes: list[tuple[int, ...]] = []
         self._timestamp_ns = timestamp_ns
         self._changed = changed
+        self._unseen: list[NDArray[Any]] = []
         self.seq = seq
         self.snapshots: list[tuple[int, ...]] = []
         self.levels: list[tuple[int, ...]] = []
@@ -87,8 +88,10 @@ class BookKeeper:
         Without a call at each record no best prices are stored.
         """
         second = self._timestamp_ns // SECOND_NS
-        if timestamp_ns // SECOND_NS == second or not self._moved:
+        if timestamp_ns // SECOND_NS == second:
             return
+        if self._unseen:
+            self._see()
         for instrument in sorted(self._moved):
             bid, _, ask, _ = self._engine.best(instrument)
             if (bid, ask) != self._quoted.get(instrument, (0, 0)):
@@ -97,19 +100,28 @@ class BookKeeper:
         self._moved = set()
 
     def look(self, events: NDArray[Any], last_seq: int, timestamp_ns: int) -> None:
-        """See a record that was applied just now; store what is due."""
-        kinds = events["kind"]
-        changing = np.isin(kinds, _CHANGING)
-        touched = np.unique(events["instrument"][changing]).tolist()
-        self._changed.update(touched)
-        self._moved.update(touched)
-        asked = bool((kinds == EventKind.SNAPSHOT_REQUESTED).any())
+        """See a record that was applied just now; store what is due.
+
+        A small record costs little here: what changed is found when it is asked for.
+        """
+        self._unseen.append(events)
+        asked = EventKind.SNAPSHOT_REQUESTED in events["kind"].tobytes()
         before = self._timestamp_ns
         self._timestamp_ns = timestamp_ns
         if asked or (before and timestamp_ns // PERIOD_NS != before // PERIOD_NS):
             self._store(last_seq, timestamp_ns, asked)
 
+    def _see(self) -> None:
+        """Note the instruments that changed in the records since it was last done."""
+        kinds = np.concatenate([events["kind"] for events in self._unseen])
+        instruments = np.concatenate([events["instrument"] for events in self._unseen])
+        touched = np.unique(instruments[np.isin(kinds, _CHANGING)]).tolist()
+        self._changed.update(touched)
+        self._moved.update(touched)
+        self._unseen = []
+
     def _store(self, seq: int, timestamp_ns: int, asked: bool) -> None:
+        self._see()
         for instrument in sorted(self._changed):
             self.snapshots.append((seq, instrument, timestamp_ns, int(asked)))
             for side, found in enumerate(self._engine.depth(instrument, LEVELS)):
@@ -122,6 +134,8 @@ class BookKeeper:
 
     def take(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], list[tuple[int, ...]]]:
         """Rows of the books stored since the last call, of their levels, and of best prices."""
+        if self._unseen:
+            self._see()
         taken = self.snapshots, self.levels, self.quotes
         self.snapshots, self.levels, self.quotes = [], [], []
         return taken

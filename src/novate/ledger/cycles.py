@@ -39,7 +39,10 @@ def totals(accounts: EntrySource, events: NDArray[Any]) -> list[tuple[int, ...]]
     forgotten it then.
     """
     rows: list[tuple[int, ...]] = []
-    for number in events["order"][events["kind"] == EventKind.CYCLE_CLOSED].tolist():
+    kinds = events["kind"]
+    if EventKind.CYCLE_CLOSED not in kinds.tobytes():  # as almost always, and found at once
+        return rows
+    for number in events["order"][kinds == EventKind.CYCLE_CLOSED].tolist():
         found = accounts.cycle(number)
         for instrument, each in enumerate(found[0]["totals"] if found else ()):
             if each["trades"] or each["busts"]:

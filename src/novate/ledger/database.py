@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import NullPool, QueuePool
 
 from novate.ledger import views
-from novate.ledger.schema import ledger_state, metadata
+from novate.ledger.schema import FORMER_TABLES, ledger_state, metadata
 from novate.model.errors import ConfigurationError, LedgerAway, LedgerSlow
 
 FILE_NAME: Final = "ledger.db"
@@ -245,7 +245,8 @@ def _drop(connection: Connection) -> None:
         connection.exec_driver_sql(f"LOCK TABLE {ledger_state.name} IN ACCESS EXCLUSIVE MODE")
     views.drop(connection)
     metadata.drop_all(connection)
-    connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+    for name in ("alembic_version", *FORMER_TABLES):
+        connection.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
 
 
 def _is_sqlite(connection: Connection) -> bool:

@@ -1,7 +1,8 @@
-"""Ledger entries of the core's clearing, as rows.
+"""Ledger entries of the core's clearing, as rows: a pair of entries is one transfer.
 
-The core gives them as arrays beside the events of a batch; amounts there are 128 bits in binary
-halves, and become the decimal halves of the tables here.
+The core gives them as arrays beside the events of a batch, the entry of a transfer's source and
+that of its target one after the other; amounts there are 128 bits in binary halves, and become the
+decimal halves of the tables here.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ from numpy.typing import NDArray
 
 from novate.ledger import wide
 from novate.ledger.schema import LIMB
+from novate.model.clearing import Account
+from novate.model.errors import LedgerFault
 
 HOUSE: Final = 0xFFFFFFFF
 """`client` of an entry of the house's own."""
+
+HOUSES: Final = (int(Account.EXTERNAL), int(Account.CLEARING_HOUSE), int(Account.FEES))
+"""The house's accounts; all others are a client's."""
+
+_SHARED: Final = ("seq", "asset", "kind", "reference", "reference_index")
 
 
 class EntrySource(Protocol):
@@ -38,15 +46,42 @@ class EntrySource(Protocol):
         ...
 
 
-def entry_columns(entries: NDArray[Any], times: NDArray[np.int64]) -> list[NDArray[Any]]:
-    """Columns of `ledger_entries`; `times` has the time of each entry."""
-    high, low = decimal_halves(entries["amount_high"], entries["amount_low"])
-    client = entries["client"].astype(np.int64)
+def transfer_columns(entries: NDArray[Any], times: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """Columns of `ledger_transfers`; `times` has the time of each entry.
+
+    Raises:
+        LedgerFault: Entries that are not in pairs which sum to zero, or that are between clients.
+    """
+    sources, targets = entries[0::2], entries[1::2]
+    wrong = _unpaired(sources, targets)
+    if wrong is not None:
+        expected = "expected entries in pairs that sum to zero"
+        raise LedgerFault(f"{expected}, found others at seq {wrong}")
+    high, low = decimal_halves(targets["amount_high"], targets["amount_low"])
+    owner = np.where(sources["client"] == HOUSE, targets["client"], sources["client"])
+    client = owner.astype(np.int64)
     return [
-        entries["seq"], entries["index"], entries["asset"], entries["account"],
-        np.where(client == HOUSE, -1, client), high, low, entries["kind"], entries["reference"],
-        entries["reference_index"], times,
+        sources["seq"], sources["index"], np.where(client == HOUSE, -1, client), sources["asset"],
+        sources["account"], targets["account"], high, low, sources["kind"], sources["reference"],
+        sources["reference_index"], times[0::2],
     ]  # fmt: skip
+
+
+def _unpaired(sources: NDArray[Any], targets: NDArray[Any]) -> int | None:
+    """Seq of the first entry that is not one of a transfer's; None: all are."""
+    if len(sources) != len(targets):
+        return int(sources["seq"][-1])
+    carry = targets["amount_low"] == 0
+    good = sources["amount_low"] == ~targets["amount_low"] + np.uint64(1)
+    good &= sources["amount_high"] == ~targets["amount_high"] + carry
+    good &= sources["index"] + np.uint32(1) == targets["index"]
+    for name in _SHARED:
+        good &= sources[name] == targets[name]
+    for side in (sources, targets):
+        good &= (side["client"] == HOUSE) == (side["account"] <= HOUSES[-1])
+    ours = (sources["client"] == HOUSE) | (targets["client"] == HOUSE)
+    good &= ours | (sources["client"] == targets["client"])
+    return None if good.all() else int(sources["seq"][~good][0])
 
 
 def decimal_halves(high: NDArray[np.int64], low: NDArray[np.uint64]) -> wide.Wide:

@@ -17,11 +17,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from novate.engine.average_cost import HELD, hold
 from novate.model.commands import Side
 from novate.model.events import EventKind
 
 CACHED_MAX: Final = 200_000
 """Positions kept at hand; they are read again where they were let go."""
+
+_LOW: Final = 2**64 - 1
 
 Position = list[int]
 """[net lots, cost, realized], the last two in ticks x lots; its key: client << 32 | instrument."""
@@ -62,6 +65,12 @@ class Legs(NamedTuple):
     def keys(self) -> set[int]:
         """The positions that they touch."""
         return {*np.unique(self.buyer).tolist(), *np.unique(self.seller).tolist()}
+
+    def parties(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The positions that they touch, in order, and which of them each buyer and seller is."""
+        keys, places = np.unique(np.concatenate([self.buyer, self.seller]), return_inverse=True)
+        count = len(self.buyer)
+        return keys, places[:count], places[count:]
 
     def rows(self) -> Iterable[tuple[int, ...]]:
         """One after the other, in their order."""
@@ -121,7 +130,58 @@ class Positions:
             found = held[key] = [0, 0, 0]
         return found
 
+    def take(self, fills: Legs) -> list[tuple[int, Position, int]]:
+        """Put trades into them; what was touched, by key: key, position, place of its last trade.
+
+        In compiled code where 128 bits hold it, which is wherever an exchange's bounds do.
+        """
+        keys, buyer, seller = fills.parties()
+        listed = keys.tolist()
+        try:
+            found = hold(
+                np.ascontiguousarray(fills.price_ticks, dtype=np.int64),
+                np.ascontiguousarray(fills.lots, dtype=np.int64),
+                buyer, seller, len(listed), _packed([self.get(key) for key in listed]),
+            )  # fmt: skip
+        except OverflowError:
+            return self._take_wide(fills)
+        for key, position in zip(listed, _unpacked(found), strict=True):
+            self._held[key] = position
+        places = found["last"].tolist()
+        return [(key, self._held[key], at) for key, at in zip(listed, places, strict=True)]
+
+    def _take_wide(self, fills: Legs) -> list[tuple[int, Position, int]]:
+        """The same at any size, one by one."""
+        touched: dict[int, int] = {}
+        for at, (buyer, seller, lots, price, *_) in enumerate(fills.rows()):
+            trade(self.get(buyer), lots, price)
+            trade(self.get(seller), -lots, price)
+            touched[buyer] = touched[seller] = at
+        return [(key, self.get(key), at) for key, at in sorted(touched.items())]
+
     def let_go(self) -> None:
         """Forget all where they have become too many; to be called when all are stored."""
         if len(self._held) > CACHED_MAX:
             self._held.clear()
+
+
+def _packed(positions: list[Position]) -> NDArray[Any]:
+    """Positions as records of `HELD`.
+
+    Raises:
+        OverflowError: one is larger than that.
+    """
+    packed = np.zeros(len(positions), HELD)
+    if positions:
+        nets, costs, realized = zip(*positions, strict=True)
+        packed["net_lots"] = nets
+        for name, values in (("cost", costs), ("realized", realized)):
+            packed[f"{name}_low"] = [value & _LOW for value in values]
+            packed[f"{name}_high"] = [value >> 64 for value in values]
+    return packed
+
+
+def _unpacked(found: NDArray[Any]) -> list[Position]:
+    names = ("net_lots", "cost_high", "cost_low", "realized_high", "realized_low")
+    rows = zip(*(found[name].tolist() for name in names), strict=True)
+    return [[net, ch << 64 | cl, rh << 64 | rl] for net, ch, cl, rh, rl in rows]

@@ -18,8 +18,8 @@ from novate.ledger import wide
 from novate.ledger.books import BookKeeper, EngineView
 from novate.ledger.cycles import Cycles, Moment, Move, moves, obligation_columns, totals
 from novate.ledger.decoding import Commands
-from novate.ledger.entries import EntrySource, entry_columns
-from novate.ledger.positions import Legs, Position, Positions, legs, trade
+from novate.ledger.entries import EntrySource, transfer_columns
+from novate.ledger.positions import Legs, Position, Positions, legs
 from novate.ledger.terms import TermsChange, TermsReader
 from novate.model.commands import Flag, IdKind, KillSwitch
 from novate.model.errors import LedgerFault
@@ -79,7 +79,7 @@ class Rows(msgspec.Struct, kw_only=True):
     orderbook_levels: list[tuple[int, ...]]
     positions: list[tuple[int, ...]]
     assets: Texts
-    ledger_entries: Columns
+    ledger_transfers: Columns
     settlement_cycles: list[tuple[int, ...]]
     settlement_obligations: Columns
     settlement_moves: list[Move]
@@ -200,7 +200,7 @@ class Projection:
         placed = np.flatnonzero(np.isin(events["kind"], _PLACED))
         orders, touched = _orders(events, times, placed, trades, at_trade, commands)
         terms, terms_changes = self._terms.changes(events, times, commands)
-        entries, obligations = self._entry_columns()
+        transfers, obligations = self._entry_columns()
         rows = Rows(
             before_seq=self.seq,
             seq=self.gathered_seq,
@@ -223,7 +223,7 @@ class Projection:
             orderbook_levels=levels,
             positions=self._traded_positions(fills),
             assets=self._new_assets(),
-            ledger_entries=entries,
+            ledger_transfers=transfers,
             settlement_cycles=self._cycles.closings(events, times, position),
             settlement_obligations=obligations,
             settlement_moves=moves(events),
@@ -264,13 +264,13 @@ class Projection:
         return [(number, *listed[number]) for number in range(known, len(listed))]
 
     def _entry_columns(self) -> tuple[Columns, Columns]:
-        """Columns of the entries, and of the obligations that some of them are."""
+        """Columns of the transfers, and of the obligations that some of them are."""
         if not self._entries:
             return [], []
         entries = _joined(self._entries)
         moments = np.array(self._times, dtype=np.int64)
         times = np.repeat(moments, [len(each) for each in self._entries])
-        return entry_columns(entries, times), obligation_columns(entries, times)
+        return transfer_columns(entries, times), obligation_columns(entries, times)
 
     def _new_clients(self, events: Events, times: NDArray[np.int64], commands: Commands) -> Texts:
         of_venue = (events["kind"] == EventKind.KILL_SWITCHED) & (
@@ -289,23 +289,17 @@ class Projection:
         return rows
 
     def _traded_positions(self, fills: Legs) -> list[tuple[int, ...]]:
-        touched: dict[int, tuple[int, int]] = {}
-        get = self.positions.get
-        for buyer, seller, lots, price, seq, time_ns in fills.rows():
-            trade(get(buyer), lots, price)
-            trade(get(seller), -lots, price)
-            touched[buyer] = touched[seller] = (seq, time_ns)
+        seqs, times = fills.seq, fills.timestamp_ns
         return [
             (key, key >> 32, key & 0xFFFFFFFF, *wide.split(net), *wide.split(cost),
-             *wide.split(realized), seq, time_ns)
-            for key, (seq, time_ns) in sorted(touched.items())
-            for net, cost, realized in (get(key),)
+             *wide.split(realized), int(seqs[at]), int(times[at]))
+            for key, (net, cost, realized), at in self.positions.take(fills)
         ]  # fmt: skip
 
 
 def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
     """Arrays of one kind of record, as one: numpy would compare their fields, array by array."""
-    return np.frombuffer(b"".join([each.data for each in arrays]), dtype=arrays[0].dtype)
+    return np.frombuffer(b"".join([each.tobytes() for each in arrays]), dtype=arrays[0].dtype)
 
 
 def _positions_in_command(seqs: NDArray[Any]) -> NDArray[np.int64]:

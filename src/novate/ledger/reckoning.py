@@ -237,15 +237,6 @@ def from_entries(connection: Connection) -> Figures:
     return whole(found)
 
 
-def unbalanced(connection: Connection) -> Row[Any] | None:
-    """Seq and asset of the first command whose entries do not sum to zero, with their sum."""
-    lowers, uppers = "lowers % 1000000000", "(uppers + lowers / 1000000000)"
-    wrong = f"{lowers} <> 0 OR {uppers} % 1000000000 <> 0 OR highs + {uppers} / 1000000000 <> 0"
-    summed = _summed(connection, "seq, asset")
-    statement = f"SELECT * FROM ({summed}) sums WHERE {wrong} ORDER BY seq, asset LIMIT 1"
-    return connection.execute(sa.text(statement)).first()
-
-
 def _summed(connection: Connection, columns: str, condition: str = "TRUE") -> str:
     """Amounts summed by these columns, in parts that fit in 64 bits."""
     cast = "" if connection.dialect.name == "sqlite" else "::bigint"

@@ -287,20 +287,23 @@ assets: Final = Table(
     _small("scale"),  # an amount is in units of 10**-scale
 )
 
-ledger_entries: Final = Table(
-    "ledger_entries",
+# Two entries in a row, so they balance: `amount` less in `source`, and more in `target`. The view
+# `ledger_entries` has each by itself.
+ledger_transfers: Final = Table(
+    "ledger_transfers",
     metadata,
     _key("seq"),
-    _key("entry"),  # place among the entries of its command
+    _key("entry"),  # place of the source's entry among those of its command; the target's is next
+    _big("client"),  # whose the accounts are that are not the house's; -1: both are
     _big("asset"),
-    _small("account"),
-    _big("client"),  # -1: the house
-    *_wide("amount"),  # units of the asset; under 0: taken from the account
+    _small("source"),  # Account
+    _small("target"),
+    *_wide("amount"),  # units of the asset; under 0: it goes the other way
     _small("kind"),
     _big("reference"),  # seq of the trade, number of the cycle, or seq of the command
     _big("reference_index"),  # of a trade: its index
     _big("timestamp_ns"),
-    _elsewhere("ledger_entries_of_client", "client seq entry", "client >= 0"),
+    Index("ledger_transfers_of_client", "client", "seq", "entry"),
     **_ORDERED,
 )
 
@@ -351,3 +354,6 @@ settlement_obligations: Final = Table(
 
 TABLES: Final = tuple(metadata.sorted_tables)
 """Every table of the ledger."""
+
+FORMER_TABLES: Final = ("ledger_entries",)
+"""Tables of earlier forms that are none now."""

@@ -7,16 +7,20 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from novate.ledger.views import entries_of
 from novate.ledger.wide import join
 
 _TOTALS: Final = ("trades", "lots", "turnover", "fees", "busts", "bust_lots", "bust_turnover")
 
-_LINES: Final = """SELECT e.*, a.name AS asset_name, a.scale FROM ledger_entries e
- JOIN assets a ON a.asset = e.asset
- WHERE e.client = (SELECT client FROM clients WHERE client_id = :client_id)
- AND e.client >= 0"""
-_BEFORE: Final = " AND (e.seq, e.entry) < (:seq, :entry)"
-_NEWEST: Final = " ORDER BY e.seq DESC, e.entry DESC LIMIT :limit"
+# A transfer has a client's entry or two, but for one that has the second alone, which is not before
+# (seq, entry) where the first is: so one more of them.
+_LINES: Final = f"""WITH own AS (SELECT * FROM ledger_transfers t
+ WHERE t.client = (SELECT client FROM clients WHERE client_id = :client_id){{before_transfer}}
+ ORDER BY t.seq DESC, t.entry DESC LIMIT :limit + 1)
+ SELECT e.*, a.name AS asset_name, a.scale FROM ({entries_of("own t")}) e
+ JOIN assets a ON a.asset = e.asset WHERE e.client >= 0{{before}}
+ ORDER BY e.seq DESC, e.entry DESC LIMIT :limit"""
+_BEFORE: Final = " AND ({0}.seq, {0}.entry) < (:seq, :entry)"
 
 
 class ClosedCycle(NamedTuple):
@@ -67,8 +71,8 @@ def lines(
 ) -> list[RowMapping]:
     """A client's entries, newest first; only those before (seq, entry), if given."""
     values: dict[str, Any] = {"client_id": client_id, "limit": limit}
-    statement = _LINES
+    bounds = {"before_transfer": "", "before": ""}
     if before is not None:
-        statement += _BEFORE
+        bounds = {"before_transfer": _BEFORE.format("t"), "before": _BEFORE.format("e")}
         values |= {"seq": before[0], "entry": before[1]}
-    return list(connection.execute(sa.text(statement + _NEWEST), values).mappings())
+    return list(connection.execute(sa.text(_LINES.format(**bounds)), values).mappings())

@@ -26,8 +26,8 @@ from novate.ledger.schema import (
     assets,
     clients,
     instruments,
-    ledger_entries,
     ledger_state,
+    ledger_transfers,
     order_events,
     order_minutes,
     order_names,
@@ -47,6 +47,12 @@ from novate.model.errors import LedgerFault, LedgerMoved
 
 _KEYS_MAX: Final = 500
 """Keys of one question."""
+
+_TOGETHER: Final = 64
+"""Rows that one statement inserts into SQLite."""
+
+_VARIABLES_MAX: Final = 32_766
+"""Variables of one statement that every SQLite takes since 3.32."""
 
 _TOUCHED: Final = (
     "order_number", "filled", "amended", "price", "quantity", "has_ended", "why", "at_ns", "at_seq",
@@ -280,7 +286,7 @@ class LedgerStore:
             self._add(orders, rows.orders)
             self._add(order_events, rows.order_events)
             self._add(trades, rows.trades)
-            self._add(ledger_entries, rows.ledger_entries)
+            self._add(ledger_transfers, rows.ledger_transfers)
             self._add(settlement_cycles, _columns(rows.settlement_cycles))
             self._add(settlement_totals, _columns(rows.settlement_totals))
             self._add(settlement_obligations, rows.settlement_obligations)
@@ -328,7 +334,7 @@ class LedgerStore:
         if not columns or not len(columns[0]):
             return
         if self._sqlite:
-            self._many(_insert(table), zip(*(each.tolist() for each in columns), strict=True))
+            self._insert_many(table, columns)
             return
         self._copy_columns(table.name, columns, _widths(table))
 
@@ -374,6 +380,20 @@ class LedgerStore:
         select = f"INSERT INTO {table.name} SELECT * FROM new_{table.name}" + conflict
         self._connection.exec_driver_sql(select.replace("%", "%%"))
 
+    def _insert_many(self, table: sa.Table, columns: Columns) -> None:
+        """Insert rows, many by a statement: SQLite takes each statement's fixed cost once."""
+        count, width = len(columns[0]), len(columns)
+        rows = np.empty((count, width), dtype=np.int64)
+        for place, column in enumerate(columns):
+            rows[:, place] = column
+        together = min(_TOGETHER, _VARIABLES_MAX // width)
+        whole = count - count % together
+        if whole:
+            by_statement = rows[:whole].reshape(-1, together * width)
+            self._many(_insert(table, together), by_statement.tolist())
+        if whole < count:
+            self._many(_insert(table), rows[whole:].tolist())
+
     def _many(self, statement: str, rows: Any) -> None:
         self._driver().executemany(statement, rows)
 
@@ -395,10 +415,12 @@ class LedgerStore:
         return self._connection.connection.driver_connection
 
 
-def _insert(table: sa.Table) -> str:
+def _insert(table: sa.Table, together: int = 1) -> str:
+    """The statement that inserts so many rows."""
     names = ", ".join(column.name for column in table.columns)
     marks = ", ".join("?" * len(table.columns))
-    return f"INSERT INTO {table.name} ({names}) VALUES ({marks})"
+    listed = ", ".join([f"({marks})"] * together)
+    return f"INSERT INTO {table.name} ({names}) VALUES {listed}"
 
 
 def _widths(table: sa.Table) -> tuple[int, ...]:

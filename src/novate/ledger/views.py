@@ -10,8 +10,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from sqlalchemy import inspect
 from sqlalchemy.engine import Connection
 
+from novate.ledger.entries import HOUSES
 from novate.ledger.schema import LIMB
 from novate.ledger.statuses import STATUS_SQL
 from novate.model.clearing import Account, EntryKind, SettlementState
@@ -26,6 +28,7 @@ NAMES: Final = (
     "position_list",
     "minute_list",
     "book_list",
+    "ledger_entries",  # those behind it look at it
     "entry_list",
     "entry_sums",
     "settlement_list",
@@ -186,12 +189,39 @@ _NAMED_SUMS: Final = (
 _OF_TRADES: Final = ", ".join(
     str(int(kind)) for kind in (EntryKind.TRADE, EntryKind.FEE, EntryKind.BUST, EntryKind.REFUND)
 )
-_CYCLES_ENTRIES: Final = (
-    "settlement_cycles s JOIN ledger_entries e ON e.seq > s.opened_seq AND e.seq <= s.closed_seq"
-)
 _INSIDE: Final = """(t.seq, t.position) > (s.opened_seq, s.opened_position)
  AND (t.seq, t.position) < (s.closed_seq, s.closed_position)
  AND t.seq BETWEEN s.opened_seq AND s.closed_seq"""
+
+
+def entries_of(source: str, more: str = "") -> str:
+    """A query of the entries of transfers.
+
+    A client's and the house's stand apart, so that whoever asks for a client's comes to the index.
+
+    Args:
+        source: What has the transfers, by the name `t`.
+        more: More columns of the source, each with a comma behind it.
+    """
+    houses = ", ".join(map(str, HOUSES))
+    taken = (
+        "CASE t.amount_low WHEN 0 THEN -t.amount_high ELSE -t.amount_high - 1 END",
+        f"CASE t.amount_low WHEN 0 THEN 0 ELSE {LIMB} - t.amount_low END",
+    )
+    given = ("t.amount_high", "t.amount_low")
+    sides = (("source", "t.entry", taken), ("target", "t.entry + 1", given))
+    return " UNION ALL ".join(
+        f"""SELECT {more}t.seq, {entry} AS entry, t.asset, t.{account} AS account,
+ {owner} AS client, {amount[0]} AS amount_high, {amount[1]} AS amount_low, t.kind, t.reference,
+ t.reference_index, t.timestamp_ns FROM {source} WHERE t.{account} {which} ({houses})"""
+        for account, entry, amount in sides
+        for owner, which in (("t.client", "NOT IN"), ("CAST(-1 AS BIGINT)", "IN"))
+    )
+
+
+_CYCLES_TRANSFERS: Final = (
+    "settlement_cycles s JOIN ledger_transfers t ON t.seq > s.opened_seq AND t.seq <= s.closed_seq"
+)
 
 
 def _sums(sql: _Dialect, more: str, source: str, condition: str) -> str:
@@ -241,7 +271,9 @@ def _traded(sql: _Dialect) -> str:
 def _of_clearing(sql: _Dialect) -> dict[str, str]:
     lots = ("i.lot_coefficient", "i.lot_exponent")
     quote = ("i.quote_units", "i.quote_scale")
+    of_cycles = f"({entries_of(_CYCLES_TRANSFERS, 's.cycle, ')}) e"
     return {
+        "ledger_entries": entries_of("ledger_transfers t"),
         "entry_list": f"""SELECT e.seq, e.entry, {_named("e.kind", EntryKind)} AS kind,
  {_named("e.account", Account)} AS account, {_owner("e.client")} AS client_id, a.name AS asset,
  {sql.wide("e.amount", "1", "a.scale")} AS amount, e.reference, e.reference_index,
@@ -264,7 +296,7 @@ def _of_clearing(sql: _Dialect) -> dict[str, str]:
  FROM settlement_totals t JOIN instruments i ON i.instrument = t.instrument""",
         "cycle_sums": f"""SELECT sums.cycle, {_SUMMED},
  {sql.wide("sums.amount", "1", "a.scale")} AS amount
- FROM ({_sums(sql, "cycle, ", _CYCLES_ENTRIES, f"e.kind IN ({_OF_TRADES})")}) sums
+ FROM ({_sums(sql, "cycle, ", of_cycles, f"e.kind IN ({_OF_TRADES})")}) sums
  {_NAMED_SUMS} WHERE sums.account IN ({int(Account.DUE)}, {int(Account.FEES)})""",
         "cycle_trades": f"""SELECT t.cycle, i.name AS instrument, t.trades,
  {sql.wide("t.lots", *lots)} AS quantity, {sql.wide("t.turnover", *quote)} AS turnover
@@ -293,5 +325,8 @@ def create(connection: Connection) -> None:
 
 def drop(connection: Connection) -> None:
     """Drop every view that is there."""
-    for name in NAMES:
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+    # One may have been a table in an earlier form of the ledger.
+    found = set(inspect(connection).get_view_names())
+    for name in reversed(NAMES):
+        if name in found:
+            connection.exec_driver_sql(f"DROP VIEW {name}")
