@@ -41,6 +41,12 @@ from novate.setting_kinds import (
     whole,
 )
 
+LEDGER_FILE = "ledger.db"
+"""The ledger's file in the data folder, where `ledger_url` is empty."""
+
+NO_LEDGER = "none"
+"""The `ledger_url` of an exchange without a ledger."""
+
 CONFIG_VARIABLE = "NOVATE_CONFIG"
 # Variables of this prefix that choose how the project is built and tested, and set nothing here.
 OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "NOVATE_BUILD", "NOVATE_SOAK"})
@@ -223,6 +229,13 @@ class Settings:
         INT64_MAX >> 1,
         "Lag of the ledger from which /healthz says degraded",
         "sequences",
+    )
+    ledger_start_seconds: float = seconds(
+        1.0,
+        0.01,
+        600,
+        "Longest that a start waits for the ledger to say how far the journal got; then it starts "
+        "without that",
     )
     history_seconds: float = seconds(5.0, 0.1, 600, "Longest that a question to the ledger takes")
     history_threads: int = whole(

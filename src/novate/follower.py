@@ -32,7 +32,7 @@ from typing import Any, Final
 import msgspec
 
 from novate import logs
-from novate.config import Settings
+from novate.config import NO_LEDGER, Settings
 from novate.journal.choosing import open_reader, open_tail
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Record, Tail
@@ -261,7 +261,7 @@ class _LedgerThread:
         self._source = _LedgerSource(settings, disk, store)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        if settings.ledger_url != "none":
+        if settings.ledger_url != NO_LEDGER:
             self._thread.start()
 
     def _run(self) -> None:

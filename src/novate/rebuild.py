@@ -9,7 +9,7 @@ from typing import Final
 from rich.progress import Progress
 
 from novate import logs
-from novate.config import Settings
+from novate.config import NO_LEDGER, Settings
 from novate.journal.choosing import open_reader
 from novate.journal.interface import Record, Tail
 from novate.journal.reading import End
@@ -29,7 +29,7 @@ def ledger_url(settings: Settings) -> str:
     Raises:
         ConfigurationError: they want none.
     """
-    if settings.ledger_url == database.NO_LEDGER:
+    if settings.ledger_url == NO_LEDGER:
         raise ConfigurationError("ledger_url: expected the URL of a ledger, found none")
     return database.url_of(settings.ledger_url, settings.data_dir)
 

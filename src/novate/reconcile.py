@@ -21,6 +21,7 @@ from novate.journal.interface import Record
 from novate.ledger import database
 from novate.ledger.decoding import Commands
 from novate.ledger.reckoning import (
+    TOTALS,
     WHATS,
     Figure,
     Figures,
@@ -29,6 +30,7 @@ from novate.ledger.reckoning import (
     from_tables,
     markets,
     settling,
+    totals_of,
     whole,
 )
 from novate.ledger.rendering import decimal
@@ -44,13 +46,14 @@ SECONDS_MAX: Final = 86_400.0
 
 SOURCES: Final = {
     "trades": frozenset(
-        ("balance", "net", "cost", "realized", "fees", "due", "obligation", "state", "settling")
+        ("balance", "net", "cost", "realized", "fees", "due", "obligation", "state", "settling",
+         *TOTALS)
     ),
     "entries": frozenset(
         ("balance", "available", "held", "fees", "traded", "due", "obligation", "settling",
          "house_fees", "external", "clearing_house")
     ),
-    "tables": frozenset(("net", "cost", "realized", "obligation", "state")),
+    "tables": frozenset(("net", "cost", "realized", "obligation", "state", *TOTALS)),
 }  # fmt: skip
 """Which figures each way of reckoning comes to."""
 
@@ -135,7 +138,11 @@ def _cycle(accounts: Accounts, number: int) -> Figures:
     obligations: Figures = {
         ("obligation", number, client, asset): units for client, asset, units in rows
     }
-    return {("state", number): cycle["state"], **obligations}
+    figures: Figures = {("state", number): cycle["state"], **obligations}
+    for instrument, totals in enumerate(cycle["totals"]):
+        values = [totals["fees" if what == "cycle_fees" else what] for what in TOTALS]
+        figures |= totals_of(number, instrument, values)
+    return figures
 
 
 def first_difference(expected: Figures, found: Figures, source: str) -> Difference | None:
@@ -209,7 +216,7 @@ class _Names:
 
         self._clients = ask("SELECT client, client_id FROM clients")
         self._assets = ask("SELECT asset, name, scale FROM assets")
-        self._instruments = ask("SELECT instrument, name FROM instruments")
+        self._instruments = ask("SELECT instrument, name, quote, quote_scale FROM instruments")
 
     def units(self, asset: int, units: int) -> str:
         """An amount with its asset."""
@@ -228,6 +235,8 @@ class _Names:
     def _owner(self, what: str, key: list[int]) -> str:
         if what == "state":
             return f"of cycle {key[0]}"
+        if what in TOTALS:
+            return f"of cycle {key[0]} in {self._instrument(key[1])}"
         if what in ("house_fees", "external", "clearing_house"):
             return ""
         cycle = f" in cycle {key[0]}" if what == "obligation" else ""
@@ -235,16 +244,26 @@ class _Names:
         named = self._clients[client][1] if client in self._clients else f"number {client}"
         where = ""
         if what in ("net", "cost", "realized"):
-            known = self._instruments.get(key[1])
-            where = f" in {known[1] if known else f'instrument {key[1]}'}"
+            where = f" in {self._instrument(key[1])}"
         return f"of client {named}{cycle}{where}"
+
+    def _instrument(self, number: int) -> str:
+        known = self._instruments.get(number)
+        return str(known[1]) if known else f"instrument {number}"
 
     def _value(self, what: str, key: list[int], value: int) -> str:
         if what == "state":
             known = {int(each): each.name.lower() for each in SettlementState}
             return known.get(value, "no cycle" if not value else f"state {value}")
-        if what in ("net", "cost", "realized"):
-            return f"{value} {'lots' if what == 'net' else 'ticks x lots'}"
+        if what in ("trades", "busts"):
+            return str(value)
+        if what in ("net", "lots", "bust_lots"):
+            return f"{value} lots"
+        if what in ("cost", "realized", "turnover", "bust_turnover"):
+            return f"{value} ticks x lots"
+        if what == "cycle_fees":
+            row = self._instruments.get(key[1])
+            return f"{decimal(value, row[3])} {row[2]}" if row else f"{value} units"
         return self.units(key[-1], value)
 
 

@@ -33,6 +33,7 @@ from novate.journal.interface import (
 )
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.journal.verify import believed_end
+from novate.ledger_witness import ledger_witness
 from novate.lock import FolderLock
 from novate.model import codec, packing
 from novate.model.clearing import ClearingTerms, pack_set_clearing
@@ -305,11 +306,12 @@ def open_partition(
         )
         replayer, snapshot = from_latest_snapshot(store, warnings)
         progress.replayer = replayer
+        witnesses = ledger_witness(settings, real, warnings)
         journal = open_journal(
             settings,
             real,
             snapshot.position() if snapshot else None,
-            [snapshot.witness()] if snapshot else [],
+            [snapshot.witness(), *witnesses] if snapshot else witnesses,
         )
         warnings += journal.warnings
         progress.end_seq = journal.last().seq

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from novate import logs
-from novate.config import Settings, to_environ
+from novate.config import NO_LEDGER, Settings, to_environ
 from novate.follower import EXIT_DIVERGED
 
 RESTART_SECONDS_MAX: Final = 30.0
@@ -182,7 +182,7 @@ class FollowerSupervisor:
         """Start it, if the settings want one, and keep it running."""
         if self._settings.follower and self._task is None:
             self.state, self.why = "starting", "the follower is starting"
-            if self._settings.ledger_url != "none":
+            if self._settings.ledger_url != NO_LEDGER:
                 self.ledger = LedgerStanding("starting")
             self._task = asyncio.create_task(self._keep_running())
 

@@ -128,6 +128,37 @@ def test_orders_trades_positions_and_minutes(seed: int, tmp_path: Path, postgres
 
 
 @pytest.mark.slow
+def test_trades_that_were_taken_back_are_marked_as_memory_marks_them(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    urls = [f"sqlite:///{tmp_path}/ledger.db", postgres.make_database("engine_busts")]
+    stand = LedgerStand(urls, 3)
+    stand.play_clearing(3, scaled(20_000), batch=40, step_ns=200_000_000)
+    stand.close()
+    said = []
+    for url in urls:
+        reader = LedgerReader(url, 30, 1)
+        marked = corrected = 0
+        for instrument in range(len(SPECS)):
+            rows = reader.trades(instrument, 1_000_000, None).rows
+            listed = msgspec.json.decode(
+                f"[{','.join(rendering.trade(row, 0, detailed=True) for row in rows)}]"
+            )
+            for each in listed:
+                marked += each.get("busted", False)
+                bust_seq, standing = each.pop("bust_sequence", 0), each.pop("correction", None)
+                assert bool(bust_seq) == each.get("busted", False)
+                assert standing is None or int(standing["trade_id"].split("-")[1]) >= bust_seq
+                corrected += standing is not None
+            memory = stand.reporter.trades_json(instrument, 1_000_000, None, True) or b""
+            assert msgspec.json.decode(memory)["trades"] == listed
+        reader.close()
+        said.append((marked, corrected))
+    assert said[0] == said[1]
+    assert said[0][0] > said[0][1] > 5
+
+
+@pytest.mark.slow
 def test_how_rows_are_batched_does_not_show(tmp_path: Path) -> None:
     digests = []
     for batch in (1, 7, 400):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import httpx
@@ -13,11 +14,22 @@ import pytest
 from tests.conftest import Server, wait_until
 from tests.integration.test_clearing import fund, funded, place, read, trade_for_a_cycle
 from tests.integration.test_history import ledger_seq
+from tests.postgres import Postgres
 
 pytestmark = pytest.mark.slow
 
 MakeServer = Callable[..., Server]
 KEPT = 64
+NUMBERS = count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, make_server: MakeServer, postgres: Postgres) -> Server:
+    """A running server whose ledger is in either database."""
+    flags = {}
+    if request.param == "postgresql":
+        flags["ledger_url"] = postgres.make_database(f"settlements_{next(NUMBERS)}")
+    return make_server(**flags).start()
 
 
 def close(client: httpx.Client, cycle: int) -> Any:
@@ -87,6 +99,36 @@ def test_the_lines_of_a_statement_come_to_its_accounts(server: Server) -> None:
     (cycle,) = statement["settling"]
     owed |= {("settling", row["asset"]): row["amount"] for row in cycle["obligations"]}
     assert {key: amount for key, amount in sums.items() if amount} == owed
+
+
+def test_amounts_past_64_bits_are_exact(server: Server) -> None:
+    """A million BTC at 10^8 and more: 10^20 units of USD, which no column of 64 bits holds."""
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        fees = [{"maker_bps": "-0.5", "taker_bps": 3}]
+        read(client.post("/admin/instruments/BTC-USD/clearing", json={"fees": fees}))
+        price, quantity = "99999999.99", "1000000.00000001"
+        for _ in range(2):
+            place(client, "ann", "sell", quantity, price)
+            place(client, "bob", "buy", quantity, price)
+        report = close(client, 1)
+        turnover = 2 * Decimal(price) * Decimal(quantity)
+        assert Decimal(report["instruments"][0]["turnover"]) == turnover
+        assert turnover * 10**8 > 2**64
+        for cycle in range(2, 2 + KEPT):
+            close(client, cycle)
+        wait_for_ledger(client)
+        found = read(client.get("/settlements/1"))
+        found.pop("ledger_sequence")
+        assert found == report
+        listed = read(client.get("/settlements"))["settlements"]
+        assert [row["cycle"] for row in listed] == [None, *range(1 + KEPT, 1, -1)]  # open, closed
+        lines = read(client.get("/clients/bob/statement?limit=1000"))["lines"]
+        paid = [line for line in lines if (line["kind"], line["asset"]) == ("trade", "USD")]
+        assert sum(Decimal(line["amount"]) for line in paid) == -turnover
+        settled = [line for line in lines if line["kind"] == "settled"]
+        assert {line["cycle"] for line in settled} == {1}
+        trades = read(client.get("/trades"))["trades"]
+        assert {line["trade_id"] for line in paid} == {each["trade_id"] for each in trades}
 
 
 def test_lines_of_funds_that_are_held(server: Server) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from novate.model.events import EventKind
 from novate.model.instrument import Instrument
 from novate.model.rejects import Reason
-from tests.oracle.clearing import Leg, available, charge, lot_units, move
+from tests.oracle.clearing import BUSTED_MAX, Leg, available, charge, lot_units, move
 from tests.oracle.words import CorrectTrade
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def correct(exchange: Exchange, command: CorrectTrade) -> Reason:
         return Reason.NOT_CLEARED
     if place in clearing.busted:
         return Reason.TRADE_BUSTED_ALREADY
+    if clearing.busted_before + len(clearing.busted) >= BUSTED_MAX:
+        return Reason.BUSTS_LIMIT
     if clearing.is_funded(number) and not can_pay(exchange, command):
         return Reason.INSUFFICIENT_FUNDS
     clearing.busted.add(place)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 NS = 10**9
 CYCLES_MAX = 64
 UNITS_MAX = 10**33
+TOTAL_MAX = 2**122
+ROW_MAX = 2**108
+BUSTED_MAX = 2**20
 ENDS = {SettlementState.SETTLED, SettlementState.FAILED}
 
 Command = (
@@ -124,6 +127,7 @@ class Clearing:
     cycles: list[Cycle] = field(default_factory=list)
     last_cycle: int = 0
     busted: set[tuple[int, int]] = field(default_factory=set)
+    busted_before: int = 0  # trades that were taken back before the first command that is seen
     cutoff_s: int = -1
     cutoff_due_ns: int = 0
 
@@ -385,12 +389,26 @@ def transfer(exchange: Exchange, command: Deposit | Withdraw) -> None:
         exchange.refuse(Reason.UNKNOWN_ASSET)
         return
     comes = isinstance(command, Deposit)
+    if comes and command.units + all_of(exchange, command.asset) > TOTAL_MAX:
+        exchange.refuse(Reason.BALANCE_LIMIT)
+        return
     if not comes and command.units > available(exchange, client, command.asset):
         exchange.refuse(Reason.INSUFFICIENT_FUNDS)
         return
     clearing.funds[client, command.asset] += command.units if comes else -command.units
     kind = EventKind.DEPOSITED if comes else EventKind.WITHDRAWN
     exchange.say(kind, instrument=command.asset, client=client, **amount(command.units))
+
+
+def all_of(exchange: Exchange, asset: int) -> int:
+    """What everybody has of an asset, is owed and owes, the house's fees with it."""
+    clearing = exchange.clearing
+    owed = [row for row in net(exchange) if row[1] == asset]
+    for cycle in clearing.cycles:
+        if cycle.state is not SettlementState.SETTLED:
+            owed += [row for row in cycle.obligations if row[1] == asset]
+    funds = sum(units for place, units in clearing.funds.items() if place[1] == asset)
+    return funds + sum(units for _, _, units in owed) + clearing.fees[asset]
 
 
 def set_clearing(exchange: Exchange, command: SetClearing) -> None:
@@ -461,6 +479,17 @@ def net(exchange: Exchange) -> list[tuple[int, int, int]]:
     return [(*place, units) for place, units in sorted(sums.items()) if units]
 
 
+def nets_too_much(exchange: Exchange) -> bool:
+    """Whether what one position comes to is more than a cycle takes."""
+    sums: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+    for leg in exchange.clearing.legs:
+        spec = exchange.books[leg.instrument].instrument
+        found = sums[leg.client, leg.instrument]
+        found[0] += leg.lots * lot_units(spec)
+        found[1] += leg.lots * leg.price * spec.quote_units
+    return any(abs(units) > ROW_MAX for found in sums.values() for units in found)
+
+
 def close_cycle(exchange: Exchange, number: int) -> Reason:
     """The open cycle becomes obligations."""
     clearing = exchange.clearing
@@ -469,6 +498,8 @@ def close_cycle(exchange: Exchange, number: int) -> Reason:
     full = len(clearing.cycles) == CYCLES_MAX
     if full and clearing.cycles[0].state is not SettlementState.SETTLED:
         return Reason.CYCLES_LIMIT
+    if nets_too_much(exchange):
+        return Reason.BALANCE_LIMIT
     totals = [clearing.totals[number] for number in range(len(exchange.books))]
     cycle = Cycle(number, net(exchange), totals)
     clearing.cycles = [*clearing.cycles[1 if full else 0 :], cycle]

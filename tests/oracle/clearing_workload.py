@@ -32,9 +32,6 @@ from tests.oracle.words import (
 )
 
 NS = 10**9
-SHARE = 24
-"""How many in a hundred commands are the clearing house's."""
-
 CHOICES = (
     *["deposit"] * 7,
     *["withdraw"] * 2,
@@ -50,24 +47,35 @@ CHOICES = (
 
 @dataclass(frozen=True, slots=True)
 class Cleared(Market):
-    """What the workload draws from."""
+    """What the workload draws from.
+
+    Attributes:
+        share: How many in a hundred commands are the clearing house's.
+        choices: Which of them, each as often as it stands here.
+        funds: Units of a deposit or withdrawal at most; 0: enough for a few orders.
+        unknown: One in so many deposits names an asset that there is not, where it may be any.
+    """
 
     ids: int = 14
     trades: int = 8
+    share: int = 24
+    choices: tuple[str, ...] = CHOICES
+    funds: int = 0
+    unknown: int = 1000
 
 
-def ranges(shape: Market) -> dict[str, tuple[int, int]]:
+def ranges(shape: Cleared) -> dict[str, tuple[int, int]]:
     """From where to where each number of a row is drawn, both ends inside."""
     return {
         **market.ranges(shape),
         "clear": (0, 99),
-        "choice": (0, len(CHOICES) - 1),
+        "choice": (0, len(shape.choices) - 1),
         "amount": (1, 60),
         "rate": (0, 9),
     }
 
 
-def draw(shape: Market, chance: np.random.Generator, count: int) -> list[dict[str, int]]:
+def draw(shape: Cleared, chance: np.random.Generator, count: int) -> list[dict[str, int]]:
     """Rows of drawn numbers, one per command."""
     columns = {
         name: chance.integers(low, high + 1, count).tolist()
@@ -79,14 +87,15 @@ def draw(shape: Market, chance: np.random.Generator, count: int) -> list[dict[st
 class ClearingWorkload(MarketWorkload):
     """An endless stream of commands; `note` is told the events of each, for busts name trades."""
 
-    def __init__(self, seed: int, exchange: Exchange, shape: Market | None = None) -> None:
-        super().__init__(seed, exchange, shape or Cleared())
+    def __init__(self, seed: int, exchange: Exchange, shape: Cleared | None = None) -> None:
+        self.cleared = shape or Cleared()
+        super().__init__(seed, exchange, self.cleared)
         self.trades: list[Event] = []
 
     def commands(self, count: int) -> Iterator[Command]:
         """The next commands."""
         while count > 0:
-            block = draw(self.shape, self.chance, min(count, 10_000))
+            block = draw(self.cleared, self.chance, min(count, 10_000))
             yield from map(self.command, block)
             count -= len(block)
 
@@ -99,7 +108,7 @@ class ClearingWorkload(MarketWorkload):
 
     def command(self, row: dict[str, Any]) -> Command:
         """The command that a row of numbers means."""
-        if row["clear"] >= SHARE:
+        if row["clear"] >= self.cleared.share:
             return super().command(row)
         row = {**row, "client": row["client"] // 8}
         made: dict[str, Callable[[dict[str, Any]], Command]] = {
@@ -113,7 +122,7 @@ class ClearingWorkload(MarketWorkload):
             "mark": lambda row: SetMark(row["price"] * (row["way"] % 3), row["instrument"]),
             "cutoff": self.cutoff,
         }
-        return made[CHOICES[row["choice"]]](row)
+        return made[self.cleared.choices[row["choice"]]](row)
 
     def keyed(self, row: dict[str, Any]) -> dict[str, Any]:
         """Key and body, or nothing; the client is named anyway."""
@@ -124,15 +133,17 @@ class ClearingWorkload(MarketWorkload):
 
     def deposit(self, row: dict[str, Any]) -> Deposit:
         """Enough for a few orders."""
-        asset = row["id"] % (len(self.exchange.clearing.assets) + (row["dice"] == 0))
+        beyond = row["dice"] % self.cleared.unknown == 0
+        asset = row["id"] % (len(self.exchange.clearing.assets) + beyond)
         key = self.keyed(row)
-        units = row["amount"] * self.step(asset)
+        units = self.cleared.funds // row["amount"] or row["amount"] * self.step(asset)
         return Deposit(self.client(row), asset, units, key.get("key"), key.get("body", 0))
 
     def withdraw(self, row: dict[str, Any]) -> Withdraw:
         """Often more than there is."""
         asset = row["id"] % len(self.exchange.clearing.assets)
-        units = max(1, row["amount"] * self.step(asset) // 2 + row["way"] - 10)
+        units = self.cleared.funds // row["amount"]
+        units = units or max(1, row["amount"] * self.step(asset) // 2 + row["way"] - 10)
         key = self.keyed(row)
         return Withdraw(self.client(row), asset, units, key.get("key"), key.get("body", 0))
 

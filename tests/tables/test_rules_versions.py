@@ -37,7 +37,7 @@ def test_m_rul_1_an_engine_begins_under_the_newest_or_the_one_it_is_told() -> No
     assert Engine().rules_version == NEWEST_RULES == 2
     assert Engine(rules=1).rules_version == 1
     for unknown in (0, -1, NEWEST_RULES + 1, 2**40):
-        with pytest.raises(ValueError, match=f"rules: expected 1 to {NEWEST_RULES}, before seq 1; got"):
+        with pytest.raises(ValueError, match=f"expected 1 to {NEWEST_RULES}, before seq 1; got"):
             Engine(rules=unknown)
 
 

@@ -87,6 +87,7 @@ class Batch:
     first_seq: int = 1
     trades: list[tuple[int, int, bytes]] = field(default_factory=list)
     updates: list[tuple[int, int, str, bytes]] = field(default_factory=list)
+    busts: list[tuple[int, int, bytes]] = field(default_factory=list)
     replies: list[tuple[int, bytes | None, int]] = field(default_factory=list)
 
 

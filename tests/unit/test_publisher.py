@@ -382,6 +382,41 @@ def test_more_trades_than_can_be_sent_close_the_stream() -> None:
     assert client.frames == []
 
 
+def bust(seq: int, trade_id: str) -> tuple[int, int, bytes]:
+    return 0, seq, b'"trade_id":"%b","correction":null' % trade_id.encode()
+
+
+def test_a_busted_trade_is_told_behind_the_trades_and_outside_their_chain(stage: Stage) -> None:
+    client, other = Receiver(), Receiver()
+    stage.publisher.subscribe_trades(client, 0, "BTC-USD")
+    stage.publisher.subscribe_trades(other, 1, "ETH-USD")
+    stage.publisher.on_applied(Batch(trades=[stage.book.trade()], busts=[bust(2, "T1")]))
+    stage.loop.run(0.1)
+    stage.publisher.on_applied(Batch(busts=[bust(3, "T0")]))
+    stage.loop.run(0.1)
+    stage.trade()
+    stage.loop.run(0.1)
+    assert [each["type"] for each in client.messages] == [
+        "trades", "trade_busted", "trade_busted", "trades",
+    ]  # fmt: skip
+    first, told, _, second = client.messages
+    assert told == {
+        "type": "trade_busted", "instrument": "BTC-USD", "sequence": 2, "trade_id": "T1",
+        "correction": None,
+    }  # fmt: skip
+    assert second["prev_sequence"] == first["sequence"]
+    assert other.messages == []
+
+
+def test_more_busts_than_can_be_sent_close_the_stream() -> None:
+    stage = Stage(websocket_buffer_bytes=1000, websocket_buffer_bytes_max=2000)
+    client = Receiver()
+    stage.publisher.subscribe_trades(client, 0, "BTC-USD")
+    stage.publisher.on_applied(Batch(busts=[bust(seq, "T1") for seq in range(1, 100)]))
+    assert client.closed
+    assert client.frames == []
+
+
 def test_parts_of_a_batch_go_out_when_it_is_over(stage: Stage) -> None:
     client = Receiver()
     stage.publisher.subscribe_trades(client, 0, "BTC-USD")

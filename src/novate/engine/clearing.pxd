@@ -20,5 +20,6 @@ cdef void move_funds(State *st, const Command *command, uint32_t client) noexcep
 cdef bint funds_malformed(State *st, const Command *command) noexcept nogil
 cdef void set_mark(State *st, Command *command, const uint8_t *text) noexcept nogil
 cdef void set_tier(State *st, Command *command, const uint8_t *text) noexcept nogil
+cdef bint is_busted(State *st, uint64_t seq, uint32_t index) noexcept nogil
 cdef void correct_trade(State *st, const Correction *asked) noexcept nogil
 cdef int set_client_tier(State *st, uint32_t client, uint32_t tier) noexcept nogil

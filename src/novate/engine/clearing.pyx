@@ -150,6 +150,7 @@ cdef uint32_t busted_at(State *st, uint64_t seq, uint32_t index) noexcept nogil:
 
 
 cdef bint is_busted(State *st, uint64_t seq, uint32_t index) noexcept nogil:
+    """Whether a trade was taken back, or corrected."""
     cdef uint32_t at = busted_at(st, seq, index)
     if at == st.clearing.busted_count:
         return False

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
+from novate.engine.clearing cimport is_busted
 from novate.engine.images cimport (
     Name, OrderImage, TradeImage, client_at, client_of, name_of, order_image, put_bytes,
     put_decimal, put_id, put_number, put_order, put_text, put_time, put_trade, status_of,
@@ -341,6 +342,8 @@ cdef class Reader:
     def trades_json(self, uint32_t instrument, int limit, before, bint detailed):
         """The last trades as `GET /trades` answers them, newest first.
 
+        One that was taken back or corrected has `busted` behind all else.
+
         Args:
             instrument: Its number.
             limit: At most so many.
@@ -417,6 +420,8 @@ cdef class Reader:
             client_of(st, book.trades[at].maker_client if bought
                       else book.trades[at].taker_client, &side.client_id)
             put_id(&self.out, &side.client_id)
+        if is_busted(st, trade.seq, trade.index):
+            put_text(&self.out, b',"busted":true')
         put_text(&self.out, b"}")
 
     def instrument_json(self, uint32_t instrument):

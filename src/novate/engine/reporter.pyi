@@ -19,6 +19,7 @@ class Applied:
     trades: _Trades
     updates: _Updates
     changes: list[tuple[int, int, bytes]]
+    busts: list[tuple[int, int, bytes]]
     outcomes: list[tuple[int, bytes]]
     snapshots: list[int]
     def __init__(self, first_seq: int, count: int) -> None: ...

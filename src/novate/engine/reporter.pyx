@@ -65,12 +65,13 @@ class Applied:
         updates: (instrument, seq, client id, order JSON) of every order that changed; empty unless
             `Reporter.want_updates`; but for those that went before to `Reporter.on_part`.
         changes: (instrument, seq, members of JSON) of every change of a phase and every uncross.
+        busts: (instrument, seq, members of JSON) of every trade that was taken back or corrected.
         outcomes: (seq, packed outcome) of every command with an idempotency key.
         snapshots: Sequences of the TAKE_SNAPSHOT commands.
     """
 
-    __slots__ = ("changes", "count", "events", "first_seq", "last_seq", "outcomes", "replies",
-                 "snapshots", "timestamp_ns", "trades", "updates")
+    __slots__ = ("busts", "changes", "count", "events", "first_seq", "last_seq", "outcomes",
+                 "replies", "snapshots", "timestamp_ns", "trades", "updates")
 
     def __init__(self, first_seq, count):
         self.first_seq = first_seq
@@ -82,6 +83,7 @@ class Applied:
         self.trades = []
         self.updates = []
         self.changes = []
+        self.busts = []
         self.outcomes = []
         self.snapshots = []
 
@@ -194,7 +196,7 @@ cdef class Reporter(Teller):
             status = 201
         elif st.events[own].kind == ORDER_REJECTED:
             status = 422
-        self.tell_changes(first, applied.changes)
+        self.tell_changes(first, applied)
         body, outcome = self.whole_answer(first, own, status)
         if outcome is not None:
             applied.outcomes.append((st.seq, outcome))
@@ -218,7 +220,7 @@ cdef class Reporter(Teller):
             reply = (200, b'{"sequence":%d}' % st.seq, 0)
         else:
             reply = self.operated(command, first, own)
-        self.tell_changes(first, applied.changes)
+        self.tell_changes(first, applied)
         if st.key_noted:
             applied.outcomes.append((st.seq, raw_outcome(reply[0], reply[1])))
         return reply

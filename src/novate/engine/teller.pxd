@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from novate.engine.images cimport OrderImage, TradeImage
 from novate.engine.reads cimport Reader
-from novate.model.records cimport Command
+from novate.model.records cimport Command, Event
 
 cdef enum:
     PART_LOOK = 1024            # rows between two looks at how many there are
@@ -43,8 +43,10 @@ cdef class Teller(Reader):
     cdef int whole_trade(self, uint32_t at, TradeImage *trade) except -1
     cdef int tell_trades(self, uint32_t first, object applied) except -1
     cdef int give_part(self, object applied) except -1
-    cdef int tell_changes(self, uint32_t first, list changes) except -1
+    cdef int tell_changes(self, uint32_t first, object applied) except -1
     cdef bytes change(self, uint32_t at)
+    cdef bytes bust(self, uint32_t at)
+    cdef void put_place(self, uint64_t seq, uint32_t index, Event *event)
     cdef object whole_answer(self, uint32_t first, uint32_t own, int status)
     cdef bytes whole_outcome(self, uint32_t first, uint64_t number, OrderImage *image, int status)
     cdef object operated(self, const Command *command, uint32_t first, uint32_t own)

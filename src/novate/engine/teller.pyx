@@ -14,8 +14,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from novate.engine.images cimport (
-    Grid, OrderImage, TradeImage, name_at, order_image, put_bytes, put_number, put_order,
-    put_text, put_trade,
+    Grid, OrderImage, TradeImage, name_at, order_image, put_bytes, put_decimal, put_number,
+    put_order, put_text, put_time, put_trade, put_trade_id,
 )
 from novate.engine.clearing_answers cimport clearing_answer
 from novate.engine.packed cimport pack_order, pack_terms, pack_whole_trade
@@ -30,7 +30,7 @@ from novate.model.records cimport (
     AMEND, BY_CLIENT, CANCEL, CLEARING_SET, COMMAND_REFUSED, CUTOFF_SET, CYCLE_CLOSED, DEPOSITED,
     ID_NUMBER, MARK_SET, MASS_CANCEL, MASS_CANCELLED, MASS_CANCEL_REASON, SETTLEMENT_MOVED,
     ORDER_ACCEPTED, ORDER_AMENDED, ORDER_ENDED, ORDER_REJECTED, PLACE, TIER_SET, TRADE,
-    TRADE_BUSTED, WITHDRAWN, Command, Event, head_size,
+    TRADE_BUSTED, TRADE_CORRECTED, WITHDRAWN, Command, Event, head_size,
 )
 
 import msgspec
@@ -281,14 +281,47 @@ cdef class Teller(Reader):
                 self.give_part(applied)
         return 0
 
-    cdef int tell_changes(self, uint32_t first, list changes) except -1:
-        """Every change of a phase and every uncross: (instrument, seq, JSON)."""
+    cdef int tell_changes(self, uint32_t first, object applied) except -1:
+        """Every change of a phase, uncross and bust of a trade: (instrument, seq, JSON)."""
         cdef State *st = self.engine.st
+        cdef Event *event
         cdef uint32_t at
         for at in range(first, st.events_count):
-            if st.events[at].kind == PHASE_CHANGED or st.events[at].kind == AUCTION_UNCROSSED:
-                changes.append((int(st.events[at].instrument), st.seq, self.change(at)))
+            event = &st.events[at]
+            if event.kind == PHASE_CHANGED or event.kind == AUCTION_UNCROSSED:
+                applied.changes.append((int(event.instrument), st.seq, self.change(at)))
+            elif event.kind == TRADE_BUSTED:
+                applied.busts.append((int(event.instrument), st.seq, self.bust(at)))
         return 0
+
+    cdef bytes bust(self, uint32_t at):
+        """The members of a trade that was taken back: it, and the one in its place."""
+        cdef State *st = self.engine.st
+        cdef Event *event = &st.events[at]
+        cdef uint32_t i
+        self.out.used = 0
+        self.put_place(event.order, event.index, event)
+        put_text(&self.out, b',"timestamp":')
+        put_time(&self.out, st.time_us)
+        put_text(&self.out, b',"correction":')
+        for i in range(at + 1, st.events_count):
+            if st.events[i].kind == TRADE_CORRECTED:
+                put_text(&self.out, b"{")
+                self.put_place(st.seq, 0, &st.events[i])
+                put_text(&self.out, b"}")
+                return taken_bytes(&self.out, 0)
+        put_text(&self.out, b"null")
+        return taken_bytes(&self.out, 0)
+
+    cdef void put_place(self, uint64_t seq, uint32_t index, Event *event):
+        """A trade's id, with the price and the quantity of an event."""
+        cdef Grid *grid = self.grid(event.instrument)
+        put_text(&self.out, b'"trade_id":')
+        put_trade_id(&self.out, self.partition, seq, index)
+        put_text(&self.out, b',"price":')
+        put_decimal(&self.out, event.price_ticks, grid.tick_coefficient, grid.tick_exponent)
+        put_text(&self.out, b',"quantity":')
+        put_decimal(&self.out, event.quantity_lots, grid.lot_coefficient, grid.lot_exponent)
 
     cdef bytes change(self, uint32_t at):
         """The members of a change: of a phase, or the uncross of an auction."""

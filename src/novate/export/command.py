@@ -13,7 +13,7 @@ from typing import Final
 import novate
 from novate import logs
 from novate.analytics.intervals import INTERVAL_EXPECTED, parse_interval
-from novate.config import Settings
+from novate.config import NO_LEDGER, Settings
 from novate.export.columns import ExportError, Scales
 from novate.export.files import FORMATS, new_file, open_writer
 from novate.export.journal_source import JournalSource
@@ -83,7 +83,7 @@ def _open(settings: Settings, options: Options) -> Source:
     """The source of that name."""
     if options.source == "ledger":
         from novate.export.ledger_source import LedgerSource
-        from novate.ledger.database import NO_LEDGER, url_of
+        from novate.ledger.database import url_of
 
         if settings.ledger_url == NO_LEDGER:
             raise ExportError("--from ledger: expected a --ledger-url, found none")

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from novate import logs
-from novate.config import Settings
+from novate.config import NO_LEDGER, Settings
 from novate.gateway.problems import ProblemError
 from novate.model.errors import LedgerAway, LedgerSlow
 
@@ -239,7 +239,7 @@ def _seq_of(answers: Answers) -> int:
 
 def ledger_opener(settings: Settings) -> Callable[[], Answers] | None:
     """What opens the ledger for questions, None: there is none."""
-    if settings.ledger_url == "none":
+    if settings.ledger_url == NO_LEDGER:
         return None
 
     def open_ledger() -> Answers:

@@ -46,6 +46,14 @@ Side = Literal["buy", "sell"]
 Status = Literal["open", "partially_filled", "filled", "cancelled", "rejected"]
 
 
+class StandingTrade(Struct, kw_only=True):
+    """A trade that stands in the place of one that was corrected."""
+
+    trade_id: str
+    price: Number
+    quantity: Number
+
+
 class Trade(Struct, kw_only=True):
     """A match between two orders."""
 
@@ -58,6 +66,15 @@ class Trade(Struct, kw_only=True):
     taker_side: Annotated[Side | None, Meta(description="null: a trade of an auction.")]
     timestamp: Time
     sequence: int
+    busted: Annotated[
+        bool | None, Meta(description="Only of a trade that the operator took back or corrected.")
+    ] = None
+    bust_sequence: Annotated[
+        int | None, Meta(description="When that was; of a trade that left memory.")
+    ] = None
+    correction: Annotated[
+        StandingTrade | None, Meta(description="What stands in its place now; as bust_sequence.")
+    ] = None
 
 
 class DetailedTrade(Trade, kw_only=True):
@@ -131,6 +148,10 @@ class OrderEvent(Struct, kw_only=True):
         Any, _used("Open after it; null: of a trade in which it was the taker.", "number")
     ]
     trade_id: str | None
+    busted: Annotated[
+        bool | None, Meta(description="Only of a trade that the operator took back or corrected.")
+    ] = None
+    bust_sequence: Annotated[int | None, Meta(description="When that was.")] = None
 
 
 class OrderEvents(Struct, kw_only=True):

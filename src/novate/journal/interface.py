@@ -121,11 +121,13 @@ class Witness(msgspec.Struct, frozen=True, gc=False):
         name: What it is, for the message.
         seq: The seq it saw.
         record_hash: Hash of the record that ends with `seq`; empty where it isn't known.
+        advice: What to do where the journal ends before it, for the message.
     """
 
     name: str
     seq: int
     record_hash: bytes = b""
+    advice: str = ""
 
 
 class Appended(Enum):

@@ -428,6 +428,7 @@ def check_witnesses(last: Position, witnesses: Sequence[Witness], torn: str = ""
         if witness.seq > last.seq:
             what = f"the journal ends with seq {last.seq}, but {witness.name} saw {witness.seq}"
             why = f"{what}: {torn}" if torn else what
+            why = f"{why}; {witness.advice}" if witness.advice else why
         elif witness.seq == last.seq and witness.record_hash not in (b"", last.record_hash):
             why = f"the journal ends with another record than the one that {witness.name} saw"
         else:

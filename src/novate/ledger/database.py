@@ -20,12 +20,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import NullPool, QueuePool
 
+from novate.config import LEDGER_FILE
 from novate.ledger import views
 from novate.ledger.schema import FORMER_TABLES, ledger_state, metadata
 from novate.model.errors import ConfigurationError, LedgerAway, LedgerSlow
 
-FILE_NAME: Final = "ledger.db"
-NO_LEDGER: Final = "none"
 CONNECT_SECONDS: Final = 3
 SOCKET_MS: Final = 5_000
 """After so long without an answer of its kernel a PostgreSQL server counts as gone."""
@@ -49,7 +48,7 @@ def url_of(setting: str, data_dir: Path) -> str:
     Raises:
         ConfigurationError: neither SQLite nor PostgreSQL.
     """
-    text = setting or f"sqlite:///{(data_dir / FILE_NAME).absolute()}"
+    text = setting or f"sqlite:///{(data_dir / LEDGER_FILE).absolute()}"
     try:
         url = make_url(text)
     except sa.exc.ArgumentError:

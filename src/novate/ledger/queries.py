@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from novate.ledger import activity, candles, database, settlements, stored_books
+from novate.ledger.busts import bust_seq, with_correction
 from novate.ledger.candles import CandlePage, Span
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
@@ -43,7 +44,7 @@ _ORDERS: Final = f"""SELECT o.*, n.order_id, c.client_id, {_GRID}, t.stop_price_
  FROM orders o JOIN order_names n ON n.order_number = o.order_number
  JOIN clients c ON c.client = o.client JOIN instruments i ON i.instrument = o.instrument
  LEFT JOIN order_terms t ON t.order_number = o.order_number"""
-_TRADES: Final = f"""SELECT t.*, {_GRID}, mn.order_id AS maker_order_id,
+_TRADES: Final = f"""SELECT t.*, {bust_seq("t")}, {_GRID}, mn.order_id AS maker_order_id,
  tn.order_id AS taker_order_id, mc.client_id AS maker_client_id, tc.client_id AS taker_client_id
  FROM trades t JOIN instruments i ON i.instrument = t.instrument
  JOIN order_names mn ON mn.order_number = t.maker_order
@@ -51,7 +52,7 @@ _TRADES: Final = f"""SELECT t.*, {_GRID}, mn.order_id AS maker_order_id,
  JOIN clients mc ON mc.client = t.maker_client JOIN clients tc ON tc.client = t.taker_client"""
 _OWN: Final = (
     "seq, position, kind, reason, instrument, price_ticks, quantity_lots, remaining_lots, "
-    "timestamp_ns, 0 AS trade_index, flags"
+    "timestamp_ns, 0 AS trade_index, flags, 0 AS bust_seq"
 )
 
 
@@ -59,7 +60,7 @@ def _fills(remaining: str) -> str:
     """Columns of a trade, as those of `_OWN`."""
     return (
         f"seq, position, {int(EventKind.TRADE)}, 0, instrument, price_ticks, quantity_lots, "
-        f"{remaining}, timestamp_ns, trade_index, 0"
+        f"{remaining}, timestamp_ns, trade_index, 0, {bust_seq('trades')}"
     )
 
 
@@ -78,6 +79,10 @@ _EVENTS: Final = f"""SELECT e.*, {_GRID} FROM (
 """An order's events by key where its own command made them, else by index."""
 
 
+Row = RowMapping | dict[str, Any]
+"""A row by the names of its columns."""
+
+
 class Found(NamedTuple):
     """An answer.
 
@@ -87,7 +92,7 @@ class Found(NamedTuple):
     """
 
     seq: int
-    rows: list[RowMapping]
+    rows: Sequence[Row]
 
 
 class OrderFilter(NamedTuple):
@@ -141,7 +146,7 @@ class LedgerReader:
             # First of all, as the writer does: who meets a rebuild then waits and holds nothing.
             seq = _seq(connection)
             rows = connection.execute(sa.text(statement), values).mappings().all()
-            return Found(seq, list(rows))
+            return Found(seq, rows)
 
     def seq(self) -> int:
         """The last command whose rows the ledger has."""
@@ -161,7 +166,7 @@ class LedgerReader:
         order = " ORDER BY o.order_number DESC LIMIT 1"
         return self._ask(_ORDERS + where + order, name_hash=name_hash(order_id), order_id=order_id)
 
-    def order_events(self, order: RowMapping, limit: int, skipped: int) -> Found:
+    def order_events(self, order: Row, limit: int, skipped: int) -> Found:
         """An order's audit trail, oldest first."""
         return self._ask(
             _EVENTS,
@@ -172,14 +177,22 @@ class LedgerReader:
         )
 
     def trades(self, instrument: int, limit: int, before: tuple[int, int] | None) -> Found:
-        """Trades of an instrument, newest first; only those before (seq, index), if given."""
+        """Trades of an instrument, newest first; only those before (seq, index), if given.
+
+        Each has its `bust_seq`, 0 if it stands, and the `correction` in its place, if there is one.
+        """
         where = " WHERE t.instrument = :instrument"
         values: dict[str, Any] = {"instrument": instrument, "limit": limit}
         if before is not None:
             where += " AND (t.seq, t.trade_index) < (:seq, :trade_index)"
             values |= {"seq": before[0], "trade_index": before[1]}
-        order = " ORDER BY t.seq DESC, t.trade_index DESC LIMIT :limit"
-        return self._ask(_TRADES + where + order, **values)
+        statement = sa.text(
+            f"{_TRADES}{where} ORDER BY t.seq DESC, t.trade_index DESC LIMIT :limit"
+        )
+        with self._reading() as connection:
+            seq = _seq(connection)
+            rows = connection.execute(statement, values).mappings().all()
+            return Found(seq, [with_correction(connection, row) for row in rows])
 
     def minutes(self, instrument: int, first: int, end: int) -> Found:
         """Minutes in which an instrument traded, from `first` up to and without `end`."""

@@ -9,7 +9,7 @@ engine. `WHATS` has what each figure is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -36,6 +36,13 @@ WHATS: Final = {
     "due": "what the open cycle comes to, units, by client and asset",
     "obligation": "what a closed cycle came to, units, by cycle, client and asset",
     "state": "SettlementState, by cycle",
+    "trades": "trades of a closed cycle, how many, by cycle and instrument",
+    "lots": "their lots, by cycle and instrument",
+    "turnover": "their price x lots, ticks x lots, by cycle and instrument",
+    "cycle_fees": "fees of a closed cycle less what was given back, units, by cycle and instrument",
+    "busts": "trades busted in a closed cycle, how many, by cycle and instrument",
+    "bust_lots": "their lots, by cycle and instrument",
+    "bust_turnover": "their price x lots, ticks x lots, by cycle and instrument",
     "settling": "obligations that are not settled, units, by client and asset",
     "house_fees": "fees of the house, units, by asset",
     "external": "minus what came in, units, by asset",
@@ -43,6 +50,13 @@ WHATS: Final = {
 }
 """Every figure, in the order in which they are compared."""
 
+TOTALS: Final = (
+    "trades", "lots", "turnover", "cycle_fees", "busts", "bust_lots", "bust_turnover",
+)  # fmt: skip
+"""The figures of a cycle in an instrument."""
+
+_FEES: Final = TOTALS.index("cycle_fees")
+_BUSTS: Final = TOTALS.index("busts")
 _HALF: Final = 10**9
 _LOW: Final = 2**64 - 1
 _TELLING: Final = (
@@ -112,6 +126,8 @@ class TradesReckoning:
         self._fees: dict[tuple[int, int], int] = defaultdict(int)
         self._cycles: dict[int, dict[tuple[int, int], int]] = {}
         self._states: dict[int, int] = {}
+        self._totals: dict[int, list[int]] = defaultdict(lambda: [0] * len(TOTALS))
+        self._cycle_totals: Figures = {}
         self.late: set[int] = set()
         self.trades = 0
 
@@ -124,32 +140,35 @@ class TradesReckoning:
     def take(self, row: Row[Any]) -> None:
         """What happened next."""
         kind = row.kind
-        if kind == EventKind.TRADE:
+        if kind in (EventKind.TRADE, EventKind.TRADE_CORRECTED):
             self._trade(row, row.one, row.other)
         elif kind == EventKind.FEE_CHARGED:
             self._charge(row)
         elif kind == EventKind.TRADE_BUSTED:
-            self._trade(row, row.other, row.one)
-        elif kind == EventKind.TRADE_CORRECTED:
-            self._trade(row, row.one, row.other)
+            self._trade(row, row.other, row.one, _BUSTS)
         elif kind == EventKind.CLEARING_SET:
             self._funded[row.instrument] = self._terms[row.seq]
         elif kind == EventKind.CYCLE_CLOSED:
             self._cycles[row.number] = {key: units for key, units in self._due.items() if units}
             self._states[row.number] = int(SettlementState.OPEN)
             self._due.clear()
+            for instrument, values in self._totals.items():
+                self._cycle_totals |= totals_of(row.number, instrument, values)
+            self._totals.clear()
         elif kind == EventKind.SETTLEMENT_MOVED:
             self._states[row.number] = row.event_index
         else:
             sign = 1 if kind == EventKind.DEPOSITED else -1
             self._balances[row.one, row.instrument] += sign * _amount(row)
 
-    def _trade(self, row: Row[Any], buyer: int, seller: int) -> None:
+    def _trade(self, row: Row[Any], buyer: int, seller: int, counts_at: int = 0) -> None:
         funded = self._funded.get(row.instrument)
         if funded is None:
             self.late.add(row.instrument)
             return
         self.trades += 1
+        for at, value in enumerate((1, row.lots, row.lots * row.price), counts_at):
+            self._totals[row.instrument][at] += value
         market = self._markets[row.instrument]
         account = self._balances if funded else self._due
         for client, lots in ((buyer, row.lots), (seller, -row.lots)):
@@ -160,6 +179,7 @@ class TradesReckoning:
     def _charge(self, row: Row[Any]) -> None:
         units, key = _amount(row), (row.one, row.other)
         self._fees[key] += units
+        self._totals[row.instrument][_FEES] += units
         (self._balances if self._funded[row.instrument] else self._due)[key] -= units
 
     def figures(self) -> Figures:
@@ -172,7 +192,12 @@ class TradesReckoning:
         for cycle, owed in self._cycles.items():
             found["state", cycle] = self._states[cycle]
             found |= {("obligation", cycle, *key): units for key, units in owed.items()}
-        return whole(found | settling(found))
+        return whole(found | self._cycle_totals | settling(found))
+
+
+def totals_of(cycle: int, instrument: int, values: Sequence[int]) -> Figures:
+    """The figures of a cycle in an instrument, from their values in the order of `TOTALS`."""
+    return {(what, cycle, instrument): value for what, value in zip(TOTALS, values, strict=True)}
 
 
 def _amount(row: Row[Any]) -> int:
@@ -281,3 +306,11 @@ def _settlements(connection: Connection) -> Iterator[tuple[Figure, int]]:
     for row in connection.execute(sa.text("SELECT * FROM settlement_obligations")):
         amount = wide.join(row.amount_high, row.amount_low)
         yield ("obligation", row.cycle, row.client, row.asset), amount
+    for row in connection.execute(sa.text("SELECT * FROM settlement_totals")):
+        values = (
+            row.trades, wide.join(row.lots_high, row.lots_low),
+            wide.join(row.turnover_high, row.turnover_low), wide.join(row.fees_high, row.fees_low),
+            row.busts, wide.join(row.bust_lots_high, row.bust_lots_low),
+            wide.join(row.bust_turnover_high, row.bust_turnover_low),
+        )  # fmt: skip
+        yield from totals_of(row.cycle, row.instrument, values).items()

@@ -151,8 +151,22 @@ def trade(row: Row, partition: int, detailed: bool) -> str:
         f'"buy_order_id":"{row[f"{buyer}_order_id"]}",'
         f'"sell_order_id":"{row[f"{seller}_order_id"]}","taker_side":{side},'
         f'"timestamp":"{time_text(row["timestamp_ns"])}","sequence":{row["seq"]}'
-        f"{clients if detailed else ''}}}"
+        f"{clients if detailed else ''}{_taken_back(row, partition)}}}"
     )
+
+
+def _taken_back(row: Row, partition: int) -> str:
+    """What a trade has that the operator busted or corrected."""
+    if not row["bust_seq"]:
+        return ""
+    standing, correction = row["correction"], "null"
+    if standing is not None:
+        correction = (
+            f'{{"trade_id":"{partition}-{standing["seq"]}-0",'
+            f'"price":{price(row, standing["price_ticks"])},'
+            f'"quantity":{quantity(row, standing["quantity_lots"])}}}'
+        )
+    return f',"busted":true,"bust_sequence":{row["bust_seq"]},"correction":{correction}'
 
 
 def event(row: Row, partition: int) -> str:
@@ -160,6 +174,7 @@ def event(row: Row, partition: int) -> str:
     is_trade = row["kind"] == EventKind.TRADE
     reason = f'"{_REASONS.get(row["reason"], "unknown")}"' if row["reason"] else "null"
     trade_id = f'"{partition}-{row["seq"]}-{row["trade_index"]}"' if is_trade else "null"
+    busted = f',"busted":true,"bust_sequence":{row["bust_seq"]}' if row["bust_seq"] else ""
     limit = price(row, row["price_ticks"]) if row["price_ticks"] else "null"
     left = row["remaining_lots"]
     total = "null" if row["flags"] & Flag.BY_QUOTE else quantity(row, row["quantity_lots"])
@@ -170,7 +185,7 @@ def event(row: Row, partition: int) -> str:
         f'"timestamp":"{time_text(row["timestamp_ns"])}","reason":{reason},"price":{limit},'
         f'"quantity":{total},'
         f'"remaining_quantity":{"null" if left is None else quantity(row, left)},'
-        f'"trade_id":{trade_id}}}'
+        f'"trade_id":{trade_id}{busted}}}'
     )
 
 

@@ -78,6 +78,14 @@ def public_trade(trade: bytes) -> bytes:
     return trade[:instrument] + trade[price:orders] + trade[taker:]
 
 
+def trade_busted(instrument: str, sequence: int, members: bytes) -> bytes:
+    """A trade that the operator took back, and what takes its place, as a frame."""
+    return text_frame(
+        b'{"type":"trade_busted","instrument":"%b","sequence":%d,%b}'
+        % (instrument.encode(), sequence, members)
+    )
+
+
 def trades_replay(instrument: str, sequence: int, complete: bool, each: list[bytes]) -> bytes:
     """Recent trades asked for at subscription; the next trades message follows on `sequence`."""
     return text_frame(

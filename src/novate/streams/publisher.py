@@ -262,6 +262,8 @@ class Publisher:
         self.on_part(applied.trades, applied.updates)
         if self._orders_pending and not self._fanout.running:
             self._fanout.start(self._order_jobs())
+        if self._trades and applied.busts:
+            self._gather_busts(applied.busts)
         if self._states and applied.changes:
             self._gather_changes(applied.changes)
         if self._books or self._trades or self._states or self._candles:
@@ -278,6 +280,16 @@ class Publisher:
                 feed.pending.append(public)
                 feed.pending_seq = seq
                 feed.pending_bytes += len(public)
+                if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
+                    self._give_up(feed)
+
+    def _gather_busts(self, busts: list[tuple[int, int, bytes]]) -> None:
+        for instrument, seq, members in busts:
+            feed = self._trades.get(instrument)
+            if feed is not None:
+                frame = frames.trade_busted(feed.name, seq, members)
+                feed.busts.append(frame)
+                feed.pending_bytes += len(frame)
                 if feed.pending_bytes > self._settings.websocket_buffer_bytes_max:
                     self._give_up(feed)
 
@@ -362,10 +374,16 @@ class Publisher:
     def _trade_frames(self) -> dict[int, Frame]:
         made = {}
         for feed in self._trades.values():
-            if feed.pending:
-                content = frames.trades(feed.name, feed.pending_seq, feed.published, feed.pending)
-                feed.published = feed.pending_seq
+            if feed.pending or feed.busts:
+                content = b""
+                if feed.pending:
+                    content = frames.trades(
+                        feed.name, feed.pending_seq, feed.published, feed.pending
+                    )
+                    feed.published = feed.pending_seq
+                content = b"".join((content, *feed.busts))
                 feed.pending.clear()
+                feed.busts.clear()
                 feed.pending_bytes = 0
                 made[feed.instrument] = self._sure_frame(content, feed.members)
         return made

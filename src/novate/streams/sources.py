@@ -21,6 +21,10 @@ class AppliedBatch(Protocol):
     def changes(self) -> list[tuple[int, int, bytes]]:
         """Instrument, sequence and members (JSON) of each change of a phase and each uncross."""
 
+    @property
+    def busts(self) -> list[tuple[int, int, bytes]]:
+        """Instrument, sequence and members (JSON) of each trade that was taken back."""
+
 
 class SequencedEngine(Protocol):
     """What publishing asks of an engine."""

@@ -110,13 +110,15 @@ class TradeFeed:
             nothing is to be published.
         pending: Trades (JSON) that the next message will bear, oldest first.
         pending_seq: Sequence of the newest of them.
-        pending_bytes: Their size.
+        pending_bytes: Their size, and that of `busts`.
+        busts: Trades taken back (frames), which go out behind them.
     """
 
     instrument: int
     name: str
     published: int
     pending: list[bytes] = field(default_factory=list)
+    busts: list[bytes] = field(default_factory=list)
     pending_seq: int = 0
     pending_bytes: int = 0
     members: dict[Consumer, None] = field(default_factory=dict)
