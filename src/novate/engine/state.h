@@ -484,6 +484,19 @@ static inline void *novate_reserve(size_t bytes) {
     if (bytes > small) madvise((char *)q + small, bytes - small, MADV_HUGEPAGE);
     return q;
 }
+/* Have the system give all pages of this memory now, for writing; what is in them stays. */
+static inline void novate_touch(void *p, size_t bytes) {
+    size_t at, page = 4096;
+    uintptr_t start = (uintptr_t)p & ~(page - 1);
+    bytes += (uintptr_t)p - start;
+#ifdef MADV_POPULATE_WRITE
+    if (!madvise((void *)start, bytes, MADV_POPULATE_WRITE)) return;
+#endif
+    for (at = 0; at < bytes; at += page) {  /* a system that is older than this advice */
+        volatile uint8_t *byte = (volatile uint8_t *)start + at;
+        *byte = *byte;
+    }
+}
 static inline void novate_lines_free(void *p, size_t bytes) {
     if (p) munmap(p, bytes);
 }

@@ -45,6 +45,7 @@ cdef extern from "novate/engine/state.h":
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
+    void touch_pages "novate_touch"(void *p, size_t size) noexcept nogil
     void ask_for_huge_pages "novate_ask_for_huge_pages"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
     void clearing_free "novate_clearing_free"(Clearing *clearing) noexcept nogil
