@@ -19,7 +19,8 @@ cdef bint can_fill(State *st, Book *book, int side, bint market, int64_t price,
 cdef void reduce(State *st, uint32_t slot, int64_t lots) noexcept nogil
 cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noexcept nogil
 cdef int match_quote(State *st, Book *book, Taker *taker) noexcept nogil
-cdef void special_left(State *st, uint32_t slot, uint32_t place) noexcept nogil
+cdef uint32_t closed_with_extra(State *st, uint32_t slot, int64_t price, int64_t lots, int state,
+                                int reason) noexcept nogil
 cdef void keep_trade(State *st, Book *book, const Order *maker, const Order *taker, int64_t price,
                      int64_t lots, bint auction) noexcept nogil
 cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
@@ -47,16 +48,19 @@ cdef inline void rest(State *st, BookSide *own, uint32_t slot, int64_t key,
                       uint32_t at) noexcept nogil:
     """Put an order with its remaining lots at the back of its level (NONE: a new one)."""
     cdef Order *order = &st.orders[slot]
+    cdef Links *links = st.links
     cdef Level *level
+    cdef uint32_t before
     if at == NONE:
         at = level_open(st, own, key)
     level = &st.levels[at]
     CHECK(level.key == key)
     order.level = at
-    st.links[slot].next = NONE
-    st.links[slot].prev = level.tail
-    if level.tail != NONE:
-        st.links[level.tail].next = slot
+    before = level.tail
+    links[slot].next = NONE
+    links[slot].prev = before
+    if before != NONE:
+        links[before].next = slot
     else:
         level.head = slot
     level.tail = slot
@@ -95,20 +99,12 @@ cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64
     stands.
     """
     cdef Order *order = &st.orders[slot]
-    cdef Extra *extra
-    cdef int64_t filled = lots
-    cdef i128 notional = <i128>price * lots
     cdef uint32_t place
-    if order.extra != NONE:
-        extra = &st.extras[order.extra]
-        filled += extra.filled
-        notional += extra.notional
-    place = closed_new(st, <Taker *>order, state, reason, price, order.remaining - lots, notional,
-                       filled)
-    if order.extra != NONE:
-        if unlikely(order.marked):
-            special_left(st, slot, place)
-        extra_free(st, order)
+    if order.extra == NONE:
+        place = closed_new(st, <Taker *>order, state, reason, price, order.remaining - lots,
+                           <i128>price * lots, lots)
+    else:
+        place = closed_with_extra(st, slot, price, lots, state, reason)
     client_order_left(st, slot)
     reindex_order(st, order.id_kind, order.id, slot, place)
     order_free(st, slot)

@@ -25,6 +25,7 @@ typedef __int128 novate_i128;
 #define NOVATE_CLOSED 0x80000000u
 #define NOVATE_PLACE_MASK 0x3FFFFFFFu
 #define NOVATE_LATE 64u                /* closed orders that are not yet written to the ring */
+#define NOVATE_WRITTEN 8u              /* and that are written to it at once */
 
 #if defined(NOVATE_CHECKED) && NOVATE_CHECKED
 #define NOVATE_CHECK(c) do { if (!(c)) { \
@@ -377,8 +378,14 @@ static inline int novate_plain_place(const Command *command) {
     memcpy(&head, command, 8);         /* side: 0 or 1, time in force: 0 to 2; else as this */
     return (head & ~UINT64_C(0x03000100)) == 1 && command->time_in_force < 3;
 }
+/* Word by word, as it was written a moment ago: a load of two stores at once waits for both. */
 static inline void novate_copy_identity(void *target, const void *source) {
-    memcpy(target, source, 32);
+    uint64_t word;
+    for (int i = 0; i < 4; i++) {
+        memcpy(&word, (const char *)source + 8 * i, 8);
+        __asm__("" : "+r"(word));
+        memcpy((char *)target + 8 * i, &word, 8);
+    }
 }
 /* A closed order: an identity with its last state, and what became of it. `low` and `high` are
    price and remaining lots, or the quote units asked for. */
@@ -398,15 +405,16 @@ static inline void novate_closed_put(Closed *closed, const void *identity, unsig
     memcpy(&closed->updated_us + 1, &stamp, 8);
     memcpy(&closed->before, &link, 8);
 }
-/* Write two closed orders to their place in the ring, past the cache: it is seldom read, and so
-   long that it would push out all that is in use. Both are three whole lines. */
+/* Write the oldest of the late closed orders to their place in the ring, past the cache: it is
+   seldom read, and so long that it would push out all that is in use. They are whole lines. */
 static inline void novate_closed_write(Closed *to, const Closed *from) {
 #ifdef __SSE2__
     __m128i *lines = (__m128i *)to;
     const __m128i *words = (const __m128i *)from;
-    for (int i = 0; i < 12; i++) _mm_stream_si128(lines + i, _mm_loadu_si128(words + i));
+    for (unsigned i = 0; i < NOVATE_WRITTEN * sizeof(Closed) / 16; i++)
+        _mm_stream_si128(lines + i, _mm_loadu_si128(words + i));
 #else
-    memcpy(to, from, 2 * sizeof(Closed));
+    memcpy(to, from, NOVATE_WRITTEN * sizeof(Closed));
 #endif
 }
 /* An event about an order: `order` is its identity. */

@@ -16,6 +16,7 @@ cdef extern from "novate/engine/state.h":
     uint32_t CLOSED "NOVATE_CLOSED"
     uint32_t PLACE_MASK "NOVATE_PLACE_MASK"
     uint32_t LATE "NOVATE_LATE"
+    uint32_t WRITTEN "NOVATE_WRITTEN"
     uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
     uint32_t SINK_EVENTS "NOVATE_SINK_EVENTS"
     ctypedef void (*Sink)(void *, const Event *, uint32_t) noexcept nogil
@@ -412,20 +413,24 @@ cdef inline void name_free(State *st, int kind, uint64_t name) noexcept nogil:
         text_free(st, kind, name)
 
 cdef inline uint32_t order_new(State *st) noexcept nogil:
-    """A slot for an order; its fields are whatever was there."""
+    """A slot for an order; its fields are whatever was there.
+
+    The one freed last, or the next that never was in use: nothing here branches on which, for
+    orders come and go by chance. A free slot says how far it is from the one behind it to the next
+    free one, so that those that nobody has touched, which are zeros, each stand before the next.
+    """
     cdef uint32_t slot = st.orders_free
-    if slot != NONE:
-        st.orders_free = st.links[slot].next
-        return slot
-    if st.orders_used == st.orders_capacity:
+    if unlikely(slot == st.orders_capacity):
         more_orders(st)
-    st.orders_used += 1
-    return st.orders_used - 1
+    st.links[slot].prev = NONE  # written before it is read: the system gives a page once
+    st.orders_free = slot + 1 + st.links[slot].next
+    st.orders_used = max(st.orders_used, slot + 1)
+    return slot
 
 cdef inline void order_free(State *st, uint32_t slot) noexcept nogil:
     """Give a slot back; what it holds elsewhere is the caller's matter."""
     st.orders[slot].seq = 0
-    st.links[slot].next = st.orders_free
+    st.links[slot].next = st.orders_free - slot - 1
     st.orders_free = slot
 
 cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:

@@ -37,7 +37,6 @@ cdef State *state_new() noexcept:
         return NULL
     memcpy(&st.secret, <const char *>seed, 8)
     st.secret |= 1
-    st.orders_free = NONE
     st.extras_free = NONE
     st.levels_free = NONE
     st.blocks_free = NONE
