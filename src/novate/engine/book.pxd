@@ -1,7 +1,7 @@
 # cython: language_level=3
 """A book: queues at price levels, and matching by price-time priority."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from novate.engine.ladder cimport level_drop, level_find, level_open
 from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
@@ -32,10 +32,17 @@ cdef inline void touch(State *st, Book *book) noexcept nogil:
     book.last_seq = st.seq
     book.last_us = st.time_us
 
+cdef inline void book_check(State *st, Book *book) noexcept nogil:
+    """The invariants that cost nothing: conservation of lots, and a book that is not crossed."""
+    if unlikely(<uint64_t>book.entered
+                != <uint64_t>book.filled + <uint64_t>book.open + <uint64_t>book.ended):
+        st.violation = 1  # the lower halves will do here: an audit compares the whole
+    if unlikely(book.sides[0].best_key >= -book.sides[1].best_key and book.phase == 0):
+        st.violation = 2
+
 cdef inline bint would_cross(State *st, Book *book, int side, int64_t price) noexcept nogil:
     """Whether an order of this side and limit price (ticks) would trade now."""
-    cdef uint32_t best = book.sides[1 - side].best
-    return best != NONE and st.levels[best].key >= key_of(1 - side, price)
+    return book.sides[1 - side].best_key >= key_of(1 - side, price)
 
 cdef inline int rest_refusal(State *st, BookSide *own, uint32_t level,
                              int64_t lots) noexcept nogil:

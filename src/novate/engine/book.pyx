@@ -172,11 +172,9 @@ cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noe
     cdef BookSide *other = &book.sides[maker_side]
     cdef Level *level
     cdef int64_t price = 0, filled_before = taker.filled
-    while taker.remaining > 0 and other.best != NONE:
+    while taker.remaining > 0 and other.best_key >= limit_key:
         level = &st.levels[other.best]
-        if level.key < limit_key:
-            break
-        price = level_price(maker_side, level.key)
+        price = level_price(maker_side, other.best_key)
         take(st, book, other, taker, price,
              min(taker.remaining, st.orders[level.head].remaining))
     if st.trade_index:

@@ -8,7 +8,7 @@ from novate.engine.state cimport (
     CLOSED, LATE, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Links, State, Taker,
     closed_at, closed_put, i128, more_closed, number_at, number_put, unlikely,
 )
-from novate.model.records cimport ID_NUMBER
+from novate.model.records cimport ID_NUMBER, Command
 
 cdef uint32_t hash_id(State *st, int kind, const uint8_t *text, uint32_t length,
                       uint64_t number) noexcept nogil
@@ -44,6 +44,14 @@ cdef inline uint32_t find_order(State *st, int kind, const uint8_t *text, uint32
             return NONE
         return order
     return find_hashed(st, kind, text, length, number, hashed)
+
+cdef inline uint32_t named_hash(State *st, const Command *command,
+                                const uint8_t *text) noexcept nogil:
+    """The hash of the order id in a command; 0 for a small number, which needs none."""
+    if command.order_id_kind == ID_NUMBER and command.order_number < NUMBERS_MAX:
+        return 0
+    return hash_id(st, command.order_id_kind, text, command.order_id_length,
+                   command.order_number)
 
 cdef inline bint closed_has(State *st, uint32_t order, uint64_t number) noexcept nogil:
     """Whether this place of the closed window, which the index names, still has the number's order.

@@ -18,6 +18,7 @@
 typedef __int128 novate_i128;
 
 #define NOVATE_NONE 0xFFFFFFFFu
+#define NOVATE_NO_KEY (-INT64_MAX)      /* under the key of every level, and its minus above */
 #define NOVATE_BLOCK_SIZE 64u
 #define NOVATE_SINK_EVENTS 1024u       /* events of a chunk at most */
 /* Where an order stands: a slot of the slab, or with this bit a place in the ring of closed ones;
@@ -142,6 +143,7 @@ typedef struct {
     uint32_t *cache;
     uint32_t cache_shift, cache_size;
     uint32_t searched, pad;            /* position of the block that was searched for last */
+    int64_t best_key;                  /* of the best level, NOVATE_NO_KEY where there is none */
 } BookSide;
 
 typedef struct {
@@ -371,6 +373,39 @@ static inline void novate_taker_of(Taker *taker, const Command *command, uint64_
     taker->price = command->price_ticks;
     taker->remaining = command->quantity_lots;
     taker->filled = 0;
+}
+/* Whether a command is a limit order that rests, with numbers for an id and a client, no flags. */
+static inline int novate_plain_rest(const Command *command) {
+    uint64_t head;
+    memcpy(&head, command, 8);         /* any side */
+    return (head & ~UINT64_C(0x00000100)) == 1;
+}
+/* The order of such a PLACE as it rests: all of it but its level. */
+static inline void novate_plain_order(Order *order, const Command *command, uint64_t seq,
+        int64_t time_us) {
+    uint64_t stamp = seq | (uint64_t)command->instrument << 48;
+    uint64_t shape = command->side | (uint64_t)command->client << 32;
+    order->id = command->order_number;
+    memcpy(&order->id + 1, &stamp, 8);
+    order->created_us = time_us;
+    memcpy(&order->side, &shape, 8);
+    order->remaining = command->quantity_lots;
+    order->extra = NOVATE_NONE;
+}
+/* And the event that tells of it. */
+static inline void novate_plain_event(Event *event, const Command *command, uint64_t seq,
+        uint64_t kind) {
+    uint64_t shape = kind | (uint64_t)command->side << 8;
+    uint64_t instrument = command->instrument, client = command->client;
+    event->seq = seq;
+    memcpy(&event->kind, &shape, 8);
+    memcpy(&event->instrument, &instrument, 8);
+    event->order = command->order_number;
+    event->taker = 0;
+    memcpy(&event->client, &client, 8);
+    event->price_ticks = command->price_ticks;
+    event->quantity_lots = command->quantity_lots;
+    event->remaining_lots = command->quantity_lots;
 }
 /* Whether a PLACE is a limit order of any time in force with a number for an id and no flags. */
 static inline int novate_plain_place(const Command *command) {

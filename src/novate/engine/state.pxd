@@ -13,6 +13,7 @@ from novate.model.records cimport COMMAND_REFUSED, ID_NUMBER, ID_UUID, Command, 
 cdef extern from "novate/engine/state.h":
     ctypedef long long i128 "novate_i128"
     uint32_t NONE "NOVATE_NONE"
+    int64_t NO_KEY "NOVATE_NO_KEY"
     uint32_t CLOSED "NOVATE_CLOSED"
     uint32_t PLACE_MASK "NOVATE_PLACE_MASK"
     uint32_t LATE "NOVATE_LATE"
@@ -40,6 +41,11 @@ cdef extern from "novate/engine/state.h":
         uint32_t before) noexcept nogil
     void closed_write "novate_closed_write"(Closed *to, const Closed *source) noexcept nogil
     bint plain_place "novate_plain_place"(const Command *command) noexcept nogil
+    bint plain_rest "novate_plain_rest"(const Command *command) noexcept nogil
+    void plain_order "novate_plain_order"(
+        Order *order, const Command *command, uint64_t seq, int64_t time_us) noexcept nogil
+    void plain_event "novate_plain_event"(
+        Event *event, const Command *command, uint64_t seq, uint64_t kind) noexcept nogil
     void copy_identity "novate_copy_identity"(void *target, const void *source) noexcept nogil
     int64_t key_of "novate_key_of"(int side, int64_t price) noexcept nogil
     void *reserve_zeros "novate_reserve"(size_t size) noexcept nogil
@@ -121,6 +127,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t *blocks
         uint32_t *cache
         uint32_t cache_shift, cache_size, searched
+        int64_t best_key
 
     ctypedef struct Trade:
         uint64_t seq

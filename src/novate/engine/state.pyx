@@ -297,7 +297,9 @@ cdef uint32_t book_new(State *st) noexcept nogil:
     book.day_last = NONE
     for side in range(2):
         book.sides[side].best = NONE
+        book.sides[side].best_key = NO_KEY
         book.stops[side].best = NONE
+        book.stops[side].best_key = NO_KEY
         book.priceless[side].head = NONE
         book.priceless[side].tail = NONE
     st.books_count += 1
