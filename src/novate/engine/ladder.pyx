@@ -2,7 +2,7 @@
 """The ladder: the price levels of one side of a book, in order.
 
 Levels live in a slab and never move, so an order knows its own. What orders them is a sorted array
-cut into blocks of up to 64, with each block's lowest key in an array of its own: a search halves
+cut into blocks of up to 63, with each block's lowest key in an array of its own: a search halves
 twice, and an insertion moves at most a block, however many levels there are. A small table finds
 the levels that are in use by their price at once.
 """

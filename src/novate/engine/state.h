@@ -19,7 +19,7 @@ typedef __int128 novate_i128;
 
 #define NOVATE_NONE 0xFFFFFFFFu
 #define NOVATE_NO_KEY (-INT64_MAX)      /* under the key of every level, and its minus above */
-#define NOVATE_BLOCK_SIZE 64u
+#define NOVATE_BLOCK_SIZE 63u
 #define NOVATE_SINK_EVENTS 1024u       /* events of a chunk at most */
 /* Where an order stands: a slot of the slab, or with this bit a place in the ring of closed ones;
    places count on and on and keep their lower 30 bits. */
@@ -124,13 +124,15 @@ typedef struct {
     uint32_t better, worse;            /* the levels next to it, or NOVATE_NONE */
     uint32_t block;                    /* block of the ladder that it stands in */
     int64_t hidden;                    /* lots behind the tips of icebergs */
+    uint64_t pad[2];                   /* a level is one line of the cache */
 } Level;
 
-/* A piece of a side's ladder: up to 64 levels, ascending by key. */
+/* A piece of a side's ladder: up to 63 levels, ascending by key; 12 whole lines of the cache. */
 typedef struct {
+    uint32_t count, next_free;
     int64_t keys[NOVATE_BLOCK_SIZE];
     uint32_t levels[NOVATE_BLOCK_SIZE];
-    uint32_t count, next_free;
+    uint32_t pad;
 } Block;
 
 /* One side of a book. Its ladder orders the levels: blocks, each with its lowest key beside it.

@@ -116,9 +116,9 @@ cdef extern from "novate/engine/state.h":
         int64_t hidden
 
     ctypedef struct Block:
-        int64_t keys[64]
-        uint32_t levels[64]
         uint32_t count, next_free
+        int64_t keys[63]
+        uint32_t levels[63]
 
     ctypedef struct BookSide:
         uint32_t best, count
