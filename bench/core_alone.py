@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import allocations, apart, core_flows, core_rare
 from bench.core_flows import Commands
-from novate.engine import Engine
+from novate.engine import Engine, reserve
 from novate.engine.native import EventRing, stream
 from novate.model import codec
 from novate.model.commands import Phase, Side
@@ -118,7 +118,7 @@ def _run_challenge(messages: Commands) -> dict[str, Any]:
 def liquibook(orders: str) -> dict[str, Any]:
     """Orders a second; without windows of closed orders and trades, which Liquibook has not.
 
-    Of two runs the second, as in `challenge`.
+    Room for the half of them, which rest, is reserved. Of two runs the second, as in `challenge`.
     """
     added = core_flows.liquibook(int(orders))
     _run_liquibook(added)
@@ -127,6 +127,7 @@ def liquibook(orders: str) -> dict[str, Any]:
 
 def _run_liquibook(added: Commands) -> dict[str, Any]:
     engine = new_engine(UNWINDOWED)
+    reserve(engine, orders=len(added) // 2, numbers=len(added) + 1)
     seconds = applied_seconds(engine, added)
     engine.check_invariants()
     usage = engine.usage()

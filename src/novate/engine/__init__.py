@@ -6,6 +6,7 @@ commands give equal events and an equal `state_hash()`, on any machine.
 
 from novate.engine.engine import Engine
 from novate.engine.reporter import Applied, Reporter
+from novate.engine.reserve import reserve
 from novate.engine.statements import Accounts
 
-__all__ = ["Accounts", "Applied", "Engine", "Reporter"]
+__all__ = ["Accounts", "Applied", "Engine", "Reporter", "reserve"]

@@ -8,7 +8,7 @@ from novate.engine.due cimport DUE_CUTOFF, DUE_EXPIRY, DUE_PHASE
 from novate.engine.ladder cimport level_find
 from novate.engine.registry cimport closed_is, find_order, hash_id
 from novate.engine.state cimport (
-    AT_LEVEL, BLOCK_SIZE, CLOSED, FILLED, NONE, PLACE_MASK, PRICELESS, WAITING, WORKING,
+    AT_LEVEL, BLOCK_SIZE, CLOSED, FILLED, NONE, NO_KEY, PLACE_MASK, PRICELESS, WAITING, WORKING,
     Block, Book, BookSide, Client, Closed, Due, Level, Order, Special, State, i128,
     closed_at, key_of, name_text, order_filled, order_special,
 )
@@ -127,7 +127,8 @@ cdef int audit_ladder(State *st, uint32_t index, int side, BookSide *own) except
                 fail(st, f"book {index} side {side}: level {level.key} is not found")
             worse = block.levels[j]
             count += 1
-    if count != own.count or worse != own.best:
+    if count != own.count or worse != own.best or own.best_key != (
+            NO_KEY if worse == NONE else st.levels[worse].key):
         fail(st, f"book {index} side {side}: the ladder holds {count} levels, not {own.count}")
     return 0
 

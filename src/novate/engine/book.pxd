@@ -1,7 +1,7 @@
 # cython: language_level=3
 """A book: queues at price levels, and matching by price-time priority."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from novate.engine.ladder cimport level_drop, level_find, level_open
 from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
@@ -19,7 +19,8 @@ cdef bint can_fill(State *st, Book *book, int side, bint market, int64_t price,
 cdef void reduce(State *st, uint32_t slot, int64_t lots) noexcept nogil
 cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noexcept nogil
 cdef int match_quote(State *st, Book *book, Taker *taker) noexcept nogil
-cdef void special_left(State *st, uint32_t slot, uint32_t place) noexcept nogil
+cdef uint32_t closed_with_extra(State *st, uint32_t slot, int64_t price, int64_t lots, int state,
+                                int reason) noexcept nogil
 cdef void keep_trade(State *st, Book *book, const Order *maker, const Order *taker, int64_t price,
                      int64_t lots, bint auction) noexcept nogil
 cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
@@ -31,10 +32,17 @@ cdef inline void touch(State *st, Book *book) noexcept nogil:
     book.last_seq = st.seq
     book.last_us = st.time_us
 
+cdef inline void book_check(State *st, Book *book) noexcept nogil:
+    """The invariants that cost nothing: conservation of lots, and a book that is not crossed."""
+    if unlikely(<uint64_t>book.entered
+                != <uint64_t>book.filled + <uint64_t>book.open + <uint64_t>book.ended):
+        st.violation = 1  # the lower halves will do here: an audit compares the whole
+    if unlikely(book.sides[0].best_key >= -book.sides[1].best_key and book.phase == 0):
+        st.violation = 2
+
 cdef inline bint would_cross(State *st, Book *book, int side, int64_t price) noexcept nogil:
     """Whether an order of this side and limit price (ticks) would trade now."""
-    cdef uint32_t best = book.sides[1 - side].best
-    return best != NONE and st.levels[best].key >= key_of(1 - side, price)
+    return book.sides[1 - side].best_key >= key_of(1 - side, price)
 
 cdef inline int rest_refusal(State *st, BookSide *own, uint32_t level,
                              int64_t lots) noexcept nogil:
@@ -47,16 +55,19 @@ cdef inline void rest(State *st, BookSide *own, uint32_t slot, int64_t key,
                       uint32_t at) noexcept nogil:
     """Put an order with its remaining lots at the back of its level (NONE: a new one)."""
     cdef Order *order = &st.orders[slot]
+    cdef Links *links = st.links
     cdef Level *level
+    cdef uint32_t before
     if at == NONE:
         at = level_open(st, own, key)
     level = &st.levels[at]
     CHECK(level.key == key)
     order.level = at
-    st.links[slot].next = NONE
-    st.links[slot].prev = level.tail
-    if level.tail != NONE:
-        st.links[level.tail].next = slot
+    before = level.tail
+    links[slot].next = NONE
+    links[slot].prev = before
+    if before != NONE:
+        links[before].next = slot
     else:
         level.head = slot
     level.tail = slot
@@ -95,20 +106,12 @@ cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64
     stands.
     """
     cdef Order *order = &st.orders[slot]
-    cdef Extra *extra
-    cdef int64_t filled = lots
-    cdef i128 notional = <i128>price * lots
     cdef uint32_t place
-    if order.extra != NONE:
-        extra = &st.extras[order.extra]
-        filled += extra.filled
-        notional += extra.notional
-    place = closed_new(st, <Taker *>order, state, reason, price, order.remaining - lots, notional,
-                       filled)
-    if order.extra != NONE:
-        if unlikely(order.marked):
-            special_left(st, slot, place)
-        extra_free(st, order)
+    if order.extra == NONE:
+        place = closed_new(st, <Taker *>order, state, reason, price, order.remaining - lots,
+                           <i128>price * lots, lots)
+    else:
+        place = closed_with_extra(st, slot, price, lots, state, reason)
     client_order_left(st, slot)
     reindex_order(st, order.id_kind, order.id, slot, place)
     order_free(st, slot)

@@ -15,7 +15,7 @@ from novate.engine.registry cimport (
 from novate.engine.special cimport special_closed
 from novate.engine.state cimport (
     CHECK, FILLED, NONE,
-    Book, BookSide, Extra, Level, Order, State, Taker, Trade, i128,
+    Book, BookSide, Extra, Level, Links, Order, State, Taker, Trade, i128,
     event_room, extra_free, grow, key_of, level_price, name_copy, name_free, order_extra,
     order_free, prefetch, trade_event_of, unlikely,
 )
@@ -118,10 +118,11 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
     cdef uint32_t slot = level.head
     cdef Order *maker = &st.orders[slot]
     cdef Event *event = event_room(st, slot)
-    cdef uint32_t at = st.events_count - 1
+    cdef Links *links = st.links
+    cdef uint32_t at = st.events_count - 1, behind = links[slot].next
     CHECK(lots > 0 and lots <= maker.remaining)
-    prefetch(&st.orders[st.links[slot].next])
-    prefetch(&st.links[st.links[slot].next])
+    prefetch(&st.orders[behind])
+    prefetch(&links[behind])
     trade_event_of(event, maker, taker, st.seq, TRADE, st.trade_index, price, lots,
                    maker.remaining - lots)
     if st.trades_max:
@@ -134,12 +135,12 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
         if never_filled(st, maker):
             book.orders_matched += 1
         level.count -= 1
-        level.head = st.links[slot].next
+        level.head = behind
         if level.count == 0:
-            CHECK(level.total == 0 and level.head == NONE)
+            CHECK(level.total == 0 and behind == NONE)
             level_drop(st, other, other.best)
         else:
-            st.links[level.head].prev = NONE
+            links[behind].prev = NONE
         st.event_orders[at] = order_closed(st, slot, price, lots, FILLED, 0)
     st.trade_index += 1
     taker.remaining -= lots
@@ -171,11 +172,9 @@ cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noe
     cdef BookSide *other = &book.sides[maker_side]
     cdef Level *level
     cdef int64_t price = 0, filled_before = taker.filled
-    while taker.remaining > 0 and other.best != NONE:
+    while taker.remaining > 0 and other.best_key >= limit_key:
         level = &st.levels[other.best]
-        if level.key < limit_key:
-            break
-        price = level_price(maker_side, level.key)
+        price = level_price(maker_side, other.best_key)
         take(st, book, other, taker, price,
              min(taker.remaining, st.orders[level.head].remaining))
     if st.trade_index:
@@ -235,12 +234,21 @@ cdef inline Trade *at_last(Book *book) noexcept nogil:
     return book.trades + (at - book.trades_capacity if at >= book.trades_capacity else at)
 
 
-cdef void special_left(State *st, uint32_t slot, uint32_t place) noexcept nogil:
-    """An order closes that has a Special."""
-    special_closed(st, slot, place)
+# --- an order that ends ---------------------------------------------------------------------
 
+cdef uint32_t closed_with_extra(State *st, uint32_t slot, int64_t price, int64_t lots, int state,
+                                int reason) noexcept nogil:
+    """What `order_closed` does first, of an order that has an Extra, which is given back."""
+    cdef Order *order = &st.orders[slot]
+    cdef Extra *extra = &st.extras[order.extra]
+    cdef uint32_t place = closed_new(
+        st, <Taker *>order, state, reason, price, order.remaining - lots,
+        extra.notional + <i128>price * lots, extra.filled + lots)
+    if unlikely(order.marked):
+        special_closed(st, slot, place)
+    extra_free(st, order)
+    return place
 
-# --- an order at hand that ends -------------------------------------------------------------
 
 cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
                            int reason) noexcept nogil:

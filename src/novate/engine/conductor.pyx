@@ -6,12 +6,12 @@ order id, and last the rules of the book. What refuses leaves everything as it w
 which remembers the refusal from the client check on.
 """
 
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.accounts cimport FUNDED, WIDE, refused_by_funds, rehold, release
 from novate.engine.book cimport (
-    can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal, taker_closed,
-    touch, unlink, would_cross,
+    book_check, can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal,
+    taker_closed, touch, unlink, would_cross,
 )
 from novate.engine.clearing cimport funds_malformed, move_funds, set_mark, set_tier
 from novate.engine.cycles cimport move_settlement, set_cutoff, settle
@@ -20,14 +20,15 @@ from novate.engine.form cimport (
 )
 from novate.engine.ladder cimport level_find
 from novate.engine.lookahead cimport Lookahead, look_begin, look_on
+from novate.engine.plain cimport plain_book, rest_plain
 from novate.engine.registry cimport (
     client_add, client_number, client_order_opened, expire_keys, find_key,
-    find_order, hash_id, index_order, key_add, key_room,
+    find_order, index_order, key_add, key_room, named_hash,
 )
 from novate.engine.orders cimport amend_watched, place_watched
 from novate.engine.special cimport end, end_client
 from novate.engine.state cimport (
-    CLOSED, ENDED, FILLED, NONE, NUMBERS_MAX, REJECTED,
+    CLOSED, ENDED, FILLED, NONE, NO_KEY, NUMBERS_MAX, REJECTED,
     Book, BookSide, Closed, Extra, Key, Level, Order, State, Taker, i128,
     closed_at, copy_identity, event_new, event_of, event_room, key_of, level_price, likely,
     name_new, order_extra, order_filled, order_free, order_new, order_price, order_unfilled,
@@ -51,7 +52,7 @@ from novate.model.records cimport (
 
 cdef uint32_t ANY_INSTRUMENT = 0xFFFFFFFFU
 cdef int ANY_SIDE = 255
-cdef int64_t ANY_KEY = INT64_MIN
+cdef int64_t ANY_KEY = NO_KEY + 1
 
 
 # --- pieces that every command uses ---------------------------------------------------------
@@ -121,17 +122,6 @@ cdef bint admit_named(State *st, Command *command, const uint8_t *client_id,
     return True
 
 
-cdef inline void book_check(State *st, Book *book) noexcept nogil:
-    """The invariants that cost nothing: conservation of lots, and a book that is not crossed."""
-    if unlikely(<uint64_t>book.entered
-                != <uint64_t>book.filled + <uint64_t>book.open + <uint64_t>book.ended):
-        st.violation = 1  # the lower halves will do here: an audit compares the whole
-    if book.sides[0].best != NONE and book.sides[1].best != NONE and unlikely(
-            st.levels[book.sides[0].best].key >= -st.levels[book.sides[1].best].key):
-        if book.phase == 0:
-            st.violation = 2
-
-
 cdef inline void end_taker(State *st, Book *book, int reason) noexcept nogil:
     """End the order at hand with what it has left: its event, its place in the closed window."""
     cdef Taker *taker = &st.taker
@@ -140,14 +130,6 @@ cdef inline void end_taker(State *st, Book *book, int reason) noexcept nogil:
     book.ended += taker.remaining
     release(st, book, <Order *>taker, taker.price, taker.remaining)
     st.current = taker_closed(st, taker, NONE, ENDED, reason)
-
-
-cdef inline uint32_t named_hash(State *st, Command *command, const uint8_t *text) noexcept nogil:
-    """The hash of the order id in a command; 0 for a small number, which needs none."""
-    if command.order_id_kind == ID_NUMBER and command.order_number < NUMBERS_MAX:
-        return 0
-    return hash_id(st, command.order_id_kind, text, command.order_id_length,
-                   command.order_number)
 
 
 # --- place ----------------------------------------------------------------------------------
@@ -163,14 +145,14 @@ cdef inline int place_fault(State *st, Command *command) noexcept nogil:
     return place_fault_found(st, command)
 
 
-cdef inline int book_refusal(State *st, Book *book, Command *command,
-                             uint32_t level) noexcept nogil:
+cdef inline int book_refusal(State *st, Book *book, Command *command, uint32_t level,
+                             bint crosses) noexcept nogil:
     """0, or the rule of the book that refuses this order, which may rest; nothing has changed.
 
     `level` is the one it would rest at, NONE: a new one.
     """
     cdef int reason
-    if command.flags & POST_ONLY and would_cross(st, book, command.side, command.price_ticks):
+    if unlikely(command.flags & POST_ONLY and crosses):
         return POST_ONLY_WOULD_CROSS
     if st.open_count >= st.open_max:
         reason = OPEN_ORDERS_LIMIT
@@ -191,10 +173,20 @@ cdef inline void placed_event(State *st, int kind, Command *command, int reason)
 
 cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil:
     """PLACE: see the module's order of checks; then match, and rest or end."""
-    cdef uint32_t client = NONE, hashed, existing, level = NONE
+    cdef uint32_t client = NONE, hashed, existing
     cdef Taker *taker = &st.taker
-    cdef Book *book
-    cdef int reason = place_fault(st, command)
+    cdef Book *book = plain_book(st, command)
+    cdef int reason
+    if likely(book != NULL):
+        if would_cross(st, book, command.side, command.price_ticks):
+            taker_of(taker, command, st.seq, st.time_us, command.client)
+            taker.id = command.order_number
+            place_limit(st, book, command, True)
+            return
+        if likely(rest_plain(st, book, command)):
+            book_check(st, book)
+            return
+    reason = place_fault(st, command)
     if unlikely(reason):
         refuse(st, reason, NONE)
         return
@@ -221,17 +213,24 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
     elif command.flags & BY_QUOTE:
         trade_by_quote(st, book, command)
     elif command.order_type == LIMIT and command.time_in_force == GTC:
+        place_limit(st, book, command, would_cross(st, book, command.side, command.price_ticks))
+        return
+    elif likely(not book.clears & (FUNDED | WIDE)) or not rejected(st, book, command, 0):
+        trade_or_end(st, book, command)
+    book_check(st, book)
+
+
+cdef void place_limit(State *st, Book *book, Command *command, bint crosses) noexcept nogil:
+    """Accept, or reject, an order that rests with what it does not trade at once."""
+    cdef uint32_t level = NONE
+    cdef int reason
+    if not crosses:  # else no order of its side rests at its price
         level = level_find(st, &book.sides[command.side],
                            key_of(command.side, command.price_ticks))
-        reason = book_refusal(st, book, command, level)
-        if unlikely(reason or book.clears & (FUNDED | WIDE)) and rejected(
-                st, book, command, reason):
-            return
-        trade_and_rest(st, book, command, level)
-    else:
-        if unlikely(book.clears & (FUNDED | WIDE)) and rejected(st, book, command, 0):
-            return
-        trade_or_end(st, book, command)
+    reason = book_refusal(st, book, command, level, crosses)
+    if unlikely(reason or book.clears & (FUNDED | WIDE)) and rejected(st, book, command, reason):
+        return
+    trade_and_rest(st, book, command, level, crosses)
     book_check(st, book)
 
 
@@ -245,13 +244,13 @@ cdef bint rejected(State *st, Book *book, Command *command, int reason) noexcept
     return reason != 0
 
 
-cdef inline void trade_and_rest(State *st, Book *book, Command *command,
-                                uint32_t level) noexcept nogil:
+cdef inline void trade_and_rest(State *st, Book *book, Command *command, uint32_t level,
+                                bint crosses) noexcept nogil:
     """Match an accepted limit order that rests with what is left, at `level` (NONE: a new one)."""
     cdef Taker *taker = &st.taker
     placed_event(st, ORDER_ACCEPTED, command, 0)
     book.entered += taker.remaining
-    if would_cross(st, book, taker.side, taker.price):
+    if crosses:
         match_lots(st, book, taker, key_of(1 - taker.side, taker.price))
         if taker.remaining == 0:
             st.current = taker_closed(st, taker, NONE, FILLED, 0)

@@ -2,7 +2,7 @@
 """The ladder: the price levels of one side of a book, in order.
 
 Levels live in a slab and never move, so an order knows its own. What orders them is a sorted array
-cut into blocks of up to 64, with each block's lowest key in an array of its own: a search halves
+cut into blocks of up to 63, with each block's lowest key in an array of its own: a search halves
 twice, and an insertion moves at most a block, however many levels there are. A small table finds
 the levels that are in use by their price at once.
 """
@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
 from novate.engine.state cimport (
-    BLOCK_SIZE, CHECK, NONE, Block, BookSide, Level, State, grow, more_blocks, more_levels,
+    BLOCK_SIZE, CHECK, NONE, NO_KEY, Block, BookSide, Level, State, grow, more_blocks, more_levels,
 )
 
 cdef enum:
@@ -60,7 +60,7 @@ cdef uint32_t ladder_search(State *st, BookSide *side, int64_t key) noexcept nog
     """The level of this key, or NONE, by search; it is in the cache from then on."""
     cdef Block *block
     cdef uint32_t at
-    if side.count == 0 or key > st.levels[side.best].key:
+    if key > side.best_key:
         return NONE
     block = &st.blocks[side.blocks[block_for(side, key)]]
     at = place_in(block, key)
@@ -223,6 +223,7 @@ cdef uint32_t level_open(State *st, BookSide *side, int64_t key) noexcept nogil:
         st.levels[better].worse = number
     else:
         side.best = number
+        side.best_key = key
     side.count += 1
     cache_put(side, key, number)
     return number
@@ -245,6 +246,7 @@ cdef void level_drop(State *st, BookSide *side, uint32_t number) noexcept nogil:
         st.levels[level.better].worse = level.worse
     else:
         side.best = level.worse
+        side.best_key = NO_KEY if level.worse == NONE else st.levels[level.worse].key
     if side.cache[at] == number:
         side.cache[at] = NONE
     side.count -= 1

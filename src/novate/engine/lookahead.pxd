@@ -13,7 +13,7 @@ from novate.engine.accounts cimport SOME_FUNDED, command_ahead, order_ahead
 from novate.engine.state cimport (
     CLOSED, NONE, NUMBERS_MAX, Closed, Links, Order, State, likely, number_at, prefetch, unlikely,
 )
-from novate.model.records cimport ID_NUMBER, Command, command_size
+from novate.model.records cimport ID_NUMBER, PLACE, Command, command_size
 
 cdef enum:
     TO_ORDER = 8         # commands between asking for the index and for the order
@@ -28,6 +28,8 @@ cdef struct Lookahead:
     const uint8_t *end
     uint32_t step
     bint hashed
+    # a bit for each of the last 32 commands: whether it may name an order that there is
+    uint32_t naming
     # whether there are so many levels that they are looked at too, and what was found so far
     bint wide
     const Command *commands[32]
@@ -51,6 +53,7 @@ cdef inline void look_begin(State *st, Lookahead *ahead, const uint8_t *batch,
     ahead.end = batch + size
     ahead.step = 32
     ahead.hashed = False
+    ahead.naming = 0
     ahead.wide = st.levels_used > WIDE_LEVELS
     for i in range(32):
         ahead.commands[i] = NULL
@@ -64,24 +67,32 @@ cdef inline void look_begin(State *st, Lookahead *ahead, const uint8_t *batch,
 cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     """Look one command further; called once for each command applied.
 
-    Placing and cancelling come by chance, so nothing here branches on which it is.
+    Placing and cancelling come by chance, so nothing here branches on which it is; only where there
+    is nothing but placing, no order is looked for.
     """
     cdef uint32_t now = ahead.step & 31
-    cdef uint32_t order
-    cdef const uint8_t *asked
-    cdef const Links *links
     ahead.step += 1
     if likely(ahead.at < ahead.end):
         ask_index(st, ahead, now, <const Command *>ahead.at)
         ahead.commands[now] = <const Command *>ahead.at
         if st.clearing.used:
             command_ahead(st, <const Command *>ahead.at)
+        ahead.naming = ahead.naming << 1 | ((<const Command *>ahead.at).kind != PLACE)
         ahead.at += command_size(<const Command *>ahead.at)
     else:
+        ahead.naming <<= 1
         ahead.numbers[now] = NUMBERS_MAX
         ahead.commands[now] = NULL
     if unlikely(ahead.wide):
         look_wide(st, ahead, now)
+    if ahead.naming:
+        look_for_orders(st, ahead, now)
+
+cdef inline void look_for_orders(State *st, Lookahead *ahead, uint32_t now) noexcept nogil:
+    """Ask for the orders that commands name, and then for their neighbours."""
+    cdef uint32_t order
+    cdef const uint8_t *asked
+    cdef const Links *links
     now = (now - TO_ORDER) & 31
     order = number_at(st, ahead.numbers[now])
     if unlikely(ahead.hashed):

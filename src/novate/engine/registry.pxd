@@ -6,9 +6,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from novate.engine.open_counts cimport open_count_add
 from novate.engine.state cimport (
     CLOSED, LATE, NONE, NUMBERS_MAX, PLACE_MASK, Client, Closed, Key, Links, State, Taker,
-    closed_at, closed_put, closed_write, i128, more_closed, number_at, number_put, unlikely,
+    closed_at, closed_put, i128, more_closed, number_at, number_put, unlikely,
 )
-from novate.model.records cimport ID_NUMBER
+from novate.model.records cimport ID_NUMBER, Command
 
 cdef uint32_t hash_id(State *st, int kind, const uint8_t *text, uint32_t length,
                       uint64_t number) noexcept nogil
@@ -20,7 +20,8 @@ cdef void reindex_hashed(State *st, int kind, uint64_t name, uint32_t before,
 
 cdef uint32_t find_client(State *st, const uint8_t *text, uint32_t length) noexcept nogil
 cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexcept nogil
-cdef void forget_closed(State *st) noexcept nogil
+cdef void forget_closed(State *st, uint32_t many) noexcept nogil
+cdef void write_late(State *st, uint32_t place) noexcept nogil
 cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil
 
 cdef Key *find_key(State *st, const uint8_t *digest) noexcept nogil
@@ -44,6 +45,14 @@ cdef inline uint32_t find_order(State *st, int kind, const uint8_t *text, uint32
         return order
     return find_hashed(st, kind, text, length, number, hashed)
 
+cdef inline uint32_t named_hash(State *st, const Command *command,
+                                const uint8_t *text) noexcept nogil:
+    """The hash of the order id in a command; 0 for a small number, which needs none."""
+    if command.order_id_kind == ID_NUMBER and command.order_number < NUMBERS_MAX:
+        return 0
+    return hash_id(st, command.order_id_kind, text, command.order_id_length,
+                   command.order_number)
+
 cdef inline bint closed_has(State *st, uint32_t order, uint64_t number) noexcept nogil:
     """Whether this place of the closed window, which the index names, still has the number's order.
 
@@ -56,13 +65,17 @@ cdef inline bint closed_has(State *st, uint32_t order, uint64_t number) noexcept
 cdef inline void evict_closed(State *st) noexcept nogil:
     """Let the oldest closed orders go until the window is at its size.
 
-    Most have nothing that is to be given back: they aren't even looked at.
+    Most have nothing that is to be given back: they aren't even looked at, and nothing branches on
+    how many they are, which comes by chance.
     """
-    while st.closed_count > st.closed_max:
-        if unlikely(st.closed_care[(st.closed_first & (st.closed_capacity - 1)) >> 6]):
-            forget_closed(st)
-        st.closed_first += 1
-        st.closed_count -= 1
+    cdef uint32_t many = st.closed_count - min(st.closed_count, st.closed_max)
+    cdef uint32_t mask = st.closed_capacity - 1
+    cdef uint8_t care = st.closed_care[(st.closed_first & mask) >> 6]
+    care |= st.closed_care[((st.closed_first + many) & mask) >> 6]
+    if unlikely(care | (many > 64)):
+        forget_closed(st, many)
+    st.closed_first += many
+    st.closed_count -= many
 
 cdef inline void index_order(State *st, int kind, uint64_t name, uint32_t order) noexcept nogil:
     """Make an order findable by its id."""
@@ -94,11 +107,12 @@ cdef inline void expire_keys(State *st) noexcept nogil:
 cdef inline void client_order_opened(State *st, uint32_t slot) noexcept nogil:
     """Put the order at the head of its client's open orders, and count it."""
     cdef Client *client = &st.clients[st.orders[slot].client]
+    cdef Links *links = st.links
     cdef uint32_t newest = client.newest_open
-    st.links[slot].open_prev = NONE
-    st.links[slot].open_next = newest
+    links[slot].open_prev = NONE
+    links[slot].open_next = newest
     if newest != NONE:
-        st.links[newest].open_prev = slot
+        links[newest].open_prev = slot
     client.newest_open = slot
     client.open_count += 1
     st.open_count += 1
@@ -108,13 +122,14 @@ cdef inline void client_order_opened(State *st, uint32_t slot) noexcept nogil:
 cdef inline void client_order_left(State *st, uint32_t slot) noexcept nogil:
     """Take the order out of its client's open orders."""
     cdef Client *client = &st.clients[st.orders[slot].client]
-    cdef Links links = st.links[slot]
-    if links.open_prev != NONE:
-        st.links[links.open_prev].open_next = links.open_next
+    cdef Links *links = st.links
+    cdef uint32_t older = links[slot].open_next, newer = links[slot].open_prev
+    if newer != NONE:
+        links[newer].open_next = older
     else:
-        client.newest_open = links.open_next
-    if links.open_next != NONE:
-        st.links[links.open_next].open_prev = links.open_prev
+        client.newest_open = older
+    if older != NONE:
+        links[older].open_prev = newer
     client.open_count -= 1
     st.open_count -= 1
     if unlikely(client.counted):
@@ -136,9 +151,7 @@ cdef inline uint32_t closed_new(State *st, const Taker *identity, int state, int
     place = (st.closed_first + st.closed_count) & PLACE_MASK
     st.closed_count += 1
     if ((place - st.closed_written) & PLACE_MASK) == LATE:
-        closed_write(st.closed + (st.closed_written & (st.closed_capacity - 1)),
-                     st.closed_late + (place & (LATE - 1)))
-        st.closed_written += 2
+        write_late(st, place)
     care = &st.closed_care[(place & (st.closed_capacity - 1)) >> 6]
     care[0] = (care[0] & -<int>((place & 63) != 0)) | (
         identity.id_kind | identity.marked | (identity.id >= NUMBERS_MAX))

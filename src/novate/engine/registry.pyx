@@ -11,10 +11,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from novate.engine.state cimport (
-    CHECK, CLOSED, NONE, NUMBERS_MAX, PLACE_MASK,
+    CHECK, CLOSED, LATE, NONE, NUMBERS_MAX, PLACE_MASK, WRITTEN,
     Client, Closed, Key, State, Table,
-    closed_at, grow, hash_bytes, mix, more_clients, number_put, name_free, name_new, name_text,
-    place_after, place_of, prefetch, special_free, tag_of, unlikely,
+    closed_at, closed_write, grow, hash_bytes, mix, more_clients, name_free, name_new, name_text,
+    number_put, place_after, place_of, prefetch, special_free, tag_of, unlikely,
 )
 from novate.model.records cimport ID_NUMBER, ID_TEXT
 
@@ -242,14 +242,36 @@ cdef uint32_t client_add(State *st, const uint8_t *text, uint32_t length) noexce
 
 # --- closed orders --------------------------------------------------------------------------
 
-cdef void forget_closed(State *st) noexcept nogil:
-    """Give back what the oldest closed order has beyond its place, which it is about to leave."""
-    cdef Closed *closed = closed_at(st, st.closed_first)
-    unindex_order(st, closed.id_kind, closed.id, CLOSED | (st.closed_first & PLACE_MASK))
+cdef void write_late(State *st, uint32_t place) noexcept nogil:
+    """Make room among the late closed orders, which are full, for the one at this place.
+
+    Those that have left the window already are written nowhere.
+    """
+    cdef uint32_t gone = st.closed_first - st.closed_written - WRITTEN
+    if (gone & PLACE_MASK) > LATE:
+        closed_write(st.closed + (st.closed_written & (st.closed_capacity - 1)),
+                     st.closed_late + (place & (LATE - 1)))
+    st.closed_written += WRITTEN
+
+
+cdef void forget_closed(State *st, uint32_t many) noexcept nogil:
+    """Give back what so many of the oldest closed orders have beyond their places.
+
+    They are about to leave those, and still stand in the window.
+    """
+    cdef uint32_t i
+    for i in range(many):
+        if st.closed_care[((st.closed_first + i) & (st.closed_capacity - 1)) >> 6]:
+            forget_one(st, st.closed_first + i)
+
+
+cdef void forget_one(State *st, uint32_t place) noexcept nogil:
+    cdef Closed *closed = closed_at(st, place)
+    unindex_order(st, closed.id_kind, closed.id, CLOSED | (place & PLACE_MASK))
     name_free(st, closed.id_kind, closed.id)
     if unlikely(closed.marked):
         special_free(st, closed.special)
-    prefetch(closed_at(st, st.closed_first + 24))
+    prefetch(closed_at(st, place + 24))
 
 
 cdef bint closed_is(State *st, uint32_t place, uint32_t client) noexcept nogil:

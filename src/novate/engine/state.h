@@ -18,13 +18,15 @@
 typedef __int128 novate_i128;
 
 #define NOVATE_NONE 0xFFFFFFFFu
-#define NOVATE_BLOCK_SIZE 64u
+#define NOVATE_NO_KEY (-INT64_MAX)      /* under the key of every level, and its minus above */
+#define NOVATE_BLOCK_SIZE 63u
 #define NOVATE_SINK_EVENTS 1024u       /* events of a chunk at most */
 /* Where an order stands: a slot of the slab, or with this bit a place in the ring of closed ones;
    places count on and on and keep their lower 30 bits. */
 #define NOVATE_CLOSED 0x80000000u
 #define NOVATE_PLACE_MASK 0x3FFFFFFFu
 #define NOVATE_LATE 64u                /* closed orders that are not yet written to the ring */
+#define NOVATE_WRITTEN 8u              /* and that are written to it at once */
 
 #if defined(NOVATE_CHECKED) && NOVATE_CHECKED
 #define NOVATE_CHECK(c) do { if (!(c)) { \
@@ -122,13 +124,15 @@ typedef struct {
     uint32_t better, worse;            /* the levels next to it, or NOVATE_NONE */
     uint32_t block;                    /* block of the ladder that it stands in */
     int64_t hidden;                    /* lots behind the tips of icebergs */
+    uint64_t pad[2];                   /* a level is one line of the cache */
 } Level;
 
-/* A piece of a side's ladder: up to 64 levels, ascending by key. */
+/* A piece of a side's ladder: up to 63 levels, ascending by key; 12 whole lines of the cache. */
 typedef struct {
+    uint32_t count, next_free;
     int64_t keys[NOVATE_BLOCK_SIZE];
     uint32_t levels[NOVATE_BLOCK_SIZE];
-    uint32_t count, next_free;
+    uint32_t pad;
 } Block;
 
 /* One side of a book. Its ladder orders the levels: blocks, each with its lowest key beside it.
@@ -141,6 +145,7 @@ typedef struct {
     uint32_t *cache;
     uint32_t cache_shift, cache_size;
     uint32_t searched, pad;            /* position of the block that was searched for last */
+    int64_t best_key;                  /* of the best level, NOVATE_NO_KEY where there is none */
 } BookSide;
 
 typedef struct {
@@ -371,14 +376,53 @@ static inline void novate_taker_of(Taker *taker, const Command *command, uint64_
     taker->remaining = command->quantity_lots;
     taker->filled = 0;
 }
+/* Whether a command is a limit order that rests, with numbers for an id and a client, no flags. */
+static inline int novate_plain_rest(const Command *command) {
+    uint64_t head;
+    memcpy(&head, command, 8);         /* any side */
+    return (head & ~UINT64_C(0x00000100)) == 1;
+}
+/* The order of such a PLACE as it rests: all of it but its level. */
+static inline void novate_plain_order(Order *order, const Command *command, uint64_t seq,
+        int64_t time_us) {
+    uint64_t stamp = seq | (uint64_t)command->instrument << 48;
+    uint64_t shape = command->side | (uint64_t)command->client << 32;
+    order->id = command->order_number;
+    memcpy(&order->id + 1, &stamp, 8);
+    order->created_us = time_us;
+    memcpy(&order->side, &shape, 8);
+    order->remaining = command->quantity_lots;
+    order->extra = NOVATE_NONE;
+}
+/* And the event that tells of it. */
+static inline void novate_plain_event(Event *event, const Command *command, uint64_t seq,
+        uint64_t kind) {
+    uint64_t shape = kind | (uint64_t)command->side << 8;
+    uint64_t instrument = command->instrument, client = command->client;
+    event->seq = seq;
+    memcpy(&event->kind, &shape, 8);
+    memcpy(&event->instrument, &instrument, 8);
+    event->order = command->order_number;
+    event->taker = 0;
+    memcpy(&event->client, &client, 8);
+    event->price_ticks = command->price_ticks;
+    event->quantity_lots = command->quantity_lots;
+    event->remaining_lots = command->quantity_lots;
+}
 /* Whether a PLACE is a limit order of any time in force with a number for an id and no flags. */
 static inline int novate_plain_place(const Command *command) {
     uint64_t head;
     memcpy(&head, command, 8);         /* side: 0 or 1, time in force: 0 to 2; else as this */
     return (head & ~UINT64_C(0x03000100)) == 1 && command->time_in_force < 3;
 }
+/* Word by word, as it was written a moment ago: a load of two stores at once waits for both. */
 static inline void novate_copy_identity(void *target, const void *source) {
-    memcpy(target, source, 32);
+    uint64_t word;
+    for (int i = 0; i < 4; i++) {
+        memcpy(&word, (const char *)source + 8 * i, 8);
+        __asm__("" : "+r"(word));
+        memcpy((char *)target + 8 * i, &word, 8);
+    }
 }
 /* A closed order: an identity with its last state, and what became of it. `low` and `high` are
    price and remaining lots, or the quote units asked for. */
@@ -398,15 +442,16 @@ static inline void novate_closed_put(Closed *closed, const void *identity, unsig
     memcpy(&closed->updated_us + 1, &stamp, 8);
     memcpy(&closed->before, &link, 8);
 }
-/* Write two closed orders to their place in the ring, past the cache: it is seldom read, and so
-   long that it would push out all that is in use. Both are three whole lines. */
+/* Write the oldest of the late closed orders to their place in the ring, past the cache: it is
+   seldom read, and so long that it would push out all that is in use. They are whole lines. */
 static inline void novate_closed_write(Closed *to, const Closed *from) {
 #ifdef __SSE2__
     __m128i *lines = (__m128i *)to;
     const __m128i *words = (const __m128i *)from;
-    for (int i = 0; i < 12; i++) _mm_stream_si128(lines + i, _mm_loadu_si128(words + i));
+    for (unsigned i = 0; i < NOVATE_WRITTEN * sizeof(Closed) / 16; i++)
+        _mm_stream_si128(lines + i, _mm_loadu_si128(words + i));
 #else
-    memcpy(to, from, 2 * sizeof(Closed));
+    memcpy(to, from, NOVATE_WRITTEN * sizeof(Closed));
 #endif
 }
 /* An event about an order: `order` is its identity. */
@@ -483,6 +528,19 @@ static inline void *novate_reserve(size_t bytes) {
     if (q == MAP_FAILED) return NULL;
     if (bytes > small) madvise((char *)q + small, bytes - small, MADV_HUGEPAGE);
     return q;
+}
+/* Have the system give all pages of this memory now, for writing; what is in them stays. */
+static inline void novate_touch(void *p, size_t bytes) {
+    size_t at, page = 4096;
+    uintptr_t start = (uintptr_t)p & ~(page - 1);
+    bytes += (uintptr_t)p - start;
+#ifdef MADV_POPULATE_WRITE
+    if (!madvise((void *)start, bytes, MADV_POPULATE_WRITE)) return;
+#endif
+    for (at = 0; at < bytes; at += page) {  /* a system that is older than this advice */
+        volatile uint8_t *byte = (volatile uint8_t *)start + at;
+        *byte = *byte;
+    }
 }
 static inline void novate_lines_free(void *p, size_t bytes) {
     if (p) munmap(p, bytes);

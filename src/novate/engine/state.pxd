@@ -13,9 +13,11 @@ from novate.model.records cimport COMMAND_REFUSED, ID_NUMBER, ID_UUID, Command, 
 cdef extern from "novate/engine/state.h":
     ctypedef long long i128 "novate_i128"
     uint32_t NONE "NOVATE_NONE"
+    int64_t NO_KEY "NOVATE_NO_KEY"
     uint32_t CLOSED "NOVATE_CLOSED"
     uint32_t PLACE_MASK "NOVATE_PLACE_MASK"
     uint32_t LATE "NOVATE_LATE"
+    uint32_t WRITTEN "NOVATE_WRITTEN"
     uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
     uint32_t SINK_EVENTS "NOVATE_SINK_EVENTS"
     ctypedef void (*Sink)(void *, const Event *, uint32_t) noexcept nogil
@@ -39,12 +41,18 @@ cdef extern from "novate/engine/state.h":
         uint32_t before) noexcept nogil
     void closed_write "novate_closed_write"(Closed *to, const Closed *source) noexcept nogil
     bint plain_place "novate_plain_place"(const Command *command) noexcept nogil
+    bint plain_rest "novate_plain_rest"(const Command *command) noexcept nogil
+    void plain_order "novate_plain_order"(
+        Order *order, const Command *command, uint64_t seq, int64_t time_us) noexcept nogil
+    void plain_event "novate_plain_event"(
+        Event *event, const Command *command, uint64_t seq, uint64_t kind) noexcept nogil
     void copy_identity "novate_copy_identity"(void *target, const void *source) noexcept nogil
     int64_t key_of "novate_key_of"(int side, int64_t price) noexcept nogil
     void *reserve_zeros "novate_reserve"(size_t size) noexcept nogil
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
+    void touch_pages "novate_touch"(void *p, size_t size) noexcept nogil
     void ask_for_huge_pages "novate_ask_for_huge_pages"(void *p, size_t size) noexcept nogil
     void *grow "novate_grow"(void *p, size_t size) noexcept nogil
     void clearing_free "novate_clearing_free"(Clearing *clearing) noexcept nogil
@@ -108,9 +116,9 @@ cdef extern from "novate/engine/state.h":
         int64_t hidden
 
     ctypedef struct Block:
-        int64_t keys[64]
-        uint32_t levels[64]
         uint32_t count, next_free
+        int64_t keys[63]
+        uint32_t levels[63]
 
     ctypedef struct BookSide:
         uint32_t best, count
@@ -119,6 +127,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t *blocks
         uint32_t *cache
         uint32_t cache_shift, cache_size, searched
+        int64_t best_key
 
     ctypedef struct Trade:
         uint64_t seq
@@ -411,20 +420,24 @@ cdef inline void name_free(State *st, int kind, uint64_t name) noexcept nogil:
         text_free(st, kind, name)
 
 cdef inline uint32_t order_new(State *st) noexcept nogil:
-    """A slot for an order; its fields are whatever was there."""
+    """A slot for an order; its fields are whatever was there.
+
+    The one freed last, or the next that never was in use: nothing here branches on which, for
+    orders come and go by chance. A free slot says how far it is from the one behind it to the next
+    free one, so that those that nobody has touched, which are zeros, each stand before the next.
+    """
     cdef uint32_t slot = st.orders_free
-    if slot != NONE:
-        st.orders_free = st.links[slot].next
-        return slot
-    if st.orders_used == st.orders_capacity:
+    if unlikely(slot == st.orders_capacity):
         more_orders(st)
-    st.orders_used += 1
-    return st.orders_used - 1
+    st.links[slot].prev = NONE  # written before it is read: the system gives a page once
+    st.orders_free = slot + 1 + st.links[slot].next
+    st.orders_used = max(st.orders_used, slot + 1)
+    return slot
 
 cdef inline void order_free(State *st, uint32_t slot) noexcept nogil:
     """Give a slot back; what it holds elsewhere is the caller's matter."""
     st.orders[slot].seq = 0
-    st.links[slot].next = st.orders_free
+    st.links[slot].next = st.orders_free - slot - 1
     st.orders_free = slot
 
 cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:

@@ -37,7 +37,6 @@ cdef State *state_new() noexcept:
         return NULL
     memcpy(&st.secret, <const char *>seed, 8)
     st.secret |= 1
-    st.orders_free = NONE
     st.extras_free = NONE
     st.levels_free = NONE
     st.blocks_free = NONE
@@ -298,7 +297,9 @@ cdef uint32_t book_new(State *st) noexcept nogil:
     book.day_last = NONE
     for side in range(2):
         book.sides[side].best = NONE
+        book.sides[side].best_key = NO_KEY
         book.stops[side].best = NONE
+        book.stops[side].best_key = NO_KEY
         book.priceless[side].head = NONE
         book.priceless[side].tail = NONE
     st.books_count += 1
