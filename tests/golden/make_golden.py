@@ -1,6 +1,6 @@
 """Makes the golden files of a version: commands, and what the engine makes of them.
 
-    python -m tests.golden.make_golden 2
+    python -m tests.golden.make_golden 4
 
 Files of a version that was released are never made again: they prove that old journals and dumps
 go on meaning what they meant. A change of layout or of rules makes a new version beside them.
@@ -11,27 +11,38 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from novate.engine import Engine
-from tests.oracle.clearing_workload import ClearingWorkload
+from novate.model.instrument import Instrument
+from tests.oracle.clearing_workload import Cleared, ClearingWorkload
 from tests.oracle.duel import START_NS, Duel, spec
+from tests.oracle.exchange import Exchange
 from tests.oracle.market import MarketWorkload
-from tests.oracle.words import Command, Configure, Create, Event, Snapshot, to_bytes
+from tests.oracle.wide import WIDE
+from tests.oracle.words import Adopt, Command, Configure, Create, Event, Snapshot, to_bytes
 from tests.oracle.workload import TINIER, TINY, Workload
 
 FOLDER = Path(__file__).parent
 NO_EVENTS = bytes(32)
-RULEBOOK_SEED, RULEBOOK_COMMANDS = 19, 900
+RULEBOOK_COMMANDS, ADOPTED_AT = 900, 40
+SEEDS = {2: 19, 3: 19, 4: 31}
+THIRD = spec(2, quantity_lots_max=9)
 
 
 def golden_batches(version: int) -> list[list[Command]]:
     """What a version's files hold, in uneven batches."""
     if version == 1:
         return plain_batches()
-    return rulebook_batches(MarketWorkload if version == 2 else ClearingWorkload)
+    seed, wide = SEEDS[version], version > 3
+    specs = [spec(0), spec(1, price_ticks_max=103), WIDE if wide else THIRD]
+    if version == 2:
+        return rulebook_batches(specs, lambda exchange: MarketWorkload(seed, exchange))
+    shape, adopts = Cleared(wide=2 if wide else -1), ADOPTED_AT if wide else -1
+    return rulebook_batches(specs, lambda each: ClearingWorkload(seed, each, shape), adopts)
 
 
 def batch_time_ns(number: int) -> int:
@@ -39,21 +50,26 @@ def batch_time_ns(number: int) -> int:
     return START_NS + number * 300_000_000
 
 
-def rulebook_batches(kind: type[MarketWorkload]) -> list[list[Command]]:
+def rulebook_batches(
+    specs: list[Instrument], begin: Callable[[Exchange], MarketWorkload], adopts: int = -1
+) -> list[list[Command]]:
     """Version 2: a workload over the whole rulebook, and a change of limits in its middle.
 
-    Version 3: the same with clearing.
+    Version 3: the same with clearing. Version 4: with an instrument of which orders may be worth
+    too much, and from the batch `adopts` on under the second version of the rules.
     """
-    specs = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_max=9)]
     batches: list[list[Command]] = [[Configure(TINY), *map(Create, specs)]]
     duel = Duel.begin(alone=True, specs=[], rules=1)
-    workload = kind(RULEBOOK_SEED, duel.oracle)
+    workload = begin(duel.oracle)
     commands = workload.commands(RULEBOOK_COMMANDS)
     play(duel, batches[0], 0)
     for number in range(1, RULEBOOK_COMMANDS):
         workload.now_ns = batch_time_ns(number)
         batch: list[Command] = [Configure(TINIER)] if number == 60 else [Snapshot()]
-        if number % 60:
+        if number == adopts:
+            batch = [Adopt(2)]
+            play(duel, batch, number)
+        elif number % 60:
             batch = []
             for command in islice(commands, 1 + number * 7 % 12):
                 events = play(duel, [command], number)

@@ -12,8 +12,10 @@ from novate.engine import Engine
 from novate.model.commands import COMMAND, EXTENSION, CommandKind, Flag
 from novate.model.errors import SnapshotCorrupt
 from novate.model.events import EventKind
+from novate.model.rejects import Reason
 from tests.conftest import SOAK
 from tests.golden.make_golden import FOLDER, NO_EVENTS, replay
+from tests.oracle.words import Adopt, Event, events_of, to_bytes
 
 VERSIONS = sorted(int(path.stem.split("-v")[1]) for path in FOLDER.glob("golden-v*.json"))
 
@@ -42,20 +44,37 @@ def dump(version: int) -> bytes:
 
 
 def test_there_is_a_golden_version_of_each_dump() -> None:
-    assert VERSIONS == [1, 2, 3]
+    assert VERSIONS == [1, 2, 3, 4]
     assert [dump(version)[16:64].find(b'"version":%d' % version) > 0 for version in VERSIONS]
 
 
 def test_the_versions_hold_every_kind_of_command_and_event() -> None:
     kinds, asked = set[int](), set[int]()
-    for version in (2, 3):
+    for version in (2, 3, 4):
         engine = Engine(rules=1)
         for commands, timestamp_ns in batches(version):
             kinds |= set(engine.apply(commands, timestamp_ns=timestamp_ns)["kind"].tolist())
             asked |= kinds_of(commands)
-    # What skips a command is of the journal: a golden journal holds it. Newer rules come after.
-    assert kinds == set(EventKind) - {EventKind.COMMAND_SKIPPED, EventKind.RULES_ADOPTED}
-    assert asked == set(CommandKind) - {CommandKind.SKIP_COMMAND, CommandKind.ADOPT_RULES}
+    # What skips a command is of the journal: a golden journal holds it.
+    assert kinds == set(EventKind) - {EventKind.COMMAND_SKIPPED}
+    assert asked == set(CommandKind) - {CommandKind.SKIP_COMMAND}
+
+
+def test_what_follows_newer_rules_was_answered_otherwise_before() -> None:
+    adopt, refused = to_bytes(Adopt(2)), to_bytes(Adopt(1))
+    parts = batches(4)
+    assert sum(commands == adopt for commands, _ in parts) == 1
+    answers = []
+    for asked in (adopt, refused):
+        engine, found = Engine(rules=1), list[Event]()
+        for commands, timestamp_ns in parts:
+            given = asked if commands == adopt else commands
+            found += events_of(engine.apply(given, timestamp_ns=timestamp_ns))
+        answers.append(set(found))
+    newer = sorted(answers[0] - answers[1])
+    assert newer[0].kind is EventKind.RULES_ADOPTED
+    assert EventKind.AUCTION_UNCROSSED in {event.kind for event in newer}
+    assert Reason.NOTIONAL_TOO_LARGE in {event.reason for event in newer}
 
 
 def kinds_of(commands: bytes) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from novate.model.commands import Side
+from novate.model.commands import NEWEST_RULES, Side
 from novate.model.events import AUCTION_TRADE, EventKind
 from tests.oracle import links, matching
 from tests.oracle.book import PRICELESS, Book, Order
@@ -32,13 +32,26 @@ def at_price(book: Book, price: int) -> Uncross:
     return Uncross(price, min(demand, supply), demand - supply)
 
 
-def indicative(book: Book) -> Uncross:
+def candidates(book: Book, rules: int) -> set[int]:
+    """The prices that are compared: all ticks from the lowest limit of an order to the highest.
+
+    Between two limits nothing changes, so the first tick and the last of those between them stand
+    for all. The first version of the rules compared the limits alone.
+    """
+    limits = {*book.sides[Side.BUY], *book.sides[Side.SELL]}
+    if rules == 1 or not limits:
+        return limits
+    beside = {price + step for price in limits for step in (-1, 1)}
+    return limits | {price for price in beside if min(limits) < price < max(limits)}
+
+
+def indicative(book: Book, rules: int = NEWEST_RULES) -> Uncross:
     """The price of most volume, then least surplus, then nearest the reference; and what it does.
 
-    Only prices that are the limit of an order are compared; the reference may lie between them.
+    Under the first version of the rules the reference may lie between two limits, too.
     """
     reference = book.last_price or book.reference_price
-    prices = {*book.sides[Side.BUY], *book.sides[Side.SELL]} or {reference} - {0}
+    prices = candidates(book, rules) or {reference} - {0}
     rows = [at_price(book, price) for price in prices]
     volume = max((row.volume for row in rows), default=0)
     if volume == 0:
@@ -63,7 +76,7 @@ def price_between(low: Uncross, high: Uncross, reference: int) -> int:
 
 def uncross(exchange: Exchange, book: Book, always_said: bool) -> None:
     """Uncross the book, again where pairs have left it crossed."""
-    found = indicative(book)
+    found = indicative(book, exchange.rules)
     if found.volume == 0 and always_said:
         exchange.say(EventKind.AUCTION_UNCROSSED, instrument=book.instrument.index)
     while found.volume > 0:
@@ -75,7 +88,7 @@ def uncross(exchange: Exchange, book: Book, always_said: bool) -> None:
             remaining=max(-MOST, min(found.surplus, MOST)),
         )
         allocate(exchange, book, found.price)
-        found = indicative(book)
+        found = indicative(book, exchange.rules)
 
 
 def allocate(exchange: Exchange, book: Book, price: int) -> None:

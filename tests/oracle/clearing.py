@@ -171,6 +171,24 @@ def rounded_up(units: int, rate: int) -> int:
     return -(-units * rate // 1_000_000)
 
 
+# --- worth --------------------------------------------------------------------------------
+
+
+def is_wide(spec: Instrument) -> bool:
+    """Whether the instrument's bounds allow an order worth more than accounts take."""
+    money = spec.price_ticks_max * spec.quantity_lots_max * spec.quote_units
+    return max(money, spec.quantity_lots_max * lot_units(spec)) > UNITS_MAX
+
+
+def too_worthy(exchange: Exchange, order: Order) -> bool:
+    """Whether an order is worth more than accounts take: its lots, or at its limit their money."""
+    if order.instrument not in exchange.clearing.terms:
+        return False
+    spec = exchange.books[order.instrument].instrument
+    money = order.price * order.quantity * spec.quote_units
+    return max(money, order.quantity * lot_units(spec)) > UNITS_MAX
+
+
 # --- holds --------------------------------------------------------------------------------
 
 
@@ -421,7 +439,8 @@ def set_clearing(exchange: Exchange, command: SetClearing) -> None:
     if terms.mode == "funded" and conflicts(exchange, book.instrument):
         exchange.refuse(Reason.ASSET_CONFLICT)
         return
-    held_for = "funded" in (terms.mode, before.mode if before else "")
+    begins_wide = before is None and is_wide(book.instrument)
+    held_for = begins_wide or "funded" in (terms.mode, before.mode if before else "")
     same = before is not None and (terms.mode, terms.tiers) == (before.mode, before.tiers)
     if held_for and not same and any(True for _ in book.orders()):
         exchange.refuse(Reason.ORDERS_OPEN)

@@ -113,7 +113,8 @@ class Duel:
             assert levels_of(bids) == book.levels(Side.BUY)
             assert levels_of(asks) == book.levels(Side.SELL)
             if ENGINE_HAS_RULEBOOK:
-                assert tuple(self.engine.trading_state(number)) == state_of(book)
+                found = tuple(self.engine.trading_state(number))
+                assert found == state_of(book, self.oracle.rules)
             best = [level for side in (Side.BUY, Side.SELL) for level in top(book.levels(side))]
             assert list(self.engine.best(number)) == best
         if ENGINE_HAS_RULEBOOK:
@@ -146,10 +147,10 @@ class Duel:
         self.compare()
 
 
-def state_of(book: Book) -> tuple[int, ...]:
+def state_of(book: Book, rules: int) -> tuple[int, ...]:
     """Phase, its own end, whether it is held, last and reference price, and the indicative."""
     found = (book.phase, book.until_ns, book.held, book.last_price, book.reference_price)
-    return (*(int(each) for each in found), *indicative(book))
+    return (*(int(each) for each in found), *indicative(book, rules))
 
 
 def top(levels: list[tuple[int, int, int]]) -> tuple[int, int]:

@@ -95,9 +95,10 @@ def amend_fault(exchange: Exchange, command: Amend) -> tuple[Reason, Order | Non
     spec = exchange.books[order.instrument].instrument
     prices = [price for price in (command.price, command.stop_price) if price]
     lots = command.quantity or spec.quantity_lots_min
+    minimum = order.minimum if command.quantity and exchange.rules > 1 else 0
     inside = (
         all(1 <= price <= spec.price_ticks_max for price in prices)
-        and spec.quantity_lots_min <= lots <= spec.quantity_lots_max
+        and max(spec.quantity_lots_min, minimum) <= lots <= spec.quantity_lots_max
         and (command.display or 0) <= spec.quantity_lots_max
     )
     return (Reason.NONE, None) if inside else (Reason.OUT_OF_BOUNDS, order)

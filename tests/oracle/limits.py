@@ -10,7 +10,7 @@ from novate.model.commands import OrderType, Phase, Side, TimeInForce
 from novate.model.instrument import OrderLimits
 from novate.model.rejects import Reason
 from tests.oracle.book import RESTING_FORCES, WAITING, Book, Order
-from tests.oracle.clearing import waits_for_auction
+from tests.oracle.clearing import too_worthy, waits_for_auction
 from tests.oracle.matching import corridor, obtainable
 from tests.oracle.words import Amend
 
@@ -143,6 +143,8 @@ def refused_by_size(exchange: Exchange, book: Book, order: Order) -> Reason:
     if notional is not None and notional < limits.notional_units_min:
         return Reason.NOTIONAL_TOO_SMALL
     if notional is not None and 0 < limits.notional_units_max < notional:
+        return Reason.NOTIONAL_TOO_LARGE
+    if exchange.rules > 1 and too_worthy(exchange, order):
         return Reason.NOTIONAL_TOO_LARGE
     if is_too_far(book, order, limits):
         return Reason.TOO_FAR_FROM_LAST

@@ -16,6 +16,7 @@ from novate.model.commands import LinkUse, OrderType, Phase, SelfTrade, Side, Ti
 from novate.model.instrument import Distance, OrderLimits, Rules, ScheduledPhase
 from tests.oracle.duel import START_NS
 from tests.oracle.exchange import Exchange
+from tests.oracle.wide import widened
 from tests.oracle.words import (
     Advance,
     Amend,
@@ -76,7 +77,10 @@ def kinds() -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Market(Shape):
-    """What a workload over the whole rulebook draws from."""
+    """What a workload over the whole rulebook draws from.
+
+    `wide`: number of the instrument whose orders may be worth more than accounts take, -1: none.
+    """
 
     ids: int = 14
     quantity_max: int = 9
@@ -85,6 +89,7 @@ class Market(Shape):
     groups: int = 3
     moments: int = 30
     oddities: bool = True
+    wide: int = -1
 
 
 def ranges(shape: Market) -> dict[str, tuple[int, int]]:
@@ -166,7 +171,8 @@ class MarketWorkload(Workload):
             "after": self.after,
             "kill": self.kill,
         }
-        return made[KINDS[self.kinds[row["kind"]]]](row)
+        command = made[KINDS[self.kinds[row["kind"]]]](row)
+        return widened(command, self.exchange, self.shape.wide)
 
     def keyed(self, row: dict[str, Any]) -> dict[str, Any]:
         """Client, key and body, or nothing."""

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novate.engine import Accounts, Engine
+from novate.model.clearing import ClearingTerms
 from novate.model.instrument import Limits
 from tests.conftest import scaled
 from tests.oracle.accounts import Ledger, compare
 from tests.oracle.clearing_workload import Cleared, ClearingWorkload, draw, ranges
 from tests.oracle.duel import Duel, spec
+from tests.oracle.wide import WIDE
 from tests.oracle.words import SetClearing
 from tests.oracle.workload import TINY
 
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.slow
 SPECS = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_min=2, quantity_lots_max=9)]
 LATER_NS = (0, 0, 0, 1, 0, 20_000_000, 0, 40_000_000, 0, 900_000_000)
 SMALL = Cleared(keys=4)
+WIDE_MARKET = Cleared(keys=4, instruments=2, wide=1)
 NUMBERED = Cleared(clients=3, instruments=2, numbered=True)
 
 
@@ -38,7 +41,10 @@ class Fight:
     """A duel whose accounts and entries are compared as well."""
 
     def __init__(self, shape: Cleared, limits: Limits) -> None:
-        self.duel = Duel.begin(limits, SPECS[: shape.instruments], numbered=shape.numbered)
+        specs = [WIDE if number == shape.wide else each for number, each in enumerate(SPECS)]
+        self.duel = Duel.begin(limits, specs[: shape.instruments], numbered=shape.numbered)
+        if shape.wide >= 0:
+            self.duel.play(SetClearing(ClearingTerms(), shape.wide))
         self.workload = ClearingWorkload(0, self.duel.oracle, shape)
         self.ledger = Ledger()
         self.accounts = self.collect()
@@ -80,6 +86,14 @@ def test_every_account_after_every_command(drawn: list[dict[str, Any]]) -> None:
         fight.compare()
 
 
+@given(st.lists(rows(WIDE_MARKET), max_size=60))
+def test_every_account_where_orders_are_worth_too_much(drawn: list[dict[str, Any]]) -> None:
+    fight = Fight(WIDE_MARKET, Limits())
+    for row in drawn:
+        fight.play(row)
+        fight.compare()
+
+
 @given(st.lists(rows(NUMBERED), max_size=60))
 def test_every_account_of_numbered_clients_with_tiny_windows(drawn: list[dict[str, Any]]) -> None:
     fight = Fight(NUMBERED, TINY)
@@ -88,14 +102,15 @@ def test_every_account_of_numbered_clients_with_tiny_windows(drawn: list[dict[st
         fight.compare()
 
 
+@pytest.mark.parametrize("shape", [SMALL, WIDE_MARKET], ids=["small", "wide"])
 @pytest.mark.parametrize("seed", range(scaled(40)))
-def test_long_runs_with_dumps_in_between(seed: int) -> None:
-    fight = Fight(SMALL, Limits())
+def test_long_runs_with_dumps_in_between(seed: int, shape: Cleared) -> None:
+    fight = Fight(shape, Limits())
     chance = np.random.default_rng(seed)
     for instrument in range(2):
-        row = {**draw(SMALL, chance, 1)[0], "dice": 1 + instrument}
+        row = {**draw(shape, chance, 1)[0], "dice": 1 + instrument}
         fight.duel.play(SetClearing(fight.workload.terms(row), instrument))
-    for number, row in enumerate(draw(SMALL, chance, 600)):
+    for number, row in enumerate(draw(shape, chance, 600)):
         fight.play({**row, "later_ns": LATER_NS[number % len(LATER_NS)]})
         if number % 20 == 19:
             fight.compare()

@@ -13,13 +13,22 @@ from hypothesis import strategies as st
 
 from novate.engine import Engine, native
 from novate.model import codec
-from novate.model.commands import ANY_INSTRUMENT, ANY_SIDE, COMMAND, CommandKind, Side
+from novate.model.commands import (
+    ANY_INSTRUMENT,
+    ANY_SIDE,
+    COMMAND,
+    EXTENDED_COMMAND,
+    EXTENSION,
+    CommandKind,
+    Flag,
+    Side,
+)
 from novate.model.events import EVENT, EventKind
 from novate.model.instrument import Instrument
 from tests.conftest import scaled
 from tests.oracle.duel import Duel, spec
 from tests.oracle.market import Market, MarketWorkload
-from tests.oracle.words import Create, to_bytes
+from tests.oracle.words import Create, Event, events_of, to_bytes, to_numbered
 from tests.oracle.workload import TINY
 from tests.properties.test_determinism import fresh, records
 from tests.properties.test_layout import new_engine, orders
@@ -154,6 +163,59 @@ def test_chunks_that_end_within_a_command_do_not_show(seed: int) -> None:
     assert len(expected) > 2 * CHUNK_MAX
 
 
+def extended(records: list[bytes]) -> np.ndarray:
+    """Records without text as one array, in which every one bears an extension."""
+    rows = np.zeros(len(records), EXTENDED_COMMAND)
+    for row, record in zip(rows, records, strict=True):
+        row["command"] = np.frombuffer(record[: COMMAND.itemsize], COMMAND)[0]
+        if len(record) > COMMAND.itemsize:
+            row["extension"] = np.frombuffer(record[COMMAND.itemsize :], EXTENSION)[0]
+    rows["command"]["flags"] |= np.uint8(Flag.EXTENDED)
+    return rows
+
+
+def without_the_bit(events: list[Event]) -> list[Event]:
+    """Events that don't show whether a command bore an extension."""
+    return [event._replace(flags=event.flags & ~Flag.EXTENDED) for event in events]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_arrays_of_commands_with_extensions_are_applied_and_streamed(seed: int) -> None:
+    """Over the whole rulebook against the oracle; what has a text comes between the arrays."""
+    duel = Duel.begin(TINY, [spec(0), spec(1)], alone=True)
+    workload = MarketWorkload(seed, duel.oracle, Market(instruments=2, numbered=True))
+    engines = [Engine(TINY), Engine(TINY)]
+    for engine in engines:
+        engine.apply(b"".join(to_bytes(Create(spec(number))) for number in range(2)))
+    ring = native.EventRing(1 << 16)
+    waiting: list[bytes] = []
+    expected: list[Event] = []
+    arrays = 0
+
+    def apply_both(commands: bytes | np.ndarray) -> list[Event]:
+        found = engines[0].apply(commands, timestamp_ns=duel.now_ns)
+        native.stream(engines[1], commands, ring, timestamp_ns=duel.now_ns)
+        assert (ring.take() == found).all()
+        return events_of(found)
+
+    for command in workload.commands(scaled(20_000)):
+        record = to_numbered(command)
+        has_text = record[80:82] != bytes(2)
+        if has_text or len(waiting) > 99:
+            found = apply_both(extended(waiting)) if waiting else []
+            assert without_the_bit(found) == without_the_bit(expected)
+            arrays += len(waiting) > 1
+            waiting, expected = [], []
+        if has_text:
+            assert apply_both(record) == duel.play(command)
+        else:
+            waiting.append(record)
+            expected += duel.play(command)
+    assert arrays > 10
+    assert engines[0].state_hash() == engines[1].state_hash()
+
+
 def test_a_mass_cancel_counts_orders_beyond_a_chunk() -> None:
     count = 3 * CHUNK_MAX
     sweep = np.zeros(1, COMMAND)
@@ -215,8 +277,14 @@ def test_a_ring_that_is_full_waits_and_one_that_is_stopped_does_not() -> None:
 def test_what_is_no_batch_or_no_ring_is_refused() -> None:
     ring = native.EventRing()
     engine = new_engine()
-    with pytest.raises(ValueError, match="expected an array of COMMAND"):
+    with pytest.raises(
+        ValueError, match="expected an array of COMMAND or EXTENDED_COMMAND, got int64"
+    ):
         native.stream(engine, np.zeros(3, np.int64), ring)
+    with pytest.raises(
+        ValueError, match="expected an array of COMMAND or EXTENDED_COMMAND, got int64"
+    ):
+        engine.apply(np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="first_seq: expected 2, found 9"):
         native.stream(engine, np.zeros(1, COMMAND), ring, first_seq=9)
     assert len(ring) == 0

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novate.engine import Engine
-from novate.model.commands import Phase
+from novate.model.clearing import ClearingTerms
+from novate.model.commands import NEWEST_RULES, Phase
 from novate.model.instrument import Limits, Rules
 from tests.conftest import SOAK, scaled
 from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
 from tests.oracle.market import Market, MarketWorkload, ranges
-from tests.oracle.words import Configure, Kill, SetPhase, SetRules
+from tests.oracle.wide import WIDE
+from tests.oracle.words import Configure, Kill, SetClearing, SetPhase, SetRules
 from tests.oracle.workload import TINIER, TINY
 
 pytestmark = [
@@ -49,9 +51,18 @@ def calm(duel: Duel) -> None:
     duel.drain()
 
 
-def fight(shape: Market, limits: Limits, drawn: list[dict[str, Any]]) -> None:
+def begin(shape: Market, limits: Limits, rules: int = NEWEST_RULES) -> Duel:
+    """A duel over the instruments of a market; a wide one is cleared, or it would not be wide."""
+    specs = [WIDE if number == shape.wide else each for number, each in enumerate(SPECS)]
+    duel = Duel.begin(limits, specs[: shape.instruments], numbered=shape.numbered, rules=rules)
+    if shape.wide >= 0:
+        duel.play(SetClearing(ClearingTerms(), shape.wide))
+    return duel
+
+
+def fight(shape: Market, limits: Limits, drawn: list[dict[str, Any]], rules: int = 2) -> None:
     """Play drawn commands and compare after each of them."""
-    duel = Duel.begin(limits, SPECS[: shape.instruments], numbered=shape.numbered)
+    duel = begin(shape, limits, rules)
     workload = MarketWorkload(0, duel.oracle, shape)
     for row in drawn:
         workload.now_ns = duel.now_ns + row["later_ns"]
@@ -62,6 +73,7 @@ def fight(shape: Market, limits: Limits, drawn: list[dict[str, Any]]) -> None:
 
 
 SMALL = Market(keys=4)
+WIDE_MARKET = Market(keys=4, instruments=2, wide=1)
 SMALL_NUMBERED = Market(clients=3, instruments=2, numbered=True)
 
 
@@ -80,9 +92,26 @@ def test_every_event_and_book_with_numbered_orders(drawn: list[dict[str, Any]]) 
     fight(SMALL_NUMBERED, TINY, drawn)
 
 
-def long_fight(seed: int, count: int, shape: Market, limits: Limits, compare_every: int) -> None:
+@given(st.lists(rows(SMALL), max_size=80))
+def test_every_event_and_book_under_the_first_rules(drawn: list[dict[str, Any]]) -> None:
+    fight(SMALL, Limits(), drawn, rules=1)
+
+
+@given(st.lists(rows(WIDE_MARKET), max_size=80))
+def test_every_event_and_book_where_orders_are_worth_too_much(drawn: list[dict[str, Any]]) -> None:
+    fight(WIDE_MARKET, Limits(), drawn)
+
+
+def long_fight(
+    seed: int,
+    count: int,
+    shape: Market,
+    limits: Limits,
+    compare_every: int,
+    rules: int = NEWEST_RULES,
+) -> None:
     """Play a seeded workload in uneven batches; compare events always, books now and then."""
-    duel = Duel.begin(limits, SPECS[: shape.instruments], numbered=shape.numbered)
+    duel = begin(shape, limits, rules)
     workload = MarketWorkload(seed, duel.oracle, shape)
     chance, commands = np.random.default_rng(seed), workload.commands(count)
     turn = 0
@@ -107,16 +136,19 @@ LONG = {
     "tiny": (Market(), TINY),
     "numbered": (Market(instruments=2, numbered=True), TINY),
     "deep": (Market(ids=300, clients=40, prices=60, price_low=40, keys=500), Limits()),
+    "wide": (Market(wide=1), Limits()),
+    "first rules": (Market(), TINY),
 }
 RUNS, RUN_LENGTH = (14, 240_000) if SOAK else (1, 8_000)
-"""Of each kind of market. A soak's three times 14 times 240,000 are over ten million commands."""
+"""Of each kind of market. A soak's five times 14 times 240,000 are over 16 million commands."""
 
 
 @pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_run(name: str, run: int) -> None:
     shape, limits = LONG[name]
-    long_fight(20260101 + run, RUN_LENGTH, shape, limits, 101)
+    rules = 1 if name == "first rules" else NEWEST_RULES
+    long_fight(20260101 + run, RUN_LENGTH, shape, limits, 101, rules)
 
 
 @settings(max_examples=scaled(60))

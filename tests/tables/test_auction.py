@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from novate.model.commands import Side
+from novate.model.commands import NEWEST_RULES, Side
 from novate.model.instrument import Rules
 from tests.oracle import auction
 from tests.oracle.words import SetRules
@@ -48,22 +48,35 @@ PRICES = [
         (102, 10, 0),
     ),
     Price(
-        "m_auc_2_limits_alone_are_compared",
+        "m_auc_2_every_tick_between_two_limits_is_compared",
         "10@100 10@105 | 10@100 10@105",
         99,
-        (100, 10, 10),
+        (101, 10, 0),
     ),
+    Price("m_auc_2_the_one_tick_between_two_limits", "5@102 5@100 | 5@100 5@102", 100, (101, 5, 0)),
+    Price("m_auc_2_neighbours_have_no_tick_between", "5@101 5@100 | 5@100 5@101", 0, (100, 5, 5)),
+    Price("m_auc_2_the_last_tick_under_a_limit", "5@110 5@100 | 5@100 5@110", 200, (109, 5, 0)),
+    Price("m_auc_2_the_middle_of_the_ticks_between", "5@110 5@101 | 5@101 5@110", 0, (105, 5, 0)),
+    Price("m_auc_2_no_tick_beyond_the_limits", "5@m 3@102 | 5@100", 300, (102, 5, 3)),
+    Price("m_auc_2_no_tick_beyond_the_limits_either", "5@102 | 5@m 3@100", 50, (100, 5, -3)),
     Price("m_auc_1_market_orders_accept_any_price", "5@m | 5@100 5@101", 0, (100, 5, 0)),
     Price("m_auc_1_market_orders_count_at_every_price", "5@m 3@100 | 8@100 1@102", 0, (100, 8, 0)),
-    Price(
-        "m_auc_2_a_far_limit_is_no_price_of_a_market_order", "5@m | 5@100 9@900", 500, (100, 5, 0)
-    ),
+    Price("m_auc_2_a_far_limit_is_no_price", "5@m | 5@100 9@900", 900, (899, 5, 0)),
+    Price("m_auc_2_a_reference_far_from_the_limits", "5@m | 5@100 9@900", 500, (500, 5, 0)),
     Price("m_auc_3_market_orders_alone_trade_at_the_reference", "5@m | 3@m", 77, (77, 3, 2)),
     Price("m_auc_3_and_not_at_all_without_one", "5@m | 3@m", 0, (0, 0, 0)),
     Price("m_auc_3_market_orders_and_a_limit_far_from_them", "5@m | 3@m 1@200", 77, (200, 4, 1)),
     Price("m_auc_1_waiting_stops_do_not_count", "5@100 | 3@100 9s@100", 0, (100, 3, 2)),
     Price("m_auc_1_hidden_lots_count", "9i@100 | 9@100", 0, (100, 9, 0)),
 ]
+
+FIRST_RULES_PRICES = [
+    Price("m_rul_3_limits_alone", "10@100 10@105 | 10@100 10@105", 99, (100, 10, 10)),
+    Price("m_rul_3_not_the_tick_between", "5@102 5@100 | 5@100 5@102", 100, (100, 5, 5)),
+    Price("m_rul_3_but_the_reference", "5@102 5@100 | 5@100 5@102", 101, (101, 5, 0)),
+    Price("m_rul_3_the_middle_of_two_limits", "5@m | 5@100 9@900", 500, (100, 5, 0)),
+]
+"""What the first version of the rules came to where the newest comes to something else."""
 
 KINDS = {"m": "", "": "@ {price}", "i": "@ {price} show=1", "s": "@ {price} stop 1"}
 
@@ -83,11 +96,23 @@ def orders_of(book: str) -> list[str]:
 
 @pytest.mark.parametrize("case", PRICES, ids=[case.requirement for case in PRICES])
 def test_the_price(case: Price) -> None:
-    played = scene()
+    check_price(case, NEWEST_RULES)
+
+
+@pytest.mark.parametrize(
+    "case", FIRST_RULES_PRICES, ids=[case.requirement for case in FIRST_RULES_PRICES]
+)
+def test_the_price_under_the_first_rules(case: Price) -> None:
+    check_price(case, 1)
+
+
+def check_price(case: Price, rules: int) -> None:
+    """Play a book, and uncross it."""
+    played = scene(rules=rules)
     played.duel.play(SetRules(Rules(reference_price_ticks=case.reference)))
     played.play("phase auction; " + "; ".join(orders_of(case.book)))
     book = played.duel.oracle.books[0]
-    assert auction.indicative(book) == case.expected
+    assert auction.indicative(book, rules) == case.expected
     said = played.play("phase continuous")
     price, volume, surplus = case.expected
     assert said.startswith(f"uncrossed {volume} @ {price} surplus {surplus}; ")

@@ -6,9 +6,13 @@ from itertools import pairwise
 
 import pytest
 
+from novate.model.commands import Side
 from novate.model.instrument import Limits
 from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, Reason
+from tests.oracle.duel import Duel, batch, spec
+from tests.oracle.words import Place
 from tests.tables.cases import Case, check, names, scene
+from tests.tables.clearing_notation import ClearingScene
 
 LAST_100 = "m1: sell 1 @ 100; m2: buy 1 @ 100; "
 
@@ -129,12 +133,13 @@ def test_limits(case: Case) -> None:
 
 # --- precedence -------------------------------------------------------------------------------
 
+KEY = "key=k body=1"
 PLACE_FAULTS: dict[Reason, tuple[str, str]] = {
-    Reason.MALFORMED_COMMAND: ("", "price_of_market"),
-    Reason.UNKNOWN_INSTRUMENT: ("", "ins"),
-    Reason.OUT_OF_BOUNDS: ("", "bounds"),
-    Reason.IDEMPOTENCY_KEY_REUSED: ("k: buy 1 @ 1 key=k body=9 client=c", "key"),
-    Reason.DUPLICATE_ORDER_ID: ("x: buy 1 @ 1", "id"),
+    Reason.MALFORMED_COMMAND: ("", "post min=1"),
+    Reason.UNKNOWN_INSTRUMENT: ("", "ins=9"),
+    Reason.OUT_OF_BOUNDS: ("", ""),
+    Reason.IDEMPOTENCY_KEY_REUSED: ("k: buy 1 @ 1 key=k body=9", KEY),
+    Reason.DUPLICATE_ORDER_ID: ("x: buy 1 @ 1", ""),
     Reason.LINK_NOT_OPEN: ("", "oco=nobody"),
     Reason.VENUE_KILLED: ("kill venue on", ""),
     Reason.CLIENT_KILLED: ("kill c on", ""),
@@ -150,54 +155,149 @@ PLACE_FAULTS: dict[Reason, tuple[str, str]] = {
     Reason.POST_ONLY_WOULD_CROSS: ("", "post"),
     Reason.OPEN_ORDERS_LIMIT: ("", ""),
     Reason.CLIENT_ORDERS_LIMIT: ("limits.open_orders_max=1", ""),
+    Reason.LEVEL_FULL: ("", ""),
     Reason.PRICE_LEVELS_LIMIT: ("", ""),
+    Reason.INSUFFICIENT_FUNDS: ("", ""),
 }
 """What brings each reason about: commands or rules before, and words of the order.
 
-The order itself is a buy of 300 at 140 into a book with a sell of 1 at 105.
+The order itself is a buy of 300 at 140 into a book with a sell of 1 at 105; where its level is
+full it is at 104, for bids at 140 and a sell at 105 don't stand in one book.
+"""
+
+PLACE_OTHERS: dict[Reason, tuple[Reason, tuple[str, str], Reason]] = {
+    Reason.IDEMPOTENCY_KEY_REPEATED: (
+        Reason.OUT_OF_BOUNDS, ("k: buy 1 @ 1 " + KEY, KEY), Reason.DUPLICATE_ORDER_ID
+    ),
+    Reason.IDEMPOTENCY_WINDOW_FULL: (
+        Reason.OUT_OF_BOUNDS, ("k: buy 1 @ 1 key=q", KEY), Reason.DUPLICATE_ORDER_ID
+    ),
+    Reason.CLIENTS_LIMIT: (
+        Reason.OUT_OF_BOUNDS, ("", "client=new"), Reason.DUPLICATE_ORDER_ID
+    ),
+    Reason.LINK_TAKEN: (
+        Reason.DUPLICATE_ORDER_ID,
+        ("p: buy 1 @ 2; q: buy 1 @ 2 oco=p", "oco=p"),
+        Reason.SESSION_NOT_OPEN,
+    ),
+    Reason.HALTED: (Reason.SESSION_NOT_OPEN, ("phase halt", ""), Reason.EXPIRES_IN_PAST),
+    Reason.CANCEL_ONLY: (
+        Reason.SESSION_NOT_OPEN, ("phase cancel_only", ""), Reason.EXPIRES_IN_PAST
+    ),
+    Reason.PRE_OPEN: (Reason.SESSION_NOT_OPEN, ("phase pre_open", "post"), Reason.EXPIRES_IN_PAST),
+    Reason.AUCTION: (Reason.SESSION_NOT_OPEN, ("phase auction", "post"), Reason.EXPIRES_IN_PAST),
+    Reason.QUANTITY_TOO_LARGE: (
+        Reason.EXPIRES_IN_PAST, ("limits.quantity_lots_max=9", ""), Reason.DISPLAY_TOO_SMALL
+    ),
+    Reason.NOTIONAL_TOO_LARGE: (
+        Reason.DISPLAY_TOO_SMALL, ("limits.notional_units_max=9", ""), Reason.TOO_FAR_FROM_LAST
+    ),
+}  # fmt: skip
+"""The reasons that don't go together with one of `PLACE_FAULTS`: the last of those before that may
+be the other's, what brings it about, and the first of those behind.
 """
 
 ORDER = [reason for reason in PLACE_PRECEDENCE if reason in PLACE_FAULTS]
-HALF = {Reason.CLOSED, Reason.POST_ONLY_WOULD_CROSS}
+LEVEL_MOST, ORDER_MOST = 2**63 - 1, 10**15
+FULL_ORDERS = LEVEL_MOST // ORDER_MOST + 1
+BEFORE_RULES = ("k:", "x:", "p:")
+
+
+def fill_level(duel: Duel, price: int) -> None:
+    """Bids of 2^63-1 lots at a price; the oracle, slow with so many, is given them ready."""
+    assert duel.engine is not None
+    oracle, sizes = duel.oracle, [ORDER_MOST] * (FULL_ORDERS - 1) + [LEVEL_MOST % ORDER_MOST]
+    places = [Place("f", f"f{at}", Side.BUY, lots, price) for at, lots in enumerate(sizes)]
+    assert len(duel.engine.apply(batch(places), timestamp_ns=duel.now_ns)) == len(places)
+    oracle.now_ns, client = duel.now_ns, oracle.registry.register_client("f")
+    for place in places:
+        oracle.seq += 1
+        order = oracle.new_order(place, client)
+        oracle.made[order.number] = oracle.registry.orders[order.ident] = order
+        oracle.books[0].put(order)
+    duel.compare()
+
+
+def limits_for(reasons: list[Reason]) -> Limits:
+    """Limits that the scene before the order or amendment reaches, where a reason asks for it."""
+    full = Reason.LEVEL_FULL in reasons
+    return Limits(
+        open_orders_max=3 + FULL_ORDERS * full if Reason.OPEN_ORDERS_LIMIT in reasons else 100_000,
+        price_levels_max=1 + full if LEVELS & set(reasons) else 100,
+        idempotency_keys_max=4 if Reason.IDEMPOTENCY_WINDOW_FULL in reasons else 100,
+        clients_max=2 if Reason.CLIENTS_LIMIT in reasons else 100,
+    )
+
+
+LEVELS = {Reason.PRICE_LEVELS_LIMIT, Reason.AMEND_LEVEL_FULL}
+
+
+def stage(reasons: list[Reason], given: list[str], money: int) -> ClearingScene:
+    """A scene in which commands were played; in need of funds, `c` was given so many units."""
+    most = ORDER_MOST if Reason.LEVEL_FULL in reasons else 10_000
+    specs = [spec(0, quantity_lots_max=most), spec(1)]
+    played = ClearingScene(Duel.begin(limits_for(reasons), specs))
+    if Reason.INSUFFICIENT_FUNDS in reasons:
+        played.play("clearing funded")
+        played.play(f"deposit c USD {money}; deposit c INS {10**12}")
+        played.play(f"deposit o USD {10**9}; deposit o INS {10**12}; deposit f USD {10**24}")
+    if Reason.LEVEL_FULL in reasons:
+        played.play(given.pop(0))  # trades that the bids would be in the way of
+        fill_level(played.duel, 104)
+    for text in given:
+        played.play(text)
+    return played
 
 
 def place_with(reasons: list[Reason]) -> str:
     """The reason that is given for an order to which all of these apply."""
-    limits = Limits(
-        open_orders_max=3 if Reason.OPEN_ORDERS_LIMIT in reasons else 100,
-        price_levels_max=1 if Reason.PRICE_LEVELS_LIMIT in reasons else 100,
-    )
-    played = scene(limits)
+    if Reason.POST_ONLY_WOULD_CROSS in reasons:
+        reasons = [reason for reason in reasons if reason is not Reason.LEVEL_FULL]
+    faults = PLACE_FAULTS | {reason: row[1] for reason, row in PLACE_OTHERS.items()}
+    before = [faults[reason][0] for reason in reasons]
     given = [LAST_100, "a: sell 1 @ 105 client=o", "b: buy 1 @ 50", "d: buy 1 @ 50 client=o"]
-    before = [PLACE_FAULTS[reason][0] for reason in reasons]
-    rules = [text for text in before if "=" in text and not text.startswith(("k:", "kill"))]
-    given += [text for text in before if text.startswith(("k:", "x:"))]
+    given += [text for text in before if text.startswith(BEFORE_RULES)]
+    rules = [text for text in before if "=" in text and not text.startswith(BEFORE_RULES)]
     given += ["rules " + " ".join(rules)] if rules else []
     given += [text for text in before if text.startswith(("kill", "phase"))]
-    for text in given:
-        played.play(text)
-    words = [word for reason in reasons if (word := PLACE_FAULTS[reason][1])]
-    shape = {"ins": "ins=9", "bounds": "", "key": "key=k body=1", "id": "", "price_of_market": ""}
-    said = " ".join(shape.get(word, word) for word in words)
-    price = 2000 if Reason.OUT_OF_BOUNDS in reasons else 140
-    odd = " ioc post" if Reason.MALFORMED_COMMAND in reasons else ""
-    return played.play(f"x: buy 300 @ {price} {said}{odd}")
+    played = stage(reasons, given, money=10_000)
+    words = " ".join(faults[reason][1] for reason in reasons)
+    price = 104 if Reason.LEVEL_FULL in reasons else 140
+    return played.play(f"x: buy 300 @ {2000 if Reason.OUT_OF_BOUNDS in reasons else price} {words}")
 
 
-@pytest.mark.parametrize("reason", ORDER, ids=[reason.name.lower() for reason in ORDER])
+def name_of(reason: Reason) -> str:
+    """As clients see it."""
+    return reason.name.lower()
+
+
+def marked(*reasons: Reason) -> object:
+    """A row of parameters; where a level has to be filled it takes long."""
+    return pytest.param(*reasons, marks=pytest.mark.slow if Reason.LEVEL_FULL in reasons else ())
+
+
+@pytest.mark.parametrize("reason", [marked(each) for each in PLACE_PRECEDENCE], ids=name_of)
 def test_m_ref_1_each_reason_alone(reason: Reason) -> None:
     assert reason.name.lower() in place_with([reason]).split()
 
 
-@pytest.mark.parametrize(("first", "second"), list(pairwise(ORDER)))
+@pytest.mark.parametrize(
+    ("first", "second"), [marked(*two) for two in pairwise(ORDER)], ids=name_of
+)
 def test_m_ref_1_of_two_the_first_is_given(first: Reason, second: Reason) -> None:
     assert first.name.lower() in place_with([first, second]).split()
 
 
+@pytest.mark.parametrize("reason", PLACE_OTHERS, ids=name_of)
+def test_m_ref_1_the_other_reasons_stand_between_these(reason: Reason) -> None:
+    first, _, last = PLACE_OTHERS[reason]
+    assert first.name.lower() in place_with([first, reason]).split()
+    assert reason.name.lower() in place_with([reason, last]).split()
+
+
+@pytest.mark.slow
 def test_m_ref_1_of_all_the_first_is_given() -> None:
     for number, reason in enumerate(ORDER):
-        if reason is Reason.MALFORMED_COMMAND:
-            continue
         assert reason.name.lower() in place_with(ORDER[number:]).split()
 
 
@@ -206,6 +306,19 @@ def test_the_lists_of_precedence_name_each_reason_once() -> None:
         assert len(set(listed)) == len(listed)
     rules = {reason for reason in Reason if 32 <= reason < 64}
     assert rules <= set(PLACE_PRECEDENCE)
+
+
+def test_every_reason_of_the_lists_has_a_case() -> None:
+    for listed, faults, others in (
+        (PLACE_PRECEDENCE, PLACE_FAULTS, PLACE_OTHERS),
+        (AMEND_PRECEDENCE, AMEND_FAULTS, AMEND_OTHERS),
+    ):
+        assert not set(faults) & set(others)
+        # An amendment that sets nothing is malformed, and has a test of its own.
+        alone = {Reason.MALFORMED_COMMAND} if listed is AMEND_PRECEDENCE else set()
+        assert set(faults) | set(others) == set(listed) - alone
+        for reason, (first, _, last) in others.items():
+            assert listed.index(first) < listed.index(reason) < listed.index(last)
 
 
 AMENDMENTS = [
@@ -250,6 +363,7 @@ def test_refused_amendments(case: Case) -> None:
 
 AMEND_FAULTS: dict[Reason, tuple[str, str]] = {
     Reason.OUT_OF_BOUNDS: ("", ""),
+    Reason.IDEMPOTENCY_KEY_REUSED: ("k: buy 1 @ 1 key=k body=9", KEY),
     Reason.CANCEL_ONLY: ("phase cancel_only", ""),
     Reason.AMEND_NOT_APPLICABLE: ("", "stop 9"),
     Reason.AMEND_QUANTITY_TOO_LOW: ("", ""),
@@ -263,39 +377,84 @@ AMEND_FAULTS: dict[Reason, tuple[str, str]] = {
     Reason.DYNAMIC_BAND: ("dynamic_band.ticks=1", ""),
     Reason.AMEND_WOULD_CROSS: ("", ""),
     Reason.AMEND_LEVEL_FULL: ("", ""),
+    Reason.INSUFFICIENT_FUNDS: ("", ""),
 }
 """What brings each reason about; the amendment is of a bid of 400 at 90, 2 of it filled, to 140."""
+
+AMEND_OTHERS: dict[Reason, tuple[Reason, tuple[str, str], Reason]] = {
+    Reason.IDEMPOTENCY_KEY_REPEATED: (
+        Reason.OUT_OF_BOUNDS, ("k: buy 1 @ 1 " + KEY, KEY), Reason.CANCEL_ONLY
+    ),
+    Reason.IDEMPOTENCY_WINDOW_FULL: (
+        Reason.OUT_OF_BOUNDS, ("k: buy 1 @ 1 key=q", KEY), Reason.CANCEL_ONLY
+    ),
+    Reason.CLIENTS_LIMIT: (
+        Reason.OUT_OF_BOUNDS, ("", KEY + " client=new"), Reason.CANCEL_ONLY
+    ),
+    Reason.UNKNOWN_ORDER: (Reason.IDEMPOTENCY_KEY_REUSED, ("", ""), Reason.CANCEL_ONLY),
+    Reason.ALREADY_CLOSED: (
+        Reason.IDEMPOTENCY_KEY_REUSED, ("cancel a", ""), Reason.CANCEL_ONLY
+    ),
+    Reason.CLOSED: (
+        Reason.IDEMPOTENCY_KEY_REUSED, ("phase closed", ""), Reason.AMEND_NOT_APPLICABLE
+    ),
+    Reason.QUANTITY_TOO_LARGE: (
+        Reason.EXPIRES_IN_PAST, ("limits.quantity_lots_max=9", ""), Reason.DISPLAY_TOO_SMALL
+    ),
+    Reason.NOTIONAL_TOO_LARGE: (
+        Reason.DISPLAY_TOO_SMALL, ("limits.notional_units_max=9", ""), Reason.TOO_FAR_FROM_LAST
+    ),
+}  # fmt: skip
+"""As `PLACE_OTHERS`."""
 
 AMENDED = [reason for reason in AMEND_PRECEDENCE if reason in AMEND_FAULTS]
 
 
 def amend_with(reasons: list[Reason]) -> str:
-    """The answer to an amendment to which all of these apply."""
-    played = scene(Limits(price_levels_max=1 if Reason.AMEND_LEVEL_FULL in reasons else 100))
+    """The reason why an amendment to which all of these apply is refused."""
     post = "post" if Reason.AMEND_WOULD_CROSS in reasons else ""
-    played.play(f"z: sell 1 @ 105 client=o; a: buy 400 @ 90 gtd=999 {post}; b: buy 1 @ 90")
-    played.play("x: sell 2 @ 90 client=o; wait 9")
-    before = [AMEND_FAULTS[reason][0] for reason in reasons]
-    rules = [text for text in before if "=" in text]
-    played.play("rules " + " ".join(rules) if rules else "")
-    phases = [text for text in before if text.startswith("phase")]
-    played.play(phases[0] if phases else "")
-    words = " ".join(AMEND_FAULTS[reason][1] for reason in reasons)
+    faults = AMEND_FAULTS | {reason: row[1] for reason, row in AMEND_OTHERS.items()}
+    before = [faults[reason][0] for reason in reasons]
+    given = [f"z: sell 1 @ 105 client=o; a: buy 400 @ 90 gtd=999 {post}; b: buy 1 @ 90"]
+    given += ["x: sell 2 @ 90 client=o; wait 9"]
+    given += [text for text in before if text.startswith(BEFORE_RULES)]
+    rules = [text for text in before if "=" in text and not text.startswith(BEFORE_RULES)]
+    given += ["rules " + " ".join(rules)] if rules else []
+    given += [text for text in before if text.startswith(("phase", "cancel"))][:1]
+    played = stage(reasons, given, money=402 * 900)
+    words = " ".join(faults[reason][1] for reason in reasons)
     quantity = 1 if Reason.AMEND_QUANTITY_TOO_LOW in reasons else 300
     price = 2000 if Reason.OUT_OF_BOUNDS in reasons else 140
-    return played.play(f"amend a {quantity} @ {price} {words}")
+    name = "nobody" if Reason.UNKNOWN_ORDER in reasons else "a"
+    refused, reason, *order = played.play(f"amend {name} {quantity} @ {price} {words}").split()
+    assert refused == "refused"
+    assert order in ([], ["a"])
+    return reason
 
 
-@pytest.mark.parametrize("reason", AMENDED, ids=[reason.name.lower() for reason in AMENDED])
+@pytest.mark.parametrize("reason", [*AMENDED, *AMEND_OTHERS], ids=name_of)
 def test_m_ref_2_each_reason_alone(reason: Reason) -> None:
-    assert amend_with([reason]) == f"refused {reason.name.lower()} a"
+    assert amend_with([reason]) == reason.name.lower()
 
 
-@pytest.mark.parametrize(("first", "second"), list(pairwise(AMENDED)))
+@pytest.mark.parametrize(("first", "second"), list(pairwise(AMENDED)), ids=name_of)
 def test_m_ref_2_of_two_the_first_is_given(first: Reason, second: Reason) -> None:
-    assert amend_with([first, second]) == f"refused {first.name.lower()} a"
+    assert amend_with([first, second]) == first.name.lower()
+
+
+@pytest.mark.parametrize("reason", AMEND_OTHERS, ids=name_of)
+def test_m_ref_2_the_other_reasons_stand_between_these(reason: Reason) -> None:
+    first, _, last = AMEND_OTHERS[reason]
+    assert amend_with([first, reason]) == first.name.lower()
+    assert amend_with([reason, last]) == reason.name.lower()
 
 
 def test_m_ref_2_of_all_the_first_is_given() -> None:
     for number, reason in enumerate(AMENDED):
-        assert amend_with(AMENDED[number:]) == f"refused {reason.name.lower()} a"
+        assert amend_with(AMENDED[number:]) == reason.name.lower()
+
+
+def test_m_ref_2_an_amendment_that_sets_nothing_is_malformed_before_all_else() -> None:
+    played = scene()
+    played.play("a: buy 5 @ 100; k: buy 1 @ 1 key=k body=9; phase closed")
+    assert played.play("amend a " + KEY) == "refused malformed_command"

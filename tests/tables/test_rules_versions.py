@@ -33,6 +33,22 @@ def test_versions_of_the_rules(case: Case) -> None:
     check(case, rules=1)
 
 
+FIRST_RULES = [
+    Case(
+        "m_rul_3_a_total_under_the_minimum_never_traded",
+        "s: buy 10 stop 105 min=5",
+        "amend s 3; a: sell 9 @ 105 client=o; x: buy 1 @ 105 client=p",
+        "s amended 3 @ 0 left 3; a accepted; x accepted; x took 1 @ 105 of a; s triggered; "
+        "s ended 3 minimum_quantity",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", FIRST_RULES, ids=names(FIRST_RULES))
+def test_the_first_version_of_the_rules(case: Case) -> None:
+    check(case, rules=1)
+
+
 def test_m_rul_1_an_engine_begins_under_the_newest_or_the_one_it_is_told() -> None:
     assert Engine().rules_version == NEWEST_RULES == 2
     assert Engine(rules=1).rules_version == 1

@@ -202,6 +202,20 @@ AMENDED = [
         "s amended 1 @ 0 left 1; s triggered; s took 1 @ 103 of b",
     ),
     Case(
+        "m_min_1_a_waiting_stop_keeps_a_total_of_its_minimum",
+        "s: buy 10 stop 105 min=5; t: sell 10 @ 90 stop 95 min=5",
+        "amend s 4; amend t 4 @ 91 stop 96; amend s 5; amend t 5; amend s 4 stop 106",
+        "refused out_of_bounds s; refused out_of_bounds t; s amended 5 @ 0 left 5; "
+        "t amended 5 @ 90 left 5; refused out_of_bounds s",
+    ),
+    Case(
+        "m_amd_1_a_minimum_that_was_met_binds_no_total",
+        LAST_100 + "a: sell 3 @ 101; s: buy 9 @ 101 stop 100 min=3",
+        "amend s 2; amend s 3; amend s 4",
+        "refused amend_quantity_too_low s; refused amend_quantity_too_low s; "
+        "s amended 4 @ 101 left 1",
+    ),
+    Case(
         "m_amd_1_a_stop_has_no_limit_price",
         "s: buy 1 stop 105",
         "amend s @ 106",

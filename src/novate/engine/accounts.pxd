@@ -97,6 +97,15 @@ cdef inline void release(State *st, Book *book, const Order *order, int64_t limi
     if unlikely(book.clears & FUNDED):
         release_held(st, book, order, limit, lots)
 
+cdef inline int too_worthy(State *st, Book *book, int64_t limit, int64_t lots) noexcept nogil:
+    """0, or that an order is worth more than accounts take, where that is asked among the limits.
+
+    Under the first version of the rules it was asked last of all, with the funds.
+    """
+    if unlikely(book.clears & WIDE) and st.rules > 1:
+        return refused_by_worth(st, book, limit, lots)
+    return 0
+
 cdef inline uint64_t account_key(uint32_t client, uint32_t other) noexcept nogil:
     """The key of a client's position in an instrument, or balance of an asset."""
     return <uint64_t>client << 32 | other

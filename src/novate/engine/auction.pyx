@@ -2,7 +2,8 @@
 """The call auction: its price, and who trades with whom at it.
 
 The price is that of most volume, then least surplus, then nearest the reference; it is found by one
-walk over the limits of both sides, from the highest down.
+walk over the limits of both sides, from the highest down. Between two limits that are neighbours
+nothing changes, so that all ticks between them are one candidate.
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -56,16 +57,40 @@ cdef inline i128 size_of(i128 lots) noexcept nogil:
     return -lots if lots < 0 else lots
 
 
-cdef void best_limits(State *st, Book *book, Uncross *low, Uncross *high) noexcept nogil:
-    """Of all limits the highest and the lowest of most volume and then least surplus."""
+cdef inline void take_better(const Uncross *row, int64_t lowest, Uncross *low,
+                             Uncross *high) noexcept nogil:
+    """Take the prices from `row` down to `lowest`, all with its volume and surplus, if they are
+    better than what was found, or as good and so the new lowest."""
+    if row.volume < low.volume:
+        return
+    if row.volume > low.volume or size_of(row.surplus) < size_of(low.surplus):
+        high[0] = row[0]
+    elif size_of(row.surplus) > size_of(low.surplus):
+        return
+    low[0] = row[0]
+    low.price = lowest
+
+
+cdef void best_prices(State *st, Book *book, Uncross *low, Uncross *high) noexcept nogil:
+    """The highest and the lowest price of most volume and then least surplus.
+
+    Of all ticks from the highest limit to the lowest; under the first version of the rules of the
+    limits alone.
+    """
     cdef uint32_t bid = book.sides[0].best, ask = worst(st, &book.sides[1])
     cdef Uncross row
     cdef i128 demand = book.priceless[0].total, supply = lots_to(st, book, 1, TOTAL_MAX)
-    cdef int64_t bid_price, ask_price
+    cdef int64_t above = 0, bid_price, ask_price
     while bid != NONE or ask != NONE:
         bid_price = level_price(0, st.levels[bid].key) if bid != NONE else -1
         ask_price = level_price(1, st.levels[ask].key) if ask != NONE else -1
-        row.price = max(bid_price, ask_price)
+        row.price = above - 1
+        above = max(bid_price, ask_price)
+        if row.price > above and st.rules > 1:
+            row.volume = min(demand, supply)
+            row.surplus = demand - supply
+            take_better(&row, above + 1, low, high)
+        row.price = above
         if bid_price == row.price:
             demand += level_lots(&st.levels[bid])
             bid = st.levels[bid].worse
@@ -74,12 +99,7 @@ cdef void best_limits(State *st, Book *book, Uncross *low, Uncross *high) noexce
         if ask_price == row.price:
             supply -= level_lots(&st.levels[ask])
             ask = st.levels[ask].better
-        if row.volume > low.volume or (
-                row.volume == low.volume and size_of(row.surplus) < size_of(low.surplus)):
-            high[0] = row
-            low[0] = row
-        elif row.volume == low.volume and size_of(row.surplus) == size_of(low.surplus):
-            low[0] = row
+        take_better(&row, row.price, low, high)
 
 
 cdef void indicative(State *st, Book *book, Uncross *found) noexcept nogil:
@@ -97,7 +117,7 @@ cdef void indicative(State *st, Book *book, Uncross *found) noexcept nogil:
         low.volume = 0
         low.surplus = 0
         high = low
-        best_limits(st, book, &low, &high)
+        best_prices(st, book, &low, &high)
         if low.volume:
             at_price(st, book, price_between(&low, &high, reference), found)
     if found.volume == 0:

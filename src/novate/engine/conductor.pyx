@@ -8,7 +8,7 @@ which remembers the refusal from the client check on.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from novate.engine.accounts cimport FUNDED, WIDE, refused_by_funds, rehold, release
+from novate.engine.accounts cimport FUNDED, WIDE, refused_by_funds, rehold, release, too_worthy
 from novate.engine.book cimport (
     book_check, can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal,
     taker_closed, touch, unlink, would_cross,
@@ -30,7 +30,7 @@ from novate.engine.special cimport end, end_client
 from novate.engine.state cimport (
     CLOSED, ENDED, FILLED, NONE, NO_KEY, NUMBERS_MAX, REJECTED,
     Book, BookSide, Closed, Extra, Key, Level, Order, State, Taker, i128,
-    closed_at, copy_identity, event_new, event_of, event_room, key_of, level_price, likely,
+    closed_at, copy_identity, event_new, event_of, event_room, key_of, likely,
     name_new, order_extra, order_filled, order_free, order_new, order_price, order_unfilled,
     plain_place, taker_of, unlikely,
 )
@@ -237,6 +237,7 @@ cdef void place_limit(State *st, Book *book, Command *command, bint crosses) noe
 cdef bint rejected(State *st, Book *book, Command *command, int reason) noexcept nogil:
     """Whether a new order is rejected: for a reason of the book, or for want of funds."""
     cdef Taker *taker = &st.taker
+    reason = too_worthy(st, book, taker.price, taker.remaining) or reason
     reason = reason or refused_by_funds(st, book, <Order *>taker, taker.price, taker.remaining)
     if reason:
         placed_event(st, ORDER_REJECTED, command, reason)
@@ -341,8 +342,7 @@ cdef inline uint32_t take_out(State *st, uint32_t slot, int reason) noexcept nog
     """Take a resting order out of its book and end it; returns where it stands then."""
     cdef Order *order = &st.orders[slot]
     cdef Book *book = &st.books[order.instrument]
-    cdef int64_t lots = order.remaining
-    cdef int64_t price = level_price(order.side, st.levels[order.level].key)
+    cdef int64_t lots = order.remaining, price = order_price(st, order)
     cdef uint32_t place
     event_of(event_room(st, NONE), order, st.seq, ORDER_ENDED, reason, price, lots, 0)
     touch(st, book)
@@ -376,8 +376,9 @@ cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64
     cdef int refusal
     if remaining <= 0:
         return AMEND_QUANTITY_TOO_LOW
-    if keeps_place:
-        return 0
+    refusal = 0 if keeps_place else too_worthy(st, book, price, total)
+    if keeps_place or refusal:
+        return refusal
     if order.post_only and would_cross(st, book, order.side, price):
         return AMEND_WOULD_CROSS
     if key_of(order.side, price) == level.key:

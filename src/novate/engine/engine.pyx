@@ -174,7 +174,8 @@ cdef class Engine:
         cdef Py_buffer view
         if isinstance(commands, np.ndarray):
             if commands.dtype != COMMAND and commands.dtype != EXTENDED_COMMAND:
-                raise ValueError(f"commands: expected an array of COMMAND, got {commands.dtype}")
+                raise ValueError("commands: expected an array of COMMAND or EXTENDED_COMMAND, "
+                                 f"got {commands.dtype}")
             commands = np.ascontiguousarray(commands)
         PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
         try:

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from novate.engine.state cimport CLOSED, Book, State, i128
+from novate.engine.state cimport CLOSED, Book, Order, State, i128, order_special
 from novate.model.records cimport (
     BY_QUOTE, DAY, DECREMENT, EXTENDED, FOK, GTC, GTD, ID_NUMBER, ID_TEXT, ID_UUID, LIMIT,
     LINK_NONE, LINK_REPLACES, MALFORMED_COMMAND, MARKET, OUT_OF_BOUNDS, POST_ONLY, SETS_DISPLAY,
@@ -116,7 +116,7 @@ cdef bint amend_malformed(const Command *command) noexcept nogil:
 
 
 cdef bint amend_in_bounds(State *st, Command *command, uint32_t named) noexcept nogil:
-    """Whether price and quantity are within the bounds of the order's instrument, if known."""
+    """Whether price and quantity are within the bounds of the order's instrument, and its own."""
     cdef Book *book
     cdef const Extension *more = extension_of(command)
     if named & CLOSED:  # or NONE
@@ -129,4 +129,15 @@ cdef bint amend_in_bounds(State *st, Command *command, uint32_t named) noexcept 
     if command.flags & SET_PRICE and not 1 <= command.price_ticks <= book.price_max:
         return False
     return not command.flags & SET_QUANTITY or (
-        book.lots_min <= command.quantity_lots <= book.lots_max)
+        book.lots_min <= command.quantity_lots <= book.lots_max
+        and not under_minimum(st, &st.orders[named], command.quantity_lots))
+
+
+cdef inline bint under_minimum(State *st, const Order *order, int64_t lots) noexcept nogil:
+    """Whether a total is under the minimum of an order that is yet to be asked for it.
+
+    The first version of the rules took such a total, with which the order never traded.
+    """
+    if not order.marked or st.rules < 2 or order_special(st, order).minimum_met:
+        return False
+    return lots < order_special(st, order).minimum

@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.accounts cimport (
-    FUNDED, MAKER, TAKER, WIDE, available, fee_on, rate_of, refused_by_funds,
+    FUNDED, MAKER, TAKER, WIDE, available, fee_on, rate_of, refused_by_funds, too_worthy,
 )
 from novate.engine.book cimport TOTAL_MAX, would_cross
 from novate.engine.ladder cimport level_find
@@ -124,11 +124,13 @@ cdef int funds_refuse(State *st, Book *book, const Asked *asked) noexcept nogil:
     """Hold what a new order may cost; or why its client's funds don't allow it.
 
     A buyer without a limit holds nothing: it pays as it trades. What waits is looked at when it
-    triggers.
+    triggers. Under the first version of the rules clients without funds were refused here, too.
     """
     cdef const Order *order = &st.orders[asked.want.slot]
     cdef uint32_t client = asked.want.client
     cdef Market *market = st.clearing.markets + (book - st.books)
+    if not book.clears & FUNDED and st.rules > 1:
+        return 0
     if asked.by_quote and asked.want.side:
         return INSUFFICIENT_FUNDS if available(st, client, market.base) < market.lot_units else 0
     if asked.by_quote:
@@ -216,6 +218,8 @@ cdef int refused_by_size(State *st, Book *book, const Asked *asked) noexcept nog
     if notional >= 0 and notional < limits.notional_min:
         return NOTIONAL_TOO_SMALL
     if limits.notional_max and notional > limits.notional_max:
+        return NOTIONAL_TOO_LARGE
+    if too_worthy(st, book, asked.want.price, asked.total):
         return NOTIONAL_TOO_LARGE
     if is_too_far(book, asked, &limits):
         return TOO_FAR_FROM_LAST

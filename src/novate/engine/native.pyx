@@ -17,7 +17,7 @@ from novate.engine.engine cimport Engine
 from novate.engine.state cimport Sink, State, events_gathered, events_into, grow
 from novate.model.records cimport TRADE, Command, Event, command_size
 
-from novate.model.commands import COMMAND
+from novate.model.commands import COMMAND, EXTENDED_COMMAND
 from novate.model.events import EVENT
 
 np.import_array()
@@ -175,7 +175,7 @@ def stream(Engine engine, commands, EventRing ring, first_seq=None, timestamp_ns
 
     Args:
         engine: The engine; no other thread may use it meanwhile.
-        commands: As for `Engine.apply`: bytes, or a contiguous array of COMMAND.
+        commands: As for `Engine.apply`: bytes, or an array of `COMMAND` or `EXTENDED_COMMAND`.
         ring: Drained by another thread, else this waits for ever once it is full.
         first_seq, timestamp_ns: As for `Engine.apply`.
 
@@ -186,8 +186,9 @@ def stream(Engine engine, commands, EventRing ring, first_seq=None, timestamp_ns
     cdef Py_buffer view
     cdef State *st = engine.st
     if isinstance(commands, np.ndarray):
-        if commands.dtype != COMMAND:
-            raise ValueError(f"commands: expected an array of COMMAND, got {commands.dtype}")
+        if commands.dtype != COMMAND and commands.dtype != EXTENDED_COMMAND:
+            raise ValueError(
+                f"commands: expected an array of COMMAND or EXTENDED_COMMAND, got {commands.dtype}")
         commands = np.ascontiguousarray(commands)
     PyObject_GetBuffer(commands, &view, PyBUF_SIMPLE)
     try:
