@@ -21,12 +21,14 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 from uvicorn.server import ServerState
+from websockets.http11 import Request
 
 from novate import logs
 from novate.config import Settings
 from novate.gateway.admin import encode
 from novate.gateway.calls import Call
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.handshake import HandshakeProtocol
 from novate.gateway.problems import CONTENT_TYPE, problem
 from novate.model import codec
 
@@ -62,6 +64,17 @@ class _Uncounted:
 
     def latency(self, seconds: float) -> None:
         """Do nothing."""
+
+
+class _WaitingHandshake(HandshakeProtocol):
+    """A handshake while the state is rebuilt: it is answered as any request is."""
+
+    answer: Callable[[str], tuple[bytes, bytes]]
+
+    def handle_connect(self, event: Request) -> None:
+        """Refuse it."""
+        body, content_type = self.answer(event.path.partition("?")[0])
+        self.respond(503, body, content_type, {"Retry-After": "1"})
 
 
 class WaitingRoom:
@@ -111,7 +124,7 @@ class WaitingRoom:
         config = uvicorn.Config(
             self.application,
             http=protocol_class(self._lane),
-            ws="websockets-sansio",
+            ws=self._handshakes(),
             interface="asgi3",
             proxy_headers=False,
             lifespan="off",
@@ -156,16 +169,23 @@ class WaitingRoom:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def application(self, scope: dict[str, Any], receive: object, send: Send) -> None:
-        """The ASGI application: every path and method, and every handshake."""
+        """The ASGI application: every path and method."""
         body, content_type = self._answer(scope["path"])
         headers = [
             (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             *RETRY_AFTER,
         ]
-        kind = "websocket.http" if scope["type"] == "websocket" else "http"
-        await send({"type": f"{kind}.response.start", "status": 503, "headers": headers})
-        await send({"type": f"{kind}.response.body", "body": body})
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _handshakes(self) -> type[_WaitingHandshake]:
+        """What uvicorn takes as `ws=`."""
+        shared = {
+            "answer": staticmethod(self._answer),
+            "request_timeout_seconds": self._lane.limits.request_timeout_seconds,
+        }
+        return type("WaitingHandshake", (_WaitingHandshake,), shared)
 
     def _answer(self, path: str) -> tuple[bytes, bytes]:
         why = self._says()
