@@ -372,9 +372,25 @@ class Session:
         if len(self._subscriptions) + new > self._desk.subscriptions_max:
             detail = f"a session has at most {self._desk.subscriptions_max} subscriptions"
             raise ProblemError(429, "too_many_subscriptions", detail, (), 1)
+        if message.from_trade_id is not None:
+            self._check_replay(message.from_trade_id, list(wanted))
         for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
             chosen = [each for each in wanted if each[1] == instrument]
             self._follow(chosen, name, message.from_trade_id, request_id)
+
+    def _check_replay(self, trade_id: str, wanted: list[Subscription]) -> None:
+        """Refuse an id that is of no trade in the instruments whose trades are asked for.
+
+        Raises:
+            ProblemError: 400.
+        """
+        chosen = [instrument for channel, instrument, _ in wanted if channel is Channel.TRADES]
+        if not chosen:
+            message = f"expected null, as no trades are subscribed to, found {shown(trade_id)}"
+            raise refused([FieldError("from_trade_id", message, "unexpected_field")])
+        if not any(self._desk.publisher.may_replay(each, trade_id) for each in chosen):
+            message = f"expected a trade_id of this exchange, found {shown(trade_id)}"
+            raise refused([FieldError("from_trade_id", message, "unknown_trade")])
 
     def _follow(
         self, chosen: list[Subscription], name: str, from_trade_id: str | None, request_id: bytes
