@@ -243,6 +243,25 @@ def test_channel_names_with_instruments_are_confirmed_by_instrument(stage: Stage
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (b'{"op":"ping","request_id":7,"op":"ping"}', "op"),
+        (b'{"op":"place","request_id":7,"order":{"a":1},"order":{"b":1}}', "order"),
+        (b'{"op":"place","request_id":7,"order":{"a":1},"\\u006frder":{"b":1}}', "order"),
+        (b'{"op":"cancel","request_id":7,"order_id":"o1","order_id":"o2"}', "order_id"),
+        (b'{"type":"subscribe","request_id":7,"channels":["trades"],"channels":[]}', "channels"),
+    ],
+)
+def test_a_member_that_stands_twice_is_refused(stage: Stage, text: bytes, field: str) -> None:
+    stage.session.receive(text)
+    [reply] = stage.outlet.messages
+    assert (reply["type"], reply["request_id"]) == ("error", 7)
+    assert (reply["problem"]["status"], reply["problem"]["code"]) == (400, "duplicate_field")
+    assert reply["problem"]["errors"][0]["field"] == field
+    assert stage.operations.asked == []
+
+
 def test_from_trade_id_replays_after_the_confirmation(stage: Stage) -> None:
     for _ in range(3):
         stage.book.trade()

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from novate.analytics.intervals import parse_interval
-from novate.gateway.fields import ID_EXPECTED, undecodable
+from novate.gateway.fields import ID_EXPECTED, check_names, undecodable
 from novate.gateway.messages import (
     ABSENT,
     BY_TYPE,
@@ -200,6 +200,8 @@ class Session:
         except Exception as error:  # whatever a text can make a decoder raise is the client's doing
             self._read_again(text, error)
             return
+        if self._has_a_name_twice(text, request_id):
+            return
         if type(message) is Place:
             order = bytes(message.order)
             if order in _NOTHING:
@@ -235,7 +237,9 @@ class Session:
             envelope = decode_envelope(text)
             request_id = _request_id(envelope.request_id)
             if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
-                self._dispatch(decode_by_type(text), request_id)
+                message = decode_by_type(text)
+                if not self._has_a_name_twice(text, request_id):
+                    self._dispatch(message, request_id)
                 return
             _check_op(bytes(envelope.op))
             raise undecodable(error)
@@ -243,6 +247,15 @@ class Session:
             self.refuse(refusal, request_id)
         except Exception as unreadable:
             self.refuse(undecodable(unreadable), request_id)
+
+    def _has_a_name_twice(self, text: bytes, request_id: bytes) -> bool:
+        """Whether one of a message's own members stands twice, and the message so was refused."""
+        try:
+            check_names(text, outermost=True)
+        except ProblemError as refusal:
+            self.refuse(refusal, request_id)
+            return True
+        return False
 
     def _dispatch(self, message: Message, request_id: bytes) -> None:
         try:
