@@ -94,6 +94,7 @@ class WaitingRoom:
         self._lane = Lane(_NoCalls(), settings, _Uncounted())
         self._loop = uvloop.new_event_loop()
         self._left = asyncio.Event()
+        self._connecting: asyncio.Task[object] | None = None
         self._thread = threading.Thread(target=self._run, name="waiting-room", daemon=True)
 
     def __enter__(self) -> WaitingRoom:
@@ -138,6 +139,8 @@ class WaitingRoom:
         await self._left.wait()
         taking.cancel()
         await asyncio.wait([taking])
+        if self._connecting is not None:
+            await asyncio.gather(self._connecting, return_exceptions=True)
         for _ in range(LAST_LOOKS):  # what was taken and has asked is answered
             if not self._lane.connections:
                 break
@@ -159,7 +162,11 @@ class WaitingRoom:
         while True:
             try:
                 connection, _ = await self._loop.sock_accept(self._listener)
-                await self._loop.connect_accepted_socket(connected, connection)
+                # Cut off in its middle it would close the socket, and tell its protocol nothing.
+                self._connecting = asyncio.create_task(
+                    self._loop.connect_accepted_socket(connected, connection)
+                )
+                await asyncio.shield(self._connecting)
             except OSError as error:  # it is gone again, or there are no files left
                 log.debug("connection_not_taken", why=str(error))
                 taken = TAKEN_MAX
