@@ -27,7 +27,9 @@ SOAK = os.environ.get("NOVATE_SOAK") == "1"
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_SECONDS = 0.25
 START_SECONDS = 30.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 10.0
+"""What a stop may take, by contract; also how long a killed process is waited for."""
+
 PORTS_HELD_MAX = 400
 
 _held_ports: deque[socket.socket] = deque()
@@ -151,7 +153,7 @@ class Server:
         self.process.wait(STOP_SECONDS)
 
     def stop(self) -> int:
-        """Ask it to stop (SIGTERM) and give its exit code."""
+        """Ask it to stop (SIGTERM) and give its exit code; it has 10 s, as the product promises."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)

@@ -488,7 +488,11 @@ def make_server(exchange: Exchange) -> _Server:
             settings.disconnect_grace_seconds_max,
         ),
     )
-    limits = LaneLimits(settings.message_bytes_max, settings.websocket_requests_max)
+    limits = LaneLimits(
+        settings.message_bytes_max,
+        settings.websocket_requests_max,
+        settings.request_timeout_seconds,
+    )
     config = uvicorn.Config(
         make_application(exchange, calls),
         http=protocol_class(Lane(calls, settings, exchange.metrics)),

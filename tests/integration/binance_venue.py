@@ -42,9 +42,15 @@ def capture_messages(path: Path, count: int) -> Iterator[dict[str, Any]]:
 
 
 class Venue:
-    """One symbol's market. `url` and `ws_url` are up while it is used as a context."""
+    """One symbol's market. It is up, on `address`, while it is used as a context.
 
-    def __init__(self) -> None:
+    Args:
+        port: Of 127.0.0.1; 0 is any.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+        self.refuse_info = 0
         self.last_update_id = 1000
         self.bids: dict[str, str] = {}
         self.asks: dict[str, str] = {}
@@ -55,7 +61,9 @@ class Venue:
         self._consumer: ServerConnection | None = None
 
     async def __aenter__(self) -> Venue:
-        self._server = await serve(self._stream, "127.0.0.1", 0, process_request=self._rest)
+        self._server = await serve(
+            self._stream, "127.0.0.1", self._port, process_request=self._rest
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -84,6 +92,9 @@ class Venue:
         path = request.path.partition("?")[0]
         if path == "/stream":
             return None
+        if path == "/api/v3/exchangeInfo" and self.refuse_info:
+            self.refuse_info -= 1
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "")
         if path == "/api/v3/exchangeInfo":
             return connection.respond(HTTPStatus.OK, json.dumps(EXCHANGE_INFO))
         if path != "/api/v3/depth":

@@ -397,3 +397,41 @@ def test_a_client_that_does_not_read_is_left():
         for protocol in list(stand.server.server_state.connections):
             assert protocol.transport.get_write_buffer_size() < 4 * 2**20
         wait_until(partial(is_alone, stand), what="a closed connection")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (b"/orders", ORDER[:-1] % b"twice" + b',"side":"sell"}', "side"),
+        (b"/orders", ORDER[:-1] % b"twice" + b',"side":"buy"}', "side"),
+        (b"/orders", ORDER[:-1] % b"twice" + b',"s\\u0069de":"sell"}', "side"),
+        (b"/orders", ORDER[:-1] % b"twice" + b',"idempotency_key":"k","price":1}', "price"),
+        (b"/orders/twice/cancel", b'{"client_id":"A","client_id":"A"}', "client_id"),
+        (b"/orders/batch", b'{"operations":[],"client_id":"A","operations":[]}', "operations"),
+        (b"/admin/instruments", b'{"name":"X","base":"X","name":"Y"}', "name"),
+    ],
+)
+def test_a_field_that_stands_twice(pair: Pair, path: bytes, body: bytes, field: str) -> None:
+    answers = [talk(stand, [post(path, body)]) for stand in pair]
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"duplicate_field"' in answers[0]
+    message = b'"errors":[{"field":"%b","message":"expected once, found twice"}]'
+    assert message % field.encode() in answers[0]
+    unknown = get(b"/orders/twice")
+    assert all(b'"unknown_order"' in talk(stand, [unknown]) for stand in pair)
+
+
+def test_a_field_that_stands_twice_in_a_batch_is_its_operations_fault(pair: Pair) -> None:
+    good = b'{"op":"place","order":%b}' % (ORDER % b"once")
+    bad = b'{"op":"place","order":%b}' % (ORDER[:-1] % b"twice" + b',"price":1}')
+    worse = b'{"op":"cancel","order_id":"once","op":"place"}'
+    body = b'{"operations":[%b,%b,%b]}' % (bad, good, worse)
+    answers = [talk(stand, [post(b"/orders/batch", body)]) for stand in pair]
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 200 ")
+    outcomes = re.findall(rb'{"status":(\d+)', answers[0])
+    assert outcomes == [b"400", b"201", b"400"]
+    assert answers[0].count(b'"code":"duplicate_field"') == 2
+    assert b'"field":"order.price"' in answers[0]
+    assert b'"field":"op"' in answers[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -367,6 +368,35 @@ def test_what_is_not_there(client: httpx.Client):
     assert reply.headers["allow"] == "DELETE, GET, HEAD, PATCH"
     assert client.head("/orderbook").status_code == 200
     assert client.head("/orderbook").content == b""
+
+
+def test_a_head_is_answered_wherever_a_get_is(client: httpx.Client):
+    for path, status in (("/", 200), ("/docs", 200), ("/stream", 426), ("/instruments/none", 404)):
+        get, head = client.get(path), client.head(path)
+        assert (get.status_code, head.status_code) == (status, status)
+        assert head.content == b""
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert head.headers["content-length"] == get.headers["content-length"]
+
+
+@pytest.mark.slow
+def test_every_method_on_every_route(client: httpx.Client):
+    """Never a 500, and a 405 that names what is allowed for every method that is not."""
+    routes = [(route.path, route.method) for route in ROUTES]
+    routes += [("/", "GET"), ("/stream", "GET")]
+    patterns = [(re.sub(r"\{[a-z_]+\}", "[^/]+", path), method) for path, method in routes]
+    for path in dict(routes):
+        url = re.sub(r"\{[a-z_]+\}", "none", path)
+        allowed = {method for pattern, method in patterns if re.fullmatch(pattern, url)}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        for method in ("GET", "HEAD", "OPTIONS", "PUT", "TRACE", "PATCH", "DELETE", "POST", "BREW"):
+            reply = client.request(method, url)
+            assert reply.status_code != 500, (method, url, reply.text)
+            if method in allowed:
+                assert reply.status_code != 405, (method, url)
+            elif method != "BREW":  # which is no HTTP to the parser
+                assert reply.status_code == 405, (method, url, reply.text)
+    assert 'status="500"' not in client.get("/metrics").text
 
 
 def test_a_body_too_large(client: httpx.Client):

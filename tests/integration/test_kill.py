@@ -1,17 +1,22 @@
 """kill -9 under load: what was acknowledged is there, once, and three replays agree."""
 
 import asyncio
+import os
 import random
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from novate.journal.snapshots import SnapshotStore
 from novate.testing.auditor import Auditor
 from novate.testing.workload import Mix, Trader, Workload, decode_json
 from tests.conftest import Server, scaled, wait_until_async
@@ -20,6 +25,9 @@ TRADERS = 12
 KILLS = 50
 LIFE_ANSWERS = (1, 500)
 """Fewest and most answers between a start and a kill; a slow machine kills no less often."""
+
+MOMENTS = ("recovering", "any", "spawned", "any")
+"""When a start is killed: held in its recovery, at a random instant of it, right at its begin."""
 
 FLAGS = {"trades_per_instrument_max": 1_000_000, "rate_limit_per_second": 0}
 
@@ -45,12 +53,38 @@ def audit(server: Server, auditor: Auditor) -> int:
         return auditor.check(read, Mix().instruments, clients)
 
 
+async def kill_while_it_starts(server: Server, moment: str, seconds: float) -> None:
+    """Kill a server at once, start it again and kill that before it takes orders, or about then."""
+    server.kill()
+    pipe = SnapshotStore(server.data_dir).path(10**12)
+    if moment == "recovering":
+        pipe.parent.mkdir(exist_ok=True)
+        os.mkfifo(pipe)  # whoever opens it to read waits: the recovery is held there
+    server.start(ready=False)
+    if moment == "recovering":
+        await wait_until_async(lambda: takes_connections(server), 30, "a recovery")
+    elif moment == "any":
+        over = time.monotonic() + seconds
+        await wait_until_async(lambda: time.monotonic() > over, 30, "a moment of its start")
+    assert server.process is not None
+    assert server.process.poll() is None, server.log()
+    server.kill()
+    pipe.unlink(missing_ok=True)
+
+
+def takes_connections(server: Server) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=5):
+        return True
+    return False
+
+
 async def kill_under_load(
     server: Server, kills: int, auditor: Auditor, seed: int, first: Callable[[], object] = bool
 ) -> list[Trader]:
     """Trade without a pause while the server is killed and started again.
 
-    Each life lasts until `first` holds, if it is given, and then for some more answers.
+    Each life lasts until `first` holds, if it is given, and then for some more answers; but every
+    second one is killed while it starts.
     """
     chance = random.Random(seed)
     stop = asyncio.Event()
@@ -59,13 +93,20 @@ async def kill_under_load(
         for number in range(TRADERS)
     ]
     running = [asyncio.create_task(trader.run(stop)) for trader in traders]
-    for _ in range(kills):
-        if first is not bool:
-            await wait_until_async(first, 30, "what a life waits for")
-        wanted = auditor.statuses.total() + chance.randint(*LIFE_ANSWERS)
-        await wait_until_async(lambda n=wanted: auditor.statuses.total() >= n, 30, "answers")
-        server.kill()
+    start_seconds = 0.0
+    for kill in range(kills):
+        if kill % 2 and start_seconds:
+            moment = MOMENTS[kill // 2 % len(MOMENTS)]
+            await kill_while_it_starts(server, moment, start_seconds * chance.random())
+        else:
+            if first is not bool:
+                await wait_until_async(first, 30, "what a life waits for")
+            wanted = auditor.statuses.total() + chance.randint(*LIFE_ANSWERS)
+            await wait_until_async(lambda n=wanted: auditor.statuses.total() >= n, 30, "answers")
+            server.kill()
+        begun = time.monotonic()
         await asyncio.to_thread(server.start)
+        start_seconds = time.monotonic() - begun
     stop.set()
     await asyncio.wait_for(asyncio.gather(*running), 30)
     return traders

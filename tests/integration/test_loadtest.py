@@ -1,10 +1,18 @@
 """The load generator against its own bare echo: every way of loading, and the exit codes."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 
 from novate.loadtest import Options, main, run
 from novate.loadtest.ceiling import echo_server, measure_ceiling
+from tests.conftest import ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +57,58 @@ def test_command_line_writes_the_report_and_says_what_went_wrong(tmp_path, capsy
     assert "latency" in capsys.readouterr().out
     assert main(["--url", url, *short]) == 1
     assert main(["--mix", "limit=0", *short]) == 2
+
+
+def test_a_load_on_a_real_exchange(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    command = [sys.executable, "-m", "novate", "loadtest", "--url", server.url, "--json", str(file)]
+    command += ["--rate", "200", "--duration", "1", "--warmup", "0.2", "--connections", "4"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    report = json.loads(file.read_bytes())
+    assert report["errors"] == {}
+    assert report["answered"] == report["orders_accepted"] == pytest.approx(200, abs=2)
+    assert report["orders_received"] >= report["orders_accepted"]
+    assert report["orders_matched"] > 0
+    assert report["trades"] > 0
+    assert report["queue_at_end"] == 0
+
+
+K6_TIME_ALONE = 99
+"""k6's exit code where a threshold was missed; those of time may be, on a busy machine."""
+
+
+def run_k6(script: str, server: Server, summary: Path) -> dict[str, Any]:
+    """Run a script of `load-test/` briefly, and give its summary's metrics."""
+    k6 = Path(sys.executable).with_name("k6")
+    asked = {"NOVATE_URL": server.url, "SUMMARY": str(summary), "RATE": "20", "DURATION": "2s"}
+    finished = subprocess.run(
+        [k6, "run", "--quiet", "--no-usage-report", ROOT / "load-test" / f"{script}.js"],
+        env={**os.environ, **asked, "SUBSCRIBERS": "5", "HOME": str(summary.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode in (0, K6_TIME_ALONE), finished.stdout + finished.stderr
+    metrics: dict[str, Any] = json.loads(summary.read_bytes())["metrics"]
+    return metrics
+
+
+@pytest.mark.parametrize("script", ["orders", "reads", "stream"])
+def test_a_k6_script_on_a_real_exchange(server: Server, tmp_path: Path, script: str) -> None:
+    metrics = run_k6(script, server, tmp_path / "summary.json")
+    assert metrics["http_reqs"]["values"]["count"] > 10
+    assert metrics["http_req_failed"]["values"]["rate"] == 0
+    assert metrics["checks"]["values"]["rate"] == 1
+    assert metrics["checks"]["values"]["passes"] > 10
+    if script == "stream":
+        assert metrics["stream_deltas"]["values"]["count"] > 0
+        for wrong in ("stream_gaps", "stream_errors"):
+            assert metrics.get(wrong, {"values": {"count": 0}})["values"]["count"] == 0
+    assert '"level":"error"' not in server.log()
+
+
+def test_every_k6_script_is_run() -> None:
+    scripts = {path.stem for path in (ROOT / "load-test").glob("*.js")}
+    assert scripts == {"common", "orders", "reads", "stream"}

@@ -17,6 +17,7 @@ from novate.gateway.replies import Health, Readiness
 from novate.journal.snapshots import SnapshotStore
 from tests.conftest import Server, wait_until
 from tests.integration.data_folder import fill, settings_of
+from tests.integration.test_ws_handshake import UNREAD, answer_to
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,15 @@ def test_nothing_else_is_taken_meanwhile(filled: Server) -> None:
         assert json.loads(body)["code"] == "recovering"
     with httpx.Client(base_url=filled.url) as client:
         assert client.post("/orders", json=order).status_code == 201
+
+
+def test_an_upgrade_that_is_no_handshake_is_ended(filled: Server) -> None:
+    with held_up(filled):
+        for raw, status, code in UNREAD.values():
+            answered, headers, body = answer_to(filled, raw)
+            assert (answered, json.loads(body)["code"]) == (status, code)
+            assert headers["connection"] == "close"
+    assert filled.stop() == 0
 
 
 def test_garbage_and_idle_connections_do_not_hold_the_start_up(filled: Server) -> None:

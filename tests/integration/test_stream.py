@@ -204,6 +204,13 @@ def test_trades_come_whole_and_chained(server: Server) -> None:
             replay = late.until_type("trades")
             assert [trade["trade_id"] for trade in replay["trades"]] == came[90:]
             assert (replay["complete"], replay["sequence"] >= before) == (True, True)
+        with WsClient(server.port) as unsure:
+            seq = int(came[-1].split("-")[1])
+            for trade_id in ("bad", f"0-{seq + 1000}-0", f"0-{seq}-999", f"1-{seq}-0", "0-0-0"):
+                refusal = unsure.ask({**request, "from_trade_id": trade_id})
+                assert refusal["problem"]["code"] == "unknown_trade"
+            refusal = unsure.ask({**request, "channels": ["orderbook"]})
+            assert refusal["problem"]["code"] == "unexpected_field"
 
 
 def test_order_updates_of_one_client_and_of_all(server: Server) -> None:

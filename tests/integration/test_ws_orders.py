@@ -33,6 +33,24 @@ def test_an_order_lives_over_the_stream(server: Server) -> None:
         assert unknown["problem"]["code"] == "unknown_order"
 
 
+@pytest.mark.slow
+def test_a_field_that_stands_twice_is_refused_as_over_http(server: Server) -> None:
+    order = json.dumps(limit("buy", 100, 1, order_id="o1"))[:-1] + ',"side":"sell"}'
+    with WsClient(server.port) as client:
+        client.send_raw(frame(b'{"op":"place","request_id":"r","order":%b}' % order.encode()))
+        problem = client.until_type("error")["problem"]
+        assert problem == httpx.post(f"{server.url}/orders", content=order).json()
+        assert problem["code"] == "duplicate_field"
+        operations = f'[{{"op":"place","order":{order}}}]'
+        client.send_raw(frame(b'{"op":"batch","operations":%b}' % operations.encode()))
+        outcomes = client.until_type("batch_result")["outcomes"]
+        batch = f'{{"operations":{operations}}}'
+        over_http = httpx.post(f"{server.url}/orders/batch", content=batch)
+        assert outcomes == over_http.json()["outcomes"]
+        assert outcomes[0]["problem"]["code"] == "duplicate_field"
+        assert client.ask({"op": "status", "order_id": "o1"})["problem"]["status"] == 404
+
+
 def test_a_refusal_by_rule_is_an_order(server: Server) -> None:
     with WsClient(server.port) as client:
         client.ask({"op": "place", "order": limit("sell", 100, 1)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,6 +112,7 @@ class BookFake:
         self.changed_at: dict[int, int] = {}
         self.watched: dict[int, Levels] = {}
         self.history: list[bytes] = []
+        self.forgets = False
         self.book_reads = 0
 
     def set_level(self, instrument: int, side: str, price: int, quantity: int) -> int:
@@ -152,15 +154,27 @@ class BookFake:
         self.engine.last_seq += 1
         seq = self.engine.last_seq
         trade = (
-            b'{"trade_id":"T%d","instrument":"BTC-USD","price":1,"quantity":1,"buy_order_id":"b",'
-            b'"sell_order_id":"s","taker_side":"buy","sequence":%d}' % (seq, seq)
+            b'{"trade_id":"0-%d-0","instrument":"BTC-USD","price":1,"quantity":1,'
+            b'"buy_order_id":"b","sell_order_id":"s","taker_side":"buy","sequence":%d}' % (seq, seq)
         )
         self.history.append(trade)
         return instrument, seq, trade
 
-    def trades_json(self, instrument: int, limit: int, before: str | None, detailed: bool) -> bytes:
-        newest = self.history[::-1][:limit]
+    def trades_json(
+        self, instrument: int, limit: int, before: str | None, detailed: bool
+    ) -> bytes | None:
+        trades = self.history
+        if before is not None:
+            match = re.fullmatch("0-([0-9]+)-([0-9]+)", before)
+            if match is None:
+                return None
+            place = int(match[1]), int(match[2])
+            trades = [each for each in trades if (json.loads(each)["sequence"], 0) < place]
+        newest = trades[::-1][:limit]
         return b'{"instrument":"X","count":%d,"trades":[%b]}' % (len(newest), b",".join(newest))
+
+    def trades_forgotten(self, instrument: int) -> bool:
+        return self.forgets
 
 
 class Receiver:

@@ -314,7 +314,7 @@ def test_a_trade_on_the_stream_says_what_the_public_needs(stage: Stage) -> None:
     stage.loop.run(0.1)
     [message] = client.messages
     assert message["trades"] == [
-        {"trade_id": "T1", "price": 1, "quantity": 1, "taker_side": "buy", "sequence": 1}
+        {"trade_id": "0-1-0", "price": 1, "quantity": 1, "taker_side": "buy", "sequence": 1}
     ]
 
 
@@ -352,7 +352,11 @@ def test_a_later_subscriber_follows_on_the_last_message(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("from_trade_id", "complete", "ids"),
-    [("T2", True, ["T3", "T4"]), ("T4", True, []), ("gone", False, ["T1", "T2", "T3", "T4"])],
+    [
+        ("0-2-0", True, ["0-3-0", "0-4-0"]),
+        ("0-4-0", True, []),
+        ("gone", False, ["0-1-0", "0-2-0", "0-3-0", "0-4-0"]),
+    ],
 )
 def test_recent_trades_are_replayed(
     stage: Stage, from_trade_id: str, complete: bool, ids: list[str]
@@ -369,7 +373,7 @@ def test_recent_trades_are_replayed(
     replay, live = client.messages
     assert [each["trade_id"] for each in replay["trades"]] == ids
     assert (replay["complete"], replay["replay"], replay["sequence"]) == (complete, True, 4)
-    assert [each["trade_id"] for each in live["trades"]] == ["T5"]
+    assert [each["trade_id"] for each in live["trades"]] == ["0-5-0"]
     assert live["prev_sequence"] == 4
 
 

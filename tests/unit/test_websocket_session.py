@@ -243,12 +243,73 @@ def test_channel_names_with_instruments_are_confirmed_by_instrument(stage: Stage
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (b'{"op":"ping","request_id":7,"op":"ping"}', "op"),
+        (b'{"op":"place","request_id":7,"order":{"a":1},"order":{"b":1}}', "order"),
+        (b'{"op":"place","request_id":7,"order":{"a":1},"\\u006frder":{"b":1}}', "order"),
+        (b'{"op":"cancel","request_id":7,"order_id":"o1","order_id":"o2"}', "order_id"),
+        (b'{"type":"subscribe","request_id":7,"channels":["trades"],"channels":[]}', "channels"),
+    ],
+)
+def test_a_member_that_stands_twice_is_refused(stage: Stage, text: bytes, field: str) -> None:
+    stage.session.receive(text)
+    [reply] = stage.outlet.messages
+    assert (reply["type"], reply["request_id"]) == ("error", 7)
+    assert (reply["problem"]["status"], reply["problem"]["code"]) == (400, "duplicate_field")
+    assert reply["problem"]["errors"][0]["field"] == field
+    assert stage.operations.asked == []
+
+
 def test_from_trade_id_replays_after_the_confirmation(stage: Stage) -> None:
     for _ in range(3):
         stage.book.trade()
-    replies = stage.say({"op": "subscribe", "channels": ["trades"], "from_trade_id": "T1"})
+    replies = stage.say({"op": "subscribe", "channels": ["trades"], "from_trade_id": "0-1-0"})
     assert [each["type"] for each in replies] == ["subscribed", "trades"]
-    assert [each["trade_id"] for each in replies[1]["trades"]] == ["T2", "T3"]
+    assert [each["trade_id"] for each in replies[1]["trades"]] == ["0-2-0", "0-3-0"]
+
+
+@pytest.mark.parametrize(
+    "trade_id",
+    ["", "bad", "0-2", "0-2-0-0", "0-4-0", "0-2-1", "1-2-0", "0-02-0", "0-2-00", "\u0664", "\0"],
+)
+@pytest.mark.parametrize("forgets", [False, True])
+def test_from_trade_id_of_no_trade_is_refused(stage: Stage, trade_id: str, forgets: bool) -> None:
+    """Where trades have left memory too: none of these is older than all that are left."""
+    stage.book.trade()
+    if forgets:
+        stage.book.history.clear()
+        stage.book.forgets = True
+    for _ in range(2):
+        stage.book.trade()
+    [reply] = stage.say({"op": "subscribe", "channels": ["trades"], "from_trade_id": trade_id})
+    assert reply["problem"]["code"] == "unknown_trade"
+    assert reply["problem"]["errors"][0]["field"] == "from_trade_id"
+    stage.book.trade()
+    stage.loop.run(1.0)
+    assert stage.outlet.of_type("trades") == []
+
+
+def test_from_trade_id_older_than_memory_is_incomplete(stage: Stage) -> None:
+    stage.book.trade()
+    stage.book.history.clear()
+    stage.book.forgets = True
+    stage.book.trade()
+    replies = stage.say({"op": "subscribe", "channels": ["trades"], "from_trade_id": "0-1-0"})
+    assert [each["type"] for each in replies] == ["subscribed", "trades"]
+    assert replies[1]["complete"] is False
+    assert [each["trade_id"] for each in replies[1]["trades"]] == ["0-2-0"]
+
+
+@pytest.mark.parametrize("channels", [["orderbook"], ["orders", "book.BTC-USD"]])
+def test_from_trade_id_without_trades_is_refused(stage: Stage, channels: list[str]) -> None:
+    stage.book.trade()
+    [reply] = stage.say({"op": "subscribe", "channels": channels, "from_trade_id": "0-1-0"})
+    assert reply["problem"]["code"] == "unexpected_field"
+    stage.book.set_level(0, "bids", 1, 1)
+    stage.loop.run(1.0)
+    assert stage.outlet.of_type("orderbook_snapshot") == []
 
 
 def test_subscriptions_are_bounded() -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from novate.config import Settings
 from novate.gateway import requests
-from novate.gateway.fields import given, undecodable
+from novate.gateway.fields import decoded, given
 from novate.gateway.instruments import Instruments
 from novate.gateway.operations import Operations, Partition
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
@@ -116,10 +116,7 @@ def read_instrument(body: bytes, instruments: Instruments) -> Instrument:
     Raises:
         ProblemError: 400, or 409 if there is one of this name.
     """
-    try:
-        request = requests.decode_create_instrument(body)
-    except Exception as error:
-        raise undecodable(error) from None
+    request = decoded(requests.decode_create_instrument, body)
     errors: list[FieldError] = []
     name = _name("name", request.name, errors)
     base = _name("base", request.base, errors)

@@ -17,6 +17,7 @@ from novate.gateway.problems import FieldError, ProblemError, refused, shown, sh
 from novate.gateway.requests import ABSENT, PlaceOrder
 from novate.model import codec
 from novate.model.instrument import QUOTE_UNITS_MAX, Instrument
+from novate.model.names import repeated_name
 
 SIDES: Final = {"buy": 0, "sell": 1}
 TYPES: Final = {"limit": 0, "market": 1, "stop_limit": 2, "stop": 3}
@@ -222,11 +223,25 @@ def undecodable(error: Exception) -> ProblemError:
 
 
 def decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
-    """A body as its struct; ProblemError 400 where it is none."""
+    """A body as its struct; ProblemError 400 where it is none, or has a name twice."""
     try:
-        return decode(body)
+        found = decode(body)
     except Exception as error:
         raise undecodable(error) from None
+    check_names(body)
+    return found
+
+
+def check_names(body: bytes, outermost: bool = False) -> None:
+    """Refuse JSON in which a name stands twice in one object: which value is meant?
+
+    Raises:
+        ProblemError: 400.
+    """
+    path = repeated_name(body, outermost)
+    if path is not None:
+        field = shown_name(path)
+        raise refused([FieldError(field, "expected once, found twice", "duplicate_field")])
 
 
 def raise_all(errors: list[FieldError]) -> None:

@@ -91,17 +91,18 @@ def make_application(exchange: ExchangeView, calls: Calls) -> Starlette:
     for route in ROUTES:
         methods = by_path.setdefault(route.path, {})
         methods[route.method] = endpoints.counted(route)
-        if route.method == "GET":
-            methods["HEAD"] = methods["GET"]
     by_path["/"] = {"GET": endpoints.docs}
     by_path["/stream"] = {"GET": endpoints.stream}
+    for methods in by_path.values():
+        if "GET" in methods:
+            methods["HEAD"] = methods["GET"]
     routes = [
         StarletteRoute(path, _dispatcher(methods), methods=list(methods))
         for path, methods in by_path.items()
     ]
     app = Starlette(
         routes=routes,
-        exception_handlers={HTTPException: endpoints.not_routed, Exception: _internal_error},
+        exception_handlers={HTTPException: endpoints.not_routed, Exception: endpoints.failed},
     )
     app.router.redirect_slashes = False
     return app
@@ -112,10 +113,6 @@ def _dispatcher(methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[R
         return await methods[request.method](request)
 
     return endpoint
-
-
-async def _internal_error(request: Request, error: Exception) -> Reply:
-    return Reply(500, INTERNAL_ERROR)
 
 
 LINES_PARAMETERS: Final = ("limit", "before")
@@ -299,6 +296,12 @@ class Endpoints:
             return Reply(405, body, more=((b"allow", allowed.encode()),))
         status = error.status_code
         return Reply(status, problem(status, "not_found", f"there is no {where}; see /docs"))
+
+    async def failed(self, request: Request, error: Exception) -> Reply:
+        """500: an endpoint failed, and the server's log says how."""
+        route = request.scope.get("route")
+        self._metrics.http(route.path if isinstance(route, StarletteRoute) else "", 500)
+        return Reply(500, INTERNAL_ERROR)
 
     async def stream(self, request: Request) -> Reply:
         """GET /stream without an upgrade."""

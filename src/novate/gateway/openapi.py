@@ -46,8 +46,8 @@ MEANINGS: Final = {
 }
 
 DESCRIPTION: Final = """An exchange in a box. Prices and quantities are exact decimals, given as
-JSON numbers or strings. Absent and null mean the same; unknown fields are refused; of a key that
-stands twice in an object the last one counts. Errors are RFC 9457 problems with a stable `code`.
+JSON numbers or strings. Absent and null mean the same; unknown fields are refused, and so is one
+that stands twice in an object. Errors are RFC 9457 problems with a stable `code`.
 Streaming and order entry over WebSocket: `/stream`."""
 
 _REPLIES: Final = [

@@ -20,7 +20,9 @@ from novate.gateway.fields import (
     TIMES_IN_FORCE,
     TYPES,
     check_id,
+    check_names,
     check_post_only,
+    decoded,
     given,
     given_any,
     not_one_of,
@@ -145,10 +147,7 @@ class Validator:
 
     def _place(self, body: bytes, header_key: str | None) -> Submission:
         """Any order, with every rule."""
-        try:
-            order = requests.decode_place(body)
-        except Exception as error:
-            raise undecodable(error) from None
+        order = decoded(requests.decode_place, body)
         key = one_key(order.idempotency_key, header_key)
         values = self.place_values(order)
         if key is None:
@@ -161,12 +160,7 @@ class Validator:
         Raises:
             ProblemError: 400.
         """
-        request = requests.CancelOrder()
-        if body:
-            try:
-                request = requests.decode_cancel(body)
-            except Exception as error:
-                raise undecodable(error) from None
+        request = decoded(requests.decode_cancel, body) if body else requests.CancelOrder()
         key = one_key(request.idempotency_key, header_key)
         return self._keyed(self._prepared_cancel(order_id, request.client_id, key))
 
@@ -176,10 +170,7 @@ class Validator:
         Raises:
             ProblemError: 400, or 404 for an order that is not known.
         """
-        try:
-            request = requests.decode_amend(body)
-        except Exception as error:
-            raise undecodable(error) from None
+        request = decoded(requests.decode_amend, body)
         key = one_key(request.idempotency_key, header_key)
         return self._keyed(self._prepared_amend(order_id, request, key))
 
@@ -530,14 +521,15 @@ def _decode_batch(
     body: bytes,
 ) -> tuple[requests.Batch | requests.RawBatch, list[Operation | ProblemError]]:
     try:
-        batch = requests.decode_batch(body)
+        batch = decoded(requests.decode_batch, body)
         return batch, list(batch.operations or ())
-    except Exception:  # one of its operations may be at fault: they are tried alone
+    except ProblemError:  # one of its operations may be at fault: they are tried alone
         pass
     try:
         raw = requests.decode_raw_batch(body)
     except Exception as error:
         raise undecodable(error) from None
+    check_names(body, outermost=True)
     listed = raw.operations or []
     if len(listed) > BATCH_OPERATIONS_MAX:
         return raw, [refused([FieldError("", "one too many", "batch_size")])] * len(listed)
@@ -546,9 +538,10 @@ def _decode_batch(
 
 def _decode_operation(raw: msgspec.Raw) -> Operation | ProblemError:
     try:
-        return requests.decode_operation(raw)
-    except Exception as error:
-        return undecodable(error)
+        operation: Operation = decoded(requests.decode_operation, bytes(raw))
+    except ProblemError as error:
+        return error
+    return operation
 
 
 def _is_plain(operation: Operation, order: PlaceOrder) -> bool:

@@ -21,12 +21,14 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 from uvicorn.server import ServerState
+from websockets.http11 import Request
 
 from novate import logs
 from novate.config import Settings
 from novate.gateway.admin import encode
 from novate.gateway.calls import Call
 from novate.gateway.fast_lane import Lane, protocol_class
+from novate.gateway.handshake import HandshakeProtocol
 from novate.gateway.problems import CONTENT_TYPE, problem
 from novate.model import codec
 
@@ -64,6 +66,17 @@ class _Uncounted:
         """Do nothing."""
 
 
+class _WaitingHandshake(HandshakeProtocol):
+    """A handshake while the state is rebuilt: it is answered as any request is."""
+
+    answer: Callable[[str], tuple[bytes, bytes]]
+
+    def handle_connect(self, event: Request) -> None:
+        """Refuse it."""
+        body, content_type = self.answer(event.path.partition("?")[0])
+        self.respond(503, body, content_type, {"Retry-After": "1"})
+
+
 class WaitingRoom:
     """Answers on a listening socket between `with` and its end; the socket itself stays open.
 
@@ -81,6 +94,7 @@ class WaitingRoom:
         self._lane = Lane(_NoCalls(), settings, _Uncounted())
         self._loop = uvloop.new_event_loop()
         self._left = asyncio.Event()
+        self._connecting: asyncio.Task[object] | None = None
         self._thread = threading.Thread(target=self._run, name="waiting-room", daemon=True)
 
     def __enter__(self) -> WaitingRoom:
@@ -111,7 +125,7 @@ class WaitingRoom:
         config = uvicorn.Config(
             self.application,
             http=protocol_class(self._lane),
-            ws="websockets-sansio",
+            ws=self._handshakes(),
             interface="asgi3",
             proxy_headers=False,
             lifespan="off",
@@ -125,6 +139,8 @@ class WaitingRoom:
         await self._left.wait()
         taking.cancel()
         await asyncio.wait([taking])
+        if self._connecting is not None:
+            await asyncio.gather(self._connecting, return_exceptions=True)
         for _ in range(LAST_LOOKS):  # what was taken and has asked is answered
             if not self._lane.connections:
                 break
@@ -146,7 +162,11 @@ class WaitingRoom:
         while True:
             try:
                 connection, _ = await self._loop.sock_accept(self._listener)
-                await self._loop.connect_accepted_socket(connected, connection)
+                # Cut off in its middle it would close the socket, and tell its protocol nothing.
+                self._connecting = asyncio.create_task(
+                    self._loop.connect_accepted_socket(connected, connection)
+                )
+                await asyncio.shield(self._connecting)
             except OSError as error:  # it is gone again, or there are no files left
                 log.debug("connection_not_taken", why=str(error))
                 taken = TAKEN_MAX
@@ -156,16 +176,23 @@ class WaitingRoom:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def application(self, scope: dict[str, Any], receive: object, send: Send) -> None:
-        """The ASGI application: every path and method, and every handshake."""
+        """The ASGI application: every path and method."""
         body, content_type = self._answer(scope["path"])
         headers = [
             (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             *RETRY_AFTER,
         ]
-        kind = "websocket.http" if scope["type"] == "websocket" else "http"
-        await send({"type": f"{kind}.response.start", "status": 503, "headers": headers})
-        await send({"type": f"{kind}.response.body", "body": body})
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _handshakes(self) -> type[_WaitingHandshake]:
+        """What uvicorn takes as `ws=`."""
+        shared = {
+            "answer": staticmethod(self._answer),
+            "request_timeout_seconds": self._lane.limits.request_timeout_seconds,
+        }
+        return type("WaitingHandshake", (_WaitingHandshake,), shared)
 
     def _answer(self, path: str) -> tuple[bytes, bytes]:
         why = self._says()

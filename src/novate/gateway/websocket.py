@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from novate.analytics.intervals import parse_interval
-from novate.gateway.fields import ID_EXPECTED, undecodable
+from novate.gateway.fields import ID_EXPECTED, check_names, undecodable
 from novate.gateway.messages import (
     ABSENT,
     BY_TYPE,
@@ -200,6 +200,8 @@ class Session:
         except Exception as error:  # whatever a text can make a decoder raise is the client's doing
             self._read_again(text, error)
             return
+        if self._has_a_name_twice(text, request_id):
+            return
         if type(message) is Place:
             order = bytes(message.order)
             if order in _NOTHING:
@@ -235,7 +237,9 @@ class Session:
             envelope = decode_envelope(text)
             request_id = _request_id(envelope.request_id)
             if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
-                self._dispatch(decode_by_type(text), request_id)
+                message = decode_by_type(text)
+                if not self._has_a_name_twice(text, request_id):
+                    self._dispatch(message, request_id)
                 return
             _check_op(bytes(envelope.op))
             raise undecodable(error)
@@ -243,6 +247,15 @@ class Session:
             self.refuse(refusal, request_id)
         except Exception as unreadable:
             self.refuse(undecodable(unreadable), request_id)
+
+    def _has_a_name_twice(self, text: bytes, request_id: bytes) -> bool:
+        """Whether one of a message's own members stands twice, and the message so was refused."""
+        try:
+            check_names(text, outermost=True)
+        except ProblemError as refusal:
+            self.refuse(refusal, request_id)
+            return True
+        return False
 
     def _dispatch(self, message: Message, request_id: bytes) -> None:
         try:
@@ -372,9 +385,25 @@ class Session:
         if len(self._subscriptions) + new > self._desk.subscriptions_max:
             detail = f"a session has at most {self._desk.subscriptions_max} subscriptions"
             raise ProblemError(429, "too_many_subscriptions", detail, (), 1)
+        if message.from_trade_id is not None:
+            self._check_replay(message.from_trade_id, list(wanted))
         for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
             chosen = [each for each in wanted if each[1] == instrument]
             self._follow(chosen, name, message.from_trade_id, request_id)
+
+    def _check_replay(self, trade_id: str, wanted: list[Subscription]) -> None:
+        """Refuse an id that is of no trade in the instruments whose trades are asked for.
+
+        Raises:
+            ProblemError: 400.
+        """
+        chosen = [instrument for channel, instrument, _ in wanted if channel is Channel.TRADES]
+        if not chosen:
+            message = f"expected null, as no trades are subscribed to, found {shown(trade_id)}"
+            raise refused([FieldError("from_trade_id", message, "unexpected_field")])
+        if not any(self._desk.publisher.may_replay(each, trade_id) for each in chosen):
+            message = f"expected a trade_id of this exchange, found {shown(trade_id)}"
+            raise refused([FieldError("from_trade_id", message, "unknown_trade")])
 
     def _follow(
         self, chosen: list[Subscription], name: str, from_trade_id: str | None, request_id: bytes

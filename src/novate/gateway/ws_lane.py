@@ -15,14 +15,13 @@ from asyncio.transports import BaseTransport
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
 
 from novate.gateway.fields import undecodable
-from novate.gateway.problems import ProblemError, problem
+from novate.gateway.handshake import HandshakeProtocol
+from novate.gateway.problems import ProblemError
 from novate.gateway.websocket import Session, StreamDesk
 
 try:
@@ -48,13 +47,15 @@ class LaneLimits:
     Attributes:
         message_bytes_max: Bytes of one message.
         requests_max: Commands that may wait for their answer; past it nothing more is read.
+        request_timeout_seconds: Time for the handshake.
     """
 
     message_bytes_max: int
     requests_max: int
+    request_timeout_seconds: float
 
 
-class WebSocketLane(WebSocketsSansIOProtocol):
+class WebSocketLane(HandshakeProtocol):
     """One connection: the way in and out of its session. Subclasses are made by `lane_class`."""
 
     desk: StreamDesk
@@ -123,36 +124,19 @@ class WebSocketLane(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """Open a session on `/stream`; any other path is a 404."""
-        self.handshake_initiated = True
         if event.path.partition("?")[0] != PATH:
-            self._reject(404, "not_found", f"there is no WebSocket here; it is at {PATH}")
-            return
-        self.response = self.conn.accept(event)
-        self.conn.send_response(self.response)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.handshake_complete = True
-        if self.response.status_code != 101:
-            self.close_sent = True
-            self.transport.close()
-            return
-        self._session = Session(self.desk, self)
-        self._session.open(uuid.uuid4().hex, time.time())
-        self.start_keepalive()
+            self.reject(404, "not_found", f"there is no WebSocket here; it is at {PATH}")
+        elif self.accept(event):
+            self._session = Session(self.desk, self)
+            self._session.open(uuid.uuid4().hex, time.time())
+            self.start_keepalive()
 
-    def _reject(self, status: int, code: str, detail: str) -> None:
-        body = problem(status, code, detail)
-        headers = Headers(
-            {
-                "Content-Type": "application/problem+json",
-                "Content-Length": str(len(body)),
-                "Connection": "close",
-            }
-        )
-        self.conn.send_response(Response(status, "Not Found", headers, body))
-        self.handshake_complete = True
-        self.close_sent = True
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.transport.close()
+    def respond(
+        self, status: int, body: bytes, content_type: bytes, more: dict[str, str] | None = None
+    ) -> None:
+        """Refuse the handshake, and count it."""
+        self.desk.metrics.http("", status)
+        super().respond(status, body, content_type, more)
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -314,4 +298,9 @@ class WebSocketLane(WebSocketsSansIOProtocol):
 
 def lane_class(desk: StreamDesk, limits: LaneLimits) -> type[WebSocketLane]:
     """The protocol class of one server, for uvicorn's `ws=`."""
-    return type("WebSocketLane", (WebSocketLane,), {"desk": desk, "limits": limits})
+    shared = {
+        "desk": desk,
+        "limits": limits,
+        "request_timeout_seconds": limits.request_timeout_seconds,
+    }
+    return type("WebSocketLane", (WebSocketLane,), shared)

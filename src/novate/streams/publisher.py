@@ -165,6 +165,18 @@ class Publisher:
         feed.members[consumer] = None
         return feed.published
 
+    def may_replay(self, instrument: int, trade_id: str) -> bool:
+        """Whether an id is of a trade in memory, or of one that may have left it."""
+        if not (trade_id.isascii() and trade_id.isprintable()):
+            return False
+        if self._reporter.trades_json(instrument, 1, trade_id, False) is None:
+            return False
+        head, _, index = trade_id.rpartition("-")
+        latest = self._reporter.trades_json(instrument, 1, f"{head}-{int(index) + 1}", False)
+        if latest is None or b'"trade_id"' in latest:
+            return b'"trade_id":"%b"' % trade_id.encode() in (latest or b"")
+        return self._reporter.trades_forgotten(instrument)
+
     def replay_trades(self, consumer: Consumer, instrument: int, from_trade_id: str) -> None:
         """Send the trades after `from_trade_id` up to where the consumer's stream begins.
 

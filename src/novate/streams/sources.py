@@ -61,7 +61,10 @@ class BookReader(Protocol):
     def trades_json(
         self, instrument: int, limit: int, before: str | None, detailed: bool, /
     ) -> bytes | None:
-        """The newest trades, newest first."""
+        """The newest trades before one, newest first; None where that is no trade id."""
+
+    def trades_forgotten(self, instrument: int, /) -> bool:
+        """Whether trades of an instrument have left memory."""
 
 
 class TimerHandle(Protocol):

@@ -28,7 +28,7 @@ from novate.feeds import FeedError
 from novate.feeds.binance import capture, live
 from novate.feeds.binance.backoff import Backoff
 from novate.feeds.binance.grid import Grid
-from novate.feeds.binance.messages import VenueInstrument, decode_exchange_info
+from novate.feeds.binance.messages import VenueInstrument
 from novate.feeds.binance.mirror import Mirror
 from novate.feeds.binance.order_entry import ApiOrderEntry, ensure_instrument
 from novate.feeds.binance.play import Player
@@ -215,11 +215,7 @@ async def _venue_instrument(options: Options, rest: httpx.AsyncClient) -> VenueI
     if options.files:
         grid = capture.grid_of(options.files)
         return VenueInstrument(options.symbol, base, quote if dash else base, grid)
-    try:
-        response = await rest.get("/api/v3/exchangeInfo", params={"symbol": options.symbol})
-    except httpx.TransportError as error:
-        raise FeedError(f"expected the venue at {options.rest_url}, found {error}") from None
-    return decode_exchange_info(response.content, options.symbol)
+    return await live.venue_instrument(rest, options.symbol, _backoff())
 
 
 @contextlib.asynccontextmanager

@@ -17,12 +17,21 @@ from websockets.exceptions import WebSocketException
 from novate import logs
 from novate.feeds import FeedError
 from novate.feeds.binance.backoff import Backoff
-from novate.feeds.binance.messages import Message, decode, decode_snapshot
+from novate.feeds.binance.messages import (
+    Message,
+    VenueInstrument,
+    decode,
+    decode_exchange_info,
+    decode_snapshot,
+)
 from novate.feeds.binance.order_entry import retry_after_seconds
 from novate.feeds.binance.play import Player
 
 STREAM_URL: Final = "wss://stream.binance.com:9443"
 REST_URL: Final = "https://api.binance.com"
+AWAY_STATUSES: Final = (403, 418, 429)
+"""Of a venue that wants to be asked later: over its limits, or by a firewall before it."""
+
 SNAPSHOT_LEVELS: Final = 5_000
 SILENCE_SECONDS_MAX: Final = 30.0
 INBOX_MAX: Final = 10_000
@@ -36,6 +45,30 @@ def stream_address(stream_url: str, symbol: str) -> str:
     name = symbol.lower()
     streams = "/".join(f"{name}@{each}" for each in ("trade", "depth@100ms", "bookTicker"))
     return f"{stream_url.rstrip('/')}/stream?streams={streams}"
+
+
+async def venue_instrument(
+    rest: httpx.AsyncClient, symbol: str, backoff: Backoff
+) -> VenueInstrument:
+    """A symbol's assets and grid, from the venue; while that is away it is asked again.
+
+    Raises:
+        FeedError: the venue answers, and has no such symbol.
+    """
+    while True:
+        delay = backoff.next_seconds()
+        try:
+            response = await rest.get("/api/v3/exchangeInfo", params={"symbol": symbol})
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+        else:
+            status = response.status_code
+            if status < 500 and status not in AWAY_STATUSES:
+                return decode_exchange_info(response.content, symbol)
+            reason = f"status {status}"
+            delay = max(delay, retry_after_seconds(response))
+        logs.get("binance").warning("no exchange info", venue=str(rest.base_url), reason=reason)
+        await asyncio.sleep(delay)
 
 
 class LiveStream:
