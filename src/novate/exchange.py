@@ -488,15 +488,10 @@ def make_server(exchange: Exchange) -> _Server:
             settings.disconnect_grace_seconds_max,
         ),
     )
-    limits = LaneLimits(
-        settings.message_bytes_max,
-        settings.websocket_requests_max,
-        settings.request_timeout_seconds,
-    )
     config = uvicorn.Config(
         make_application(exchange, calls),
         http=protocol_class(Lane(calls, settings, exchange.metrics)),
-        ws=lane_class(desk, limits),
+        ws=lane_class(desk, LaneLimits.of(settings)),
         lifespan="off",
         log_config=None,
         log_level="warning",

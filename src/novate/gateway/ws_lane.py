@@ -19,6 +19,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from novate.config import Settings
 from novate.gateway.fields import undecodable
 from novate.gateway.handshake import HandshakeProtocol
 from novate.gateway.problems import ProblemError
@@ -53,6 +54,15 @@ class LaneLimits:
     message_bytes_max: int
     requests_max: int
     request_timeout_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> LaneLimits:
+        """The bounds that settings say."""
+        return cls(
+            settings.message_bytes_max,
+            settings.websocket_requests_max,
+            settings.request_timeout_seconds,
+        )
 
 
 class WebSocketLane(HandshakeProtocol):
