@@ -487,6 +487,7 @@ def make_server(exchange: Exchange) -> _Server:
             settings.disconnect_grace_seconds,
             settings.disconnect_grace_seconds_max,
         ),
+        calls.controls.cancel_after(),
     )
     limits = LaneLimits(
         settings.message_bytes_max,

@@ -233,11 +233,21 @@ class Problem(Struct, kw_only=True):
     order: Order | None = None
 
 
+class MassCancelled(Struct, kw_only=True):
+    """What a mass cancel ended."""
+
+    client_id: str
+    cancelled_count: Annotated[int, Meta(description="How many orders.")]
+    order_ids: Annotated[list[str], Meta(description="Which, newest first; at most 1,000.")]
+    sequence: int
+
+
 class Outcome(Struct, kw_only=True):
-    """What became of one operation: an order or a problem."""
+    """What became of one operation: an order, what a mass cancel ended, or a problem."""
 
     status: int
     order: Order | None = None
+    mass_cancelled: MassCancelled | None = None
     problem: Problem | None = None
 
 
@@ -257,15 +267,6 @@ class Orders(Struct, kw_only=True):
         Meta(description="For the page after; null at the end."),
     ]
     ledger_sequence: PartSequence = None
-
-
-class MassCancelled(Struct, kw_only=True):
-    """What a mass cancel ended."""
-
-    client_id: str
-    cancelled_count: Annotated[int, Meta(description="How many orders.")]
-    order_ids: Annotated[list[str], Meta(description="Which, newest first; at most 1,000.")]
-    sequence: int
 
 
 class BookLevel(Struct, kw_only=True):

@@ -169,6 +169,7 @@ _BATCH_EXAMPLE: Final = {
         {"op": "place", "order": {**_ORDER_EXAMPLE, "idempotency_key": None, "order_id": "o-2"}},
         {"op": "amend", "order_id": "o-2", "quantity": 0.5},
         {"op": "cancel", "order_id": "o-2"},
+        {"op": "mass_cancel", "client_id": "client-A", "side": "buy"},
     ]
 }
 _INSTRUMENT_EXAMPLE: Final = {
