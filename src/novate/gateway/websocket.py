@@ -339,15 +339,18 @@ class Session:
         sessions = self._desk.sessions
         if sessions is None:
             raise ProblemError(400, "unsupported", "sessions are not kept here")
-        grace_seconds = sessions.grace(bytes(message.grace_seconds))
+        asked = bytes(message.grace_seconds)
+        grace_seconds = sessions.grace(asked)
         if self._bond is not None:
             if message.resume is not None:
                 raise ProblemError(409, "session_exists", "this connection has a session already")
-            self._bond.grace_seconds = grace_seconds
+            if asked not in _NOTHING:
+                self._bond.grace_seconds = grace_seconds
             self._send(_bound(self._bond, request_id))
         elif message.resume is not None:
             bond = sessions.take_up(message.resume)
-            bond.grace_seconds = grace_seconds
+            if asked not in _NOTHING:
+                bond.grace_seconds = grace_seconds
             self._bind(bond)
             self._send(_bound(bond, request_id))
         else:
