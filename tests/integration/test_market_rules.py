@@ -276,6 +276,39 @@ def test_a_restart_ends_the_orders_of_sessions_that_are_lost(make_server: MakeSe
         assert http.get("/admin/status").json()["sequence"] == sequence
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("snapshot", [False, True], ids=["journal", "snapshot"])
+def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snapshot: bool) -> None:
+    server = make_server().start()
+    with httpx.Client(base_url=server.url) as http:
+        post(http, "/admin/clients/k/kill", {"on": True})
+        post(http, "/admin/clients/c/limits", {"instrument": "BTC-USD", "quantity_max": 2})
+        post(http, "/admin/instruments/ETH-USD/phase", {"phase": "halt"})
+        place(http, order_id="timed", client_id="t")
+        place(http, order_id="untimed", client_id="u")
+        for client_id, seconds in (("t", 3), ("u", 60), ("u", 0)):
+            post(http, "/orders/cancel-after", {"client_id": client_id, "seconds": seconds})
+        if snapshot:
+            assert http.post("/admin/snapshot").status_code == 201
+    server.kill()
+    server.start()
+    with httpx.Client(base_url=server.url) as http:
+        assert place(http, client_id="k")["reason"] == "client_killed"
+        assert place(http, client_id="c", quantity=3)["reason"] == "quantity_too_large"
+        assert place(http, client_id="c", quantity=2)["http"] == 201
+        assert place(http, client_id="d", quantity=3)["http"] == 201
+        assert place(http, client_id="d", instrument="ETH-USD")["reason"] == "halted"
+        wait_until(lambda: order(http, "timed")["status"] == "cancelled", 10, "the timer")
+        assert order(http, "timed")["reason"] == "cancel_after"
+        assert order(http, "untimed")["status"] == "open"
+        post(http, "/admin/kill", {"on": True})
+    server.kill()
+    server.start()
+    with httpx.Client(base_url=server.url) as http:
+        assert place(http, client_id="d")["reason"] == "venue_killed"
+        assert order(http, "untimed")["reason"] == "kill_switch"
+
+
 def test_phases_and_auctions_are_streamed(server: Server) -> None:
     path = "/admin/instruments/BTC-USD/phase"
     with httpx.Client(base_url=server.url) as http, WsClient(server.port) as stream:
