@@ -42,6 +42,23 @@ LiveSequence = Annotated[
 CURSOR_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 """A whole number as text, for it can be past what a browser's number holds."""
 
+REASON: Final = {"$ref": "#/components/schemas/Reason"}
+"""The table of reasons, as the OpenAPI document has it."""
+
+ReasonCode = Annotated[
+    Any,
+    Meta(
+        description="Why it ended or was refused; null: neither.",
+        extra_json_schema={"anyOf": [REASON, {"type": "null"}]},
+    ),
+]
+ProblemCode = Annotated[
+    Any,
+    Meta(
+        description="Stable: a reason, or what a gateway refuses by itself.",
+        extra_json_schema={"anyOf": [REASON, {"type": "string", "pattern": "^[a-z0-9_]+$"}]},
+    ),
+]
 Side = Literal["buy", "sell"]
 Status = Literal["open", "partially_filled", "filled", "cancelled", "rejected"]
 
@@ -100,7 +117,7 @@ class Order(Struct, kw_only=True):
     average_price: OptionalNumber
     status: Status
     working: bool
-    reason: str | None
+    reason: ReasonCode
     created_at: Time
     updated_at: Time
     sequence: int
@@ -135,7 +152,7 @@ class OrderEvent(Struct, kw_only=True):
         "trade",
     ]
     timestamp: Time
-    reason: str | None
+    reason: ReasonCode
     price: OptionalNumber
     quantity: Annotated[
         Any,
@@ -228,7 +245,7 @@ class Problem(Struct, kw_only=True):
     title: str
     status: int
     detail: str
-    code: str
+    code: ProblemCode
     errors: list[FieldProblem] = []
     order: Order | None = None
 
