@@ -8,7 +8,7 @@ import msgspec
 
 import novate
 from novate.gateway import clearing_forms as forms
-from novate.gateway import replies, requests
+from novate.gateway import control_replies, replies, requests
 from novate.gateway.routes import PARAMETERS, ROUTES, Parameter, Route
 from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, RANGES, REASONS
 
@@ -174,7 +174,9 @@ def _reference(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 def _schemas() -> dict[str, Any]:
     template = "#/components/schemas/{name}"
-    _, schemas = msgspec.json.schema_components([*_REPLIES, *forms.REPLIES], ref_template=template)
+    _, schemas = msgspec.json.schema_components(
+        [*_REPLIES, *control_replies.REPLIES, *forms.REPLIES], ref_template=template
+    )
     _, asked = msgspec.json.schema_components(_twins(), ref_template=template)
     for name, schema in asked.items():
         _require(schema, REQUIRED.get(name, ()))

@@ -507,31 +507,6 @@ class Instrument(Struct, kw_only=True):
     rules: Annotated[Any, Meta(description="As they were set; absent: none.")] = None
 
 
-class TimerSet(Struct, kw_only=True):
-    """A client's dead-man timer as it is now."""
-
-    client_id: str
-    cancels_at: Annotated[Time | None, Meta(description="null: never.")]
-    sequence: int
-
-
-class LimitsSet(Struct, kw_only=True):
-    """A client has limits of its own."""
-
-    client_id: str
-    instrument: str
-    sequence: int
-
-
-class Killed(Struct, kw_only=True):
-    """A kill switch as it is now; `client_id` null: the venue's."""
-
-    client_id: str | None
-    on: bool
-    cancelled_count: Annotated[int, Meta(description="How many orders it ended.")]
-    sequence: int
-
-
 class Instruments(Struct, kw_only=True):
     """Every instrument."""
 
