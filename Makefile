@@ -86,9 +86,11 @@ unit: setup  ## Tests without a server or a process
 integration: setup  ## Tests that start the real thing
 	$(PYTEST) $(call suite,integration simulation contracts)
 
+# More for pytest, as `make soak` gives it.
+PYTEST_ARGS ?=
 checked-test: checked $(STAMPS)/dev  ## The engine's tests on the checked build
 	suites="$(call suite,tables properties)"; test -z "$$suites" || \
-	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(PYTEST) $$suites
+	    PYTHONPATH=build/checked NOVATE_BUILD=checked $(PYTEST) $(PYTEST_ARGS) $$suites
 
 # The sanitizers' own libraries come first in the process; Python's memory lives until it ends.
 sanitized-test: setup  ## The engine's tests under the address and undefined-behaviour sanitizers
@@ -109,7 +111,7 @@ coverage: setup  ## Line and branch coverage, as text and in build/coverage
 
 soak: setup checked  ## The full counts of what `make test` runs a tenth of
 	NOVATE_SOAK=1 $(BIN)/pytest --timeout 7200 tests
-	NOVATE_SOAK=1 $(MAKE) --no-print-directory checked-test
+	NOVATE_SOAK=1 $(MAKE) --no-print-directory checked-test PYTEST_ARGS="--timeout 7200"
 
 # Seeds are spread over processes; each build says at its end how many commands were compared.
 SOAK_PROCESSES ?= 2

@@ -1,21 +1,24 @@
-"""What a figure depends on: the machine, the versions, the commit."""
+"""What a figure depends on: the machine, the versions, the build, the commit."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from novate.engine import engine
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("novate", "uvicorn", "uvloop", "httptools", "websockets", "msgspec", "numpy", "Cython")
 
 
 def describe() -> dict[str, Any]:
-    """The machine and the versions."""
+    """The machine, the versions and the build."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -24,7 +27,25 @@ def describe() -> dict[str, Any]:
         "file_system": _file_system(ROOT),
         "python": sys.version.split()[0],
         "versions": {name: _version(name) for name in PACKAGES},
+        "build": build(Path(engine.__file__).read_bytes()),
     }
+
+
+def build(module: bytes) -> dict[str, str]:
+    """How a compiled module was made, as the compiler wrote it into its file.
+
+    Returns:
+        `kind` (release, checked or sanitized, as setup.py has them), `compiler` with its version,
+        and `flags`; "unknown" where the file does not say.
+    """
+    compiler = re.search(rb"GCC: [^\0]+|clang version [^\0]+", module)
+    producer = re.search(rb"GNU C\d* [\d.]+ ([^\0]+)", module)
+    flags = "unknown" if producer is None else producer[1].decode()
+    kind = "unknown" if producer is None else "release"
+    if "-fsanitize=" in flags:
+        kind = "sanitized" if "address" in flags else "checked"
+    name = "unknown" if compiler is None else compiler[0].decode()
+    return {"kind": kind, "compiler": name, "flags": flags}
 
 
 def _processor() -> str:

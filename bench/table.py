@@ -63,15 +63,19 @@ def figures_table(results: dict[str, Any]) -> str:
 
 
 def machine_lines(results: dict[str, Any]) -> str:
-    """One paragraph: the machine, the versions, the commits and when."""
+    """One paragraph: the machine, the versions, the build, the commits and when."""
     machine, rows = results["machine"], results["rows"].values()
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     commits = ", ".join(dict.fromkeys(f"`{row['commit']}`" for row in rows))
+    build = machine.get("build")  # of results that are older than it: none
+    made = (
+        f"{build['kind'].title()} build, {build['compiler']}, `{build['flags']}`. " if build else ""
+    )
     loads = [row["load_before"] for row in rows]
     return (
         f"{machine['processor']}, {machine['cores']} cores (shared with the load generator), "
         f"{machine['memory_gib']:g} GiB, {machine['file_system']}, {machine['system']}, "
-        f"Python {machine['python']}; {versions}. Commit {commits}; "
+        f"Python {machine['python']}; {versions}. {made}Commit {commits}; "
         f"{min(row['began'] for row in rows)} to {max(row['began'] for row in rows)}. Load average "
         f"of the machine before a row: {min(loads):g} to {max(loads):g}.\n"
     )

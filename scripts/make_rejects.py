@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, REASONS, Reason
+from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, RANGES, REASONS, Reason
 
 HEADER = """\
 # Reasons
@@ -12,13 +12,6 @@ of a problem. Made by `make rejects` from `src/novate/model/rejects.py`; `docs/m
 when each one applies. Numbers stand in journals and never change their meaning.
 
 """
-RANGES = (
-    (1, 31, "An order ended", "It was accepted before."),
-    (32, 63, "A rule of the venue refused", "A new order exists, with status `rejected`."),
-    (64, 95, "The registry refused", "No order came of the command."),
-    (96, 127, "An operator's command was refused", "Nothing changed."),
-    (128, 159, "Why a phase changed", "Where no operator said so."),
-)
 PRECEDENCE = (
     ("A new order", PLACE_PRECEDENCE, "`POST /orders`, `place` in a batch and over WebSocket."),
     ("An amendment", AMEND_PRECEDENCE, "`PATCH /orders/{order_id}`, `amend`."),

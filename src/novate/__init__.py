@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Engine", "Instrument", "InvariantViolated", "Limits", "NovateError", "__version__"]
+__all__ = [
+    "Engine",
+    "Instrument",
+    "InvariantViolated",
+    "Limits",
+    "NovateError",
+    "__version__",
+    "get_include",
+]
 
 _HOMES = {
     "Engine": "novate.engine",
@@ -32,6 +40,11 @@ _HOMES = {
     "Limits": "novate.model.instrument",
     "NovateError": "novate.model.errors",
 }
+
+
+def get_include() -> str:
+    """The folder for a C compiler's `-I`, which has `novate/engine/state.h` (docs/native.md)."""
+    return __path__[0].rpartition("/")[0]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,7 @@ import novate
 from novate import logs
 from novate.alarm import Alarm
 from novate.config import Settings
-from novate.engine import Accounts, Engine, Reporter
+from novate.engine import Accounts, Engine, Reporter, Switches
 from novate.gateway.accounts import AccountReads
 from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.calls import Calls
@@ -42,6 +42,7 @@ from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
 from novate.gateway.sessions import Sessions
+from novate.gateway.switches import SwitchReads
 from novate.gateway.throttle import Throttle
 from novate.gateway.waiting_room import WaitingRoom
 from novate.gateway.websocket import StreamDesk
@@ -472,7 +473,8 @@ def make_server(exchange: Exchange) -> _Server:
     accounts = Accounts(engine)
     past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)
     clearing = Clearing(operations, accounts, past_accounts, reporter, settings.partition)
-    calls = Calls(operations, reads, past, candles, market, activity, clearing)
+    switches = SwitchReads(Switches(engine), engine, instruments)
+    calls = Calls(operations, reads, past, candles, market, activity, clearing, switches)
     desk = StreamDesk(
         operations,
         reporter,
@@ -487,6 +489,7 @@ def make_server(exchange: Exchange) -> _Server:
             settings.disconnect_grace_seconds,
             settings.disconnect_grace_seconds_max,
         ),
+        calls.controls.cancel_after(),
     )
     config = uvicorn.Config(
         make_application(exchange, calls),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from novate.gateway import docs, openapi
 from novate.gateway.requests import decode_amend, decode_batch, decode_cancel, decode_place
 from novate.gateway.routes import ROUTES
+from novate.model.rejects import Reason
 from tests.conftest import ROOT
 
 
@@ -81,6 +83,34 @@ def test_examples_are_taken_by_schema_and_by_decoder(document: dict[str, Any]):
         jsonschema_rs.Draft202012Validator(schema).validate(route.example)
         if route.endpoint in decoders:
             decoders[route.endpoint](json.dumps(route.example).encode())
+
+
+def test_reasons_are_referred_to_and_stand_as_in_their_document(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    for struct, member in (("Order", "reason"), ("OrderEvent", "reason"), ("Problem", "code")):
+        assert {"$ref": "#/components/schemas/Reason"} in schemas[struct]["properties"][member][
+            "anyOf"
+        ]
+        assert member in schemas[struct]["required"]
+    reasons = schemas["Reason"]
+    text = (ROOT / "docs" / "rejects.md").read_text(encoding="utf-8")
+    rows, owner, listings = [], "", []
+    for line in text.splitlines():
+        if match := re.fullmatch(r"## \d+ to \d+: (.*)", line):
+            owner = match[1]
+        elif line.startswith("### "):
+            listings.append([])
+        elif match := re.fullmatch(r"\| (\d+) \| `(\w+)` \| (\d+) \| .* \|", line):
+            number, code, status = match.groups()
+            rows.append(
+                {"code": code, "number": int(number), "owner": owner, "status": int(status)}
+            )
+        elif match := re.fullmatch(r"\d+\. `(\w+)`", line):
+            listings[-1].append(match[1])
+    assert reasons["x-reasons"] == rows
+    assert reasons["enum"] == [each["code"] for each in rows]
+    assert reasons["x-precedence"] == dict(zip(("place", "amend"), listings, strict=True))
+    assert {each.name.lower() for each in Reason} - {"none"} == set(reasons["enum"])
 
 
 def test_the_page_names_every_call_and_escapes(document: dict[str, Any]):

@@ -219,6 +219,50 @@ def test_switches_end_all_and_refuse_more(client: httpx.Client) -> None:
     assert place(client, client_id="d")["http"] == 201
 
 
+def test_what_is_set_is_read_and_paged(client: httpx.Client) -> None:
+    def controls(**query: object) -> dict[str, Any]:
+        reply = client.get("/admin/controls", params=query)
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
+    nothing = controls()
+    assert (nothing["venue_killed"], nothing["clients"], nothing["next_cursor"]) == (
+        False,
+        [],
+        None,
+    )
+    place(client, client_id="plain")
+    for name in ("a", "b", "c"):
+        post(client, f"/admin/clients/{name}/kill", {"on": True})
+    limits = {"quantity_max": 2.5, "notional_min": 10, "last_price_distance": {"percent": 1.5}}
+    for instrument in ("ETH-USD", "BTC-USD"):
+        post(client, "/admin/clients/b/limits", {"instrument": instrument, **limits})
+    timer = post(client, "/orders/cancel-after", {"client_id": "b", "seconds": 60})
+    post(client, "/admin/clients/a/kill", {"on": False})
+    expected = [
+        {"client_id": "b", "killed": True, "cancels_at": timer["cancels_at"],
+         "limits": [{"instrument": name, **limits} for name in ("BTC-USD", "ETH-USD")]},
+        {"client_id": "c", "killed": True, "cancels_at": None, "limits": []},
+    ]  # fmt: skip
+    found = controls()
+    assert (found["count"], found["clients"], found["next_cursor"]) == (2, expected, None)
+    assert found["sequence"] == client.get("/admin/status").json()["sequence"]
+    first = controls(limit=1)
+    assert first["clients"] == expected[:1]
+    second = controls(limit=1, cursor=first["next_cursor"])
+    assert (second["clients"], second["next_cursor"]) == (expected[1:], None)
+    assert controls(client_id="c")["clients"] == expected[1:]
+    assert controls(client_id="plain")["clients"] == controls(client_id="nobody")["clients"] == []
+    for query in ({"limit": 0}, {"limit": 1001}, {"cursor": "x"}, {"client_id": "/"}, {"x": 1}):
+        assert client.get("/admin/controls", params=query).status_code == 400
+    post(client, "/admin/clients/b/kill", {"on": False})
+    post(client, "/orders/cancel-after", {"client_id": "b", "seconds": 0})
+    post(client, "/admin/clients/b/limits", {"instrument": "ETH-USD"})
+    (left,) = controls(client_id="b")["clients"]
+    assert left == {**expected[0], "killed": False, "cancels_at": None,
+                    "limits": expected[0]["limits"][:1]}  # fmt: skip
+
+
 def test_a_dead_mans_timer(client: httpx.Client) -> None:
     place(client, order_id="a")
     place(client, order_id="other", client_id="other")
@@ -274,6 +318,45 @@ def test_a_restart_ends_the_orders_of_sessions_that_are_lost(make_server: MakeSe
     server.start()
     with httpx.Client(base_url=server.url) as http:
         assert http.get("/admin/status").json()["sequence"] == sequence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snapshot", [False, True], ids=["journal", "snapshot"])
+def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snapshot: bool) -> None:
+    server = make_server().start()
+    with httpx.Client(base_url=server.url) as http:
+        post(http, "/admin/clients/k/kill", {"on": True})
+        post(http, "/admin/clients/c/limits", {"instrument": "BTC-USD", "quantity_max": 2})
+        post(http, "/admin/instruments/ETH-USD/phase", {"phase": "halt"})
+        place(http, order_id="timed", client_id="t")
+        place(http, order_id="untimed", client_id="u")
+        for client_id, seconds in (("t", 3), ("u", 60), ("u", 0), ("v", 3600)):
+            post(http, "/orders/cancel-after", {"client_id": client_id, "seconds": seconds})
+        if snapshot:
+            assert http.post("/admin/snapshot").status_code == 201
+        before = http.get("/admin/controls").json()["clients"]
+        assert {each["client_id"] for each in before} - {"t"} == {"k", "c", "v"}
+    server.kill()
+    server.start()
+    with httpx.Client(base_url=server.url) as http:
+        after = http.get("/admin/controls").json()["clients"]
+        lasting = [each for each in before if each["client_id"] != "t"]  # its time may be over
+        assert [each for each in after if each["client_id"] != "t"] == lasting
+        assert place(http, client_id="k")["reason"] == "client_killed"
+        assert place(http, client_id="c", quantity=3)["reason"] == "quantity_too_large"
+        assert place(http, client_id="c", quantity=2)["http"] == 201
+        assert place(http, client_id="d", quantity=3)["http"] == 201
+        assert place(http, client_id="d", instrument="ETH-USD")["reason"] == "halted"
+        wait_until(lambda: order(http, "timed")["status"] == "cancelled", 10, "the timer")
+        assert order(http, "timed")["reason"] == "cancel_after"
+        assert order(http, "untimed")["status"] == "open"
+        post(http, "/admin/kill", {"on": True})
+    server.kill()
+    server.start()
+    with httpx.Client(base_url=server.url) as http:
+        assert http.get("/admin/controls").json()["venue_killed"] is True
+        assert place(http, client_id="d")["reason"] == "venue_killed"
+        assert order(http, "untimed")["reason"] == "kill_switch"
 
 
 def test_phases_and_auctions_are_streamed(server: Server) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import Server, scaled
-from tests.integration.ws_client import WsClient, frame, limit
+from tests.integration.ws_client import Message, WsClient, frame, limit
 
 MakeServer = Callable[..., Server]
 
@@ -86,11 +86,58 @@ def test_a_batch_is_answered_as_one(server: Server) -> None:
         assert [each["status"] for each in result["outcomes"]] == [201, 400, 200]
 
 
+def test_mass_cancel_alone_and_in_a_batch(server: Server) -> None:
+    with WsClient(server.port) as client:
+        for side, price in (("buy", 90), ("sell", 110), ("buy", 91)):
+            client.ask({"op": "place", "order": limit(side, price, 1, order_id=f"{side}-{price}")})
+        client.ask({"op": "place", "order": limit("buy", 92, 1, "client-B", order_id="other")})
+        ask = {"op": "mass_cancel", "client_id": "client-A", "side": "buy", "idempotency_key": "k"}
+        reply = client.ask(ask)
+        assert (reply["type"], reply["cancelled_count"]) == ("mass_cancelled", 2)
+        assert reply["order_ids"] == ["buy-91", "buy-90"]
+        again = client.ask(ask)
+        assert (again["replayed"], again["cancelled_count"]) == (True, 2)
+        rest = {"op": "mass_cancel", "client_id": "client-A"}
+        place = {"op": "place", "order": limit("buy", 93, 1, order_id="late")}
+        batch = client.ask({"op": "batch", "operations": [place, rest, {**rest, "side": "up"}]})
+        placed, swept, refused = batch["outcomes"]
+        assert placed["order"]["status"] == "open"
+        assert swept["mass_cancelled"]["order_ids"] == ["late", "sell-110"]
+        assert (swept["status"], refused["status"]) == (200, 400)
+        assert client.ask({"op": "status", "order_id": "other"})["order"]["status"] == "open"
+        wrong = client.ask({"op": "mass_cancel", "client_id": "client-A", "instrument": "X"})
+        assert wrong["problem"]["errors"][0]["field"] == "instrument"
+
+
+def test_a_dead_mans_timer_is_set_stopped_and_runs_out(server: Server) -> None:
+    with WsClient(server.port) as client:
+        client.ask({"op": "subscribe", "channels": ["orders"], "client_id": "client-A"})
+        client.ask({"op": "place", "order": limit("buy", 90, 1, order_id="a")})
+        ask = {"op": "cancel_all_after", "client_id": "client-A"}
+        assert client.ask({**ask, "seconds": 60})["cancels_at"]
+        assert client.ask({**ask, "seconds": 0})["cancels_at"] is None
+        assert client.ask(ask)["problem"]["errors"][0]["field"] == "seconds"
+        assert client.ask({**ask, "seconds": "0.05"})["type"] == "cancel_all_after"
+        ended = client.until(
+            lambda each: each["type"] == "order_update" and not each["order"]["working"]
+        )
+        assert (ended["order"]["order_id"], ended["order"]["reason"]) == ("a", "cancel_after")
+
+
 @pytest.mark.slow
-def test_many_clients_rates_are_limited(make_server: MakeServer) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"op": "place", "order": limit("buy", 100, 1)},
+        {"op": "mass_cancel", "client_id": "client-A"},
+        {"op": "cancel_all_after", "client_id": "client-A", "seconds": 0},
+    ],
+    ids=lambda message: message["op"],
+)
+def test_many_clients_rates_are_limited(make_server: MakeServer, message: Message) -> None:
     server = make_server(rate_limit_per_second=1, rate_limit_burst=1000).start()
     with WsClient(server.port) as client:
-        text = json.dumps({"op": "place", "order": limit("buy", 100, 1)}).encode()
+        text = json.dumps(message).encode()
         client.send_raw(frame(text) * 1100)
         error = client.until_type("error")
         assert (error["problem"]["status"], error["problem"]["code"]) == (429, "rate_limited")

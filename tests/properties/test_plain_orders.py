@@ -342,14 +342,16 @@ def test_ids_that_the_server_makes_differ_and_name_the_partition() -> None:
     assert {(each[6] & 0x0F) << 8 | each[7] for each in made} == {258}
 
 
-bodies = st.sampled_from([b"{}", b"", b'{"type":', b'{"type":"about:blank"}', b'{"typ', b'{"a":1}'])
+bodies = st.sampled_from([b"{}", b"", b'{"type":', b'{"type":"about:blank"}', b'{"typ', b'{"a":1}',
+                          b'{"client_id":"A"}', b'{"client_id'])  # fmt: skip
+KINDS = {b'{"type":': b"problem", b'{"client_id":': b"mass_cancelled"}
 
 
 @given(st.lists(st.tuples(st.integers(100, 999), bodies, st.just(0)), max_size=5))
 def test_a_batch_is_answered_outcome_by_outcome(answers: list[tuple[int, bytes, int]]) -> None:
     expected = [
         b'{"status":%d,"%b":%b}'
-        % (status, b"problem" if body.startswith(b'{"type":') else b"order", body)
+        % (status, next((KINDS[each] for each in KINDS if body.startswith(each)), b"order"), body)
         for status, body, _ in answers
     ]
     assert codec.outcomes_body(answers) == b'{"outcomes":[%b]}' % b",".join(expected)

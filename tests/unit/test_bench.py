@@ -1,11 +1,15 @@
 """The benches' own bookkeeping: medians, verdicts, and documents that say what was measured."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from bench import engine_flow, table
+from bench import engine_flow, machine, table
 from bench.row import Scale, at_least, at_most, medians
 from bench.rows import ROWS
+from novate.engine import engine
 from novate.model.commands import CommandKind, TimeInForce
 
 
@@ -52,6 +56,21 @@ def test_marked_parts_of_a_document_are_replaced_and_nothing_else() -> None:
     assert filled.startswith("before\n")
     assert filled.endswith("after <!-- machine -->\n")
     assert table.fill(filled, results) == filled
+
+
+def test_the_build_is_named_beside_the_machine() -> None:
+    module = Path(engine.__file__).read_bytes()
+    build = machine.build(module)
+    assert build["kind"] == "release"
+    assert re.fullmatch(r"GCC: .*\d+\.\d+\.\d+|clang version .*", build["compiler"])
+    assert {"-O3", "-fno-strict-aliasing"} <= set(build["flags"].split())
+    checked = module.replace(b"-fno-strict-aliasing", b"-fsanitize=bounds   ")
+    assert machine.build(checked)["kind"] == "checked"
+    assert set(machine.build(b"").values()) == {"unknown"}
+    described = {"machine": machine.describe(), "rows": {"a": {
+        "commit": "c", "began": "now", "load_before": 0.1}}}  # fmt: skip
+    line = table.machine_lines(described)
+    assert f"Release build, {build['compiler']}, `{build['flags']}`. Commit `c`" in line
 
 
 def test_the_engines_flow_has_the_shares_it_says() -> None:

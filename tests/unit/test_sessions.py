@@ -210,6 +210,20 @@ def test_the_next_connection_takes_the_session_up(stage: BoundStage) -> None:
     assert (reply["type"], reply["problem"]["status"]) == ("error", 409)
 
 
+def test_a_session_keeps_its_grace_unless_another_is_asked_for(stage: BoundStage) -> None:
+    stage.say(ASK | {"grace_seconds": 30})
+    stage.stand.replies[0](200, b"{}", False)
+    assert stage.say(ASK)[0]["grace_seconds"] == 30
+    stage.session.close()
+    stage.session = stage.connect("second")
+    assert stage.say(ASK | {"resume": "first"})[0]["grace_seconds"] == 30
+    stage.session.close()
+    stage.session = stage.connect("third")
+    assert stage.say(ASK | {"resume": "first", "grace_seconds": 0})[0]["grace_seconds"] == 0
+    stage.session.close()
+    assert [each.delay for each in stage.stand.timers] == [30, 30, 0]
+
+
 @pytest.mark.parametrize("more", [{"grace_seconds": 61}, {"resume": "x"}, {"grace": 1}])
 def test_a_request_for_a_session_that_is_wrong(stage: BoundStage, more: dict[str, object]) -> None:
     [reply] = stage.say(ASK | more)

@@ -157,6 +157,20 @@ def test_a_time_is_rfc_3339_in_utc(validator: Validator, moment: object) -> None
     assert [each.field for each in caught.value.errors] == ["expires_at"]
 
 
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59Z", "2262-01-01T00:00:00Z", "1969-12-31T23:59:59Z",
+               "1970-01-01T00:00:00Z"],
+)  # fmt: skip
+def test_a_time_that_is_out_of_bounds_is_told_the_bounds(validator: Validator, moment: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        validator.place(order(time_in_force="gtd", expires_at=moment))
+    (error,) = caught.value.errors
+    assert (error.field, error.code) == ("expires_at", "out_of_bounds")
+    assert error.message == (
+        f'expected a time after 1970-01-01T00:00:00Z and before 2262, found "{moment}"'
+    )
+
+
 def test_an_amendment_of_every_term(validator: Validator) -> None:
     validator.place(order())
     asked = {"stop_price": 5, "display_quantity": 0, "expires_at": "1970-01-01T00:00:01Z",

@@ -339,6 +339,37 @@ def test_mass_cancel(validator: Validator):
         assert caught.value.status == 400
 
 
+def test_mass_cancels_of_a_batch(validator: Validator):
+    ask = {"op": "mass_cancel", "client_id": "A"}
+    own = ask | {"instrument": "ODD", "side": "sell", "idempotency_key": "k"}
+    first, second = validator.batch(operations(ask, own)).operations
+    assert first == validator.mass_cancel("A", None, None)
+    assert second == validator.mass_cancel("A", "ODD", "sell", "k")
+    (keyed,) = validator.batch(operations(ask, idempotency_key="k", client_id="A")).operations
+    assert keyed.key_digest == codec.key_digest(b"A", b"k")
+    wrong = [
+        {"op": "mass_cancel"}, ask | {"side": "up"}, ask | {"instrument": "DOGE"},
+        ask | {"order_id": "x"}, ask | {"price": 5}, place() | {"side": "buy"},
+        {"op": "cancel", "order_id": "known", "instrument": "ODD"},
+        {"op": "amend", "order_id": "known", "price": 5, "side": "buy"},
+    ]  # fmt: skip
+    refusals = [each.code for each in validator.batch(operations(*wrong[:5])).operations]
+    assert refusals == [
+        "missing_field", "invalid_value", "unknown_instrument", "unexpected_field",
+        "unexpected_field",
+    ]  # fmt: skip
+    for each in wrong[5:]:
+        (refused,) = validator.batch(operations(each)).operations
+        assert refused.code == "unexpected_field"
+
+
+def test_a_batchs_digest_is_that_of_its_oldest_journals(validator: Validator):
+    """Members that came later must not change what a kept key was used with."""
+    listed = place(), {"op": "cancel", "order_id": "known"}
+    batch = validator.batch(operations(*listed, idempotency_key="k"))
+    assert batch.command_digest == 4771012094153875936
+
+
 # --- batches --------------------------------------------------------------------------------------
 
 

@@ -62,6 +62,12 @@ class OperationsFake:
     def batch(self, body: bytes, key: str | None, reply: Callable[..., None]) -> None:
         self._take("batch", json.loads(body), key, reply=reply)
 
+    def mass_cancel(self, *asked: Any) -> None:
+        self._take("mass_cancel", *asked[:-1], reply=asked[-1])
+
+    def cancel_after(self, body: bytes, key: str | None, reply: Callable[..., None]) -> None:
+        self._take("cancel_after", json.loads(body), key, reply=reply)
+
 
 class ReporterFake(BookFake):
     def order_json(self, order_id: str) -> bytes | None:
@@ -93,6 +99,7 @@ class Stage:
             InstrumentsFake(),  # type: ignore[arg-type]
             self.counts,  # type: ignore[arg-type]
             subscriptions_max,
+            cancel_after=self.operations.cancel_after,
         )
         self.session = Session(desk, self.outlet)
 
@@ -196,6 +203,27 @@ def test_cancel_amend_batch_and_status(stage: Stage) -> None:
     assert status == {"type": "order_accepted", "request_id": 2, "order": json.loads(ORDER)}
     [unknown] = stage.say({"op": "status", "order_id": "o2", "request_id": 3})
     assert (unknown["request_id"], unknown["problem"]["code"]) == (3, "unknown_order")
+
+
+def test_mass_cancel_and_the_dead_mans_timer(stage: Stage) -> None:
+    cancelled = {"client_id": "A", "cancelled_count": 1, "order_ids": ["o1"], "sequence": 7}
+    stage.operations.answer = (200, json.dumps(cancelled).encode(), True)
+    ask = {"op": "mass_cancel", "client_id": "A", "side": "buy", "idempotency_key": "k"}
+    [reply] = stage.say(ask | {"request_id": 1})
+    assert reply == {"type": "mass_cancelled", "request_id": 1, "replayed": True} | cancelled
+    timer = {"client_id": "A", "cancels_at": None, "sequence": 8}
+    stage.operations.answer = (200, json.dumps(timer).encode(), False)
+    [reply] = stage.say(b'{"op":"cancel_all_after","client_id":"A","seconds":0.50}')
+    assert reply == {"type": "cancel_all_after"} | timer
+    assert stage.operations.asked == [
+        ("mass_cancel", "A", None, "buy", "k"),
+        ("cancel_after", {"client_id": "A", "seconds": 0.5}, None),
+    ]
+    stage.operations.answer = (429, problem(429, "rate_limited", "x"), False, 3)
+    for op in ("mass_cancel", "cancel_all_after"):
+        [reply] = stage.say({"op": op, "request_id": 2})
+        assert (reply["type"], reply["request_id"], reply["retry_after"]) == ("error", 2, 3)
+    assert stage.session.outstanding == 0
 
 
 def test_answers_that_come_after_the_end_go_nowhere(stage: Stage) -> None:
@@ -354,6 +382,9 @@ def test_resync(stage: Stage) -> None:
         (b'{"op":"cancel"}', "missing_field", "order_id"),
         (b'{"op":"cancel","order_id":"a b"}', "invalid_id", "order_id"),
         (b'{"op":"cancel","order_id":7}', "invalid_type", "order_id"),
+        (b'{"op":"mass_cancel","client_id":7}', "invalid_type", "client_id"),
+        (b'{"op":"mass_cancel","order_id":"o1"}', "unknown_field", "order_id"),
+        (b'{"op":"cancel_all_after","at":1}', "unknown_field", "at"),
         (b'{"op":"amend"}', "missing_field", "order_id"),
         (b'{"op":"status"}', "missing_field", "order_id"),
         (b'{"op":"subscribe"}', "invalid_value", "channels"),

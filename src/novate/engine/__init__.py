@@ -8,5 +8,6 @@ from novate.engine.engine import Engine
 from novate.engine.reporter import Applied, Reporter
 from novate.engine.reserve import reserve
 from novate.engine.statements import Accounts
+from novate.engine.switches import Switches
 
-__all__ = ["Accounts", "Applied", "Engine", "Reporter", "reserve"]
+__all__ = ["Accounts", "Applied", "Engine", "Reporter", "Switches", "reserve"]

@@ -2,8 +2,9 @@
 """The engine for compiled callers: one command in, its events to a sink.
 
 Another Cython module uses it by `from novate.engine.native cimport apply_one, Sink` and a typed
-`Engine`; C code by the capsule `novate.engine.native.CAPI` (struct `NativeApi`):
+`Engine`; C code by the capsule `novate.engine.native.CAPI` (struct `NativeApi`; docs/native.md):
 
+    PyImport_ImportModule("novate.engine.native");
     NativeApi *api = PyCapsule_Import("novate.engine.native.CAPI", 0);
     api->apply_one(api->state_of(engine), command, size, sink, context);
 

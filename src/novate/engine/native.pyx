@@ -50,8 +50,9 @@ cdef int apply_one(State *st, const Command *command, Py_ssize_t size, Sink sink
         sink: Called with (context, events, count), each time with at least one event.
 
     Returns:
-        0; -1 for a record whose lengths don't add up or of a kind that needs Python (creating an
-        instrument, configuring): nothing was applied; else the number of the invariant that the
+        0; -1 for a record whose lengths don't add up or of a kind that needs Python
+        (CREATE_INSTRUMENT, CONFIGURE, SET_RULES, SET_CLIENT_LIMITS, SET_CLEARING, CORRECT_TRADE):
+        nothing was applied; else the number of the invariant that the
         engine violates: it must not be used any more.
     """
     if size < <Py_ssize_t>sizeof(Command) or size < command_size(command) or (

@@ -21,6 +21,7 @@ from novate.gateway.past_candles import PastCandles
 from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import ProblemError
 from novate.gateway.reads import Reads, parse_query
+from novate.gateway.switches import SwitchReads
 
 Handler = Callable[[bytes, str | None, Reply], None]
 
@@ -101,8 +102,10 @@ class Calls:
         market: PastMarketReads,
         activity: ActivityReads,
         clearing: Clearing | None = None,
+        switches: SwitchReads | None = None,
     ) -> None:
         self._clearing = clearing
+        self._switches = switches
         self._operations = operations
         self._reads = reads
         self._past = past
@@ -150,6 +153,12 @@ class Calls:
         """Those of the clearing house."""
         assert self._clearing is not None, "this partition was wired without clearing"
         return self._clearing
+
+    @property
+    def switches(self) -> SwitchReads:
+        """What is read of kill switches, limits and timers."""
+        assert self._switches is not None, "this partition was wired without switches"
+        return self._switches
 
     # --- handlers ---------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from novate.gateway.problems import (
 )
 from novate.gateway.reads import parse_query
 from novate.gateway.routes import ROUTES, Route
+from novate.gateway.switches import PARAMETERS as SWITCHES_PARAMETERS
 from novate.model import codec
 from novate.model.errors import NotAccepting
 
@@ -149,6 +150,9 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
     "set_limits": lambda calls, request: calls.controls.limits(request.path_params["client_id"]),
     "kill_client": lambda calls, request: calls.controls.kill(request.path_params["client_id"]),
     "kill_venue": lambda calls, request: calls.controls.kill(None),
+    "list_controls": lambda calls, request: read(
+        lambda: calls.switches.listed(parse_query(_query(request), SWITCHES_PARAMETERS))
+    ),
     "deposit": lambda calls, request: calls.clearing.transfer(True),
     "withdraw": lambda calls, request: calls.clearing.transfer(False),
     "set_clearing": lambda calls, request: calls.clearing.terms(_named(request, "instrument")),

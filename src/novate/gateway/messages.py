@@ -22,7 +22,11 @@ from novate.gateway.problems import FieldError, refused, shown
 ABSENT: Final = Raw()
 NULL: Final = Raw(b"null")
 
+REQUEST_ID_MAX: Final = 64
+"""Characters of a request id."""
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
@@ -67,6 +71,22 @@ class Batch(Request, tag="batch"):
     operations: Raw = NULL
     client_id: Raw = NULL
     idempotency_key: Raw = NULL
+
+
+class MassCancel(Request, tag="mass_cancel"):
+    """The end of all orders of a client."""
+
+    client_id: str | None = None
+    instrument: str | None = None
+    side: str | None = None
+    idempotency_key: str | None = None
+
+
+class CancelAllAfter(Request, tag="cancel_all_after"):
+    """A client's dead-man timer."""
+
+    client_id: Raw = NULL
+    seconds: Raw = NULL
 
 
 class Status(Request, tag="status"):
@@ -140,6 +160,8 @@ decode = msgspec.json.Decoder(
     | Cancel
     | Amend
     | Batch
+    | MassCancel
+    | CancelAllAfter
     | Status
     | Ping
     | Subscribe
@@ -163,6 +185,27 @@ def interval_of(text: str | None) -> str:
         found = f"{INTERVAL_EXPECTED}, found {shown(text)}"
         raise refused([FieldError("interval", found, "invalid_value")])
     return interval_text(length)
+
+
+def request_id_of(raw: Raw) -> bytes:
+    """The JSON of a request id, to be sent back as it came; b"" where there is none.
+
+    Raises:
+        ProblemError: 400.
+    """
+    text = bytes(raw)
+    if not text or text == b"null":
+        return b""
+    if text[0] == 0x22:
+        # Each character is at least a byte, so that only long texts need decoding to be measured.
+        if len(text) <= REQUEST_ID_MAX + 2:
+            return text
+        if len(msgspec.json.decode(text, type=str)) <= REQUEST_ID_MAX:
+            return text
+    elif _INTEGER.fullmatch(text):
+        return text
+    expected = f"expected a text of at most {REQUEST_ID_MAX} characters or an integer"
+    raise refused([FieldError("request_id", f"{expected}, found {shown(text)}", "invalid_value")])
 
 
 def json_depth(text: bytes) -> int:

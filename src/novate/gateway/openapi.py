@@ -8,9 +8,9 @@ import msgspec
 
 import novate
 from novate.gateway import clearing_forms as forms
-from novate.gateway import replies, requests
+from novate.gateway import control_replies, replies, requests
 from novate.gateway.routes import PARAMETERS, ROUTES, Parameter, Route
-from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, REASONS
+from novate.model.rejects import AMEND_PRECEDENCE, PLACE_PRECEDENCE, RANGES, REASONS
 
 NEEDED: Final = {("mass_cancel", "client_id"), ("get_slippage", "quantity")}
 """Parameters of a query without which an endpoint answers 400."""
@@ -174,7 +174,9 @@ def _reference(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 def _schemas() -> dict[str, Any]:
     template = "#/components/schemas/{name}"
-    _, schemas = msgspec.json.schema_components([*_REPLIES, *forms.REPLIES], ref_template=template)
+    _, schemas = msgspec.json.schema_components(
+        [*_REPLIES, *control_replies.REPLIES, *forms.REPLIES], ref_template=template
+    )
     _, asked = msgspec.json.schema_components(_twins(), ref_template=template)
     for name, schema in asked.items():
         _require(schema, REQUIRED.get(name, ()))
@@ -182,21 +184,32 @@ def _schemas() -> dict[str, Any]:
 
 
 def _reasons() -> dict[str, Any]:
-    """Every reason code, by number; those of new orders and amendments by precedence."""
-    rows = [f"{reason.name.lower()} ({row.status}): {row.text}" for reason, row in REASONS.items()]
-    place = ", ".join(reason.name.lower() for reason in PLACE_PRECEDENCE)
-    amend = ", ".join(reason.name.lower() for reason in AMEND_PRECEDENCE)
+    """Every reason code: its number, its owner, its status, and its place where several apply.
+
+    `x-reasons` has for programs what the description has for people, as `docs/rejects.md`.
+    """
+    listed: list[dict[str, Any]] = []
+    lines = ["Why an order ended or was refused, with the HTTP status of a single call."]
+    for each in RANGES:
+        lines.append(f"{each.first} to {each.last}, {each.owner}. {each.text}")
+        for reason in (reason for reason in REASONS if each.first <= reason <= each.last):
+            code, row = reason.name.lower(), REASONS[reason]
+            lines.append(f"{int(reason)} {code} ({row.status}): {row.text}")
+            listed.append(
+                {"code": code, "number": int(reason), "owner": each.owner, "status": row.status}
+            )
+    place, amend = (
+        [reason.name.lower() for reason in listing]
+        for listing in (PLACE_PRECEDENCE, AMEND_PRECEDENCE)
+    )
+    lines.append(f"Of a new order the first that applies is given: {', '.join(place)}.")
+    lines.append(f"Of an amendment: {', '.join(amend)}.")
     return {
         "type": "string",
-        "enum": [reason.name.lower() for reason in REASONS],
-        "description": "\n".join(
-            [
-                "Why an order ended or was refused, with the HTTP status of a single call.",
-                *rows,
-                f"Of a new order the first that applies is given: {place}.",
-                f"Of an amendment: {amend}.",
-            ]
-        ),
+        "enum": [each["code"] for each in listed],
+        "description": "\n".join(lines),
+        "x-reasons": listed,
+        "x-precedence": {"place": place, "amend": amend},
     }
 
 

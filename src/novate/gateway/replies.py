@@ -42,6 +42,23 @@ LiveSequence = Annotated[
 CURSOR_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 """A whole number as text, for it can be past what a browser's number holds."""
 
+REASON: Final = {"$ref": "#/components/schemas/Reason"}
+"""The table of reasons, as the OpenAPI document has it."""
+
+ReasonCode = Annotated[
+    Any,
+    Meta(
+        description="Why it ended or was refused; null: neither.",
+        extra_json_schema={"anyOf": [REASON, {"type": "null"}]},
+    ),
+]
+ProblemCode = Annotated[
+    Any,
+    Meta(
+        description="Stable: a reason, or what a gateway refuses by itself.",
+        extra_json_schema={"anyOf": [REASON, {"type": "string", "pattern": "^[a-z0-9_]+$"}]},
+    ),
+]
 Side = Literal["buy", "sell"]
 Status = Literal["open", "partially_filled", "filled", "cancelled", "rejected"]
 
@@ -100,7 +117,7 @@ class Order(Struct, kw_only=True):
     average_price: OptionalNumber
     status: Status
     working: bool
-    reason: str | None
+    reason: ReasonCode
     created_at: Time
     updated_at: Time
     sequence: int
@@ -135,7 +152,7 @@ class OrderEvent(Struct, kw_only=True):
         "trade",
     ]
     timestamp: Time
-    reason: str | None
+    reason: ReasonCode
     price: OptionalNumber
     quantity: Annotated[
         Any,
@@ -228,16 +245,26 @@ class Problem(Struct, kw_only=True):
     title: str
     status: int
     detail: str
-    code: str
+    code: ProblemCode
     errors: list[FieldProblem] = []
     order: Order | None = None
 
 
+class MassCancelled(Struct, kw_only=True):
+    """What a mass cancel ended."""
+
+    client_id: str
+    cancelled_count: Annotated[int, Meta(description="How many orders.")]
+    order_ids: Annotated[list[str], Meta(description="Which, newest first; at most 1,000.")]
+    sequence: int
+
+
 class Outcome(Struct, kw_only=True):
-    """What became of one operation: an order or a problem."""
+    """What became of one operation: an order, what a mass cancel ended, or a problem."""
 
     status: int
     order: Order | None = None
+    mass_cancelled: MassCancelled | None = None
     problem: Problem | None = None
 
 
@@ -257,15 +284,6 @@ class Orders(Struct, kw_only=True):
         Meta(description="For the page after; null at the end."),
     ]
     ledger_sequence: PartSequence = None
-
-
-class MassCancelled(Struct, kw_only=True):
-    """What a mass cancel ended."""
-
-    client_id: str
-    cancelled_count: Annotated[int, Meta(description="How many orders.")]
-    order_ids: Annotated[list[str], Meta(description="Which, newest first; at most 1,000.")]
-    sequence: int
 
 
 class BookLevel(Struct, kw_only=True):
@@ -487,31 +505,6 @@ class Instrument(Struct, kw_only=True):
     state_until: Annotated[Time | None, Meta(description="When the phase ends by itself.")] = None
     auction: Annotated[Auction | None, Meta(description="In an auction.")] = None
     rules: Annotated[Any, Meta(description="As they were set; absent: none.")] = None
-
-
-class TimerSet(Struct, kw_only=True):
-    """A client's dead-man timer as it is now."""
-
-    client_id: str
-    cancels_at: Annotated[Time | None, Meta(description="null: never.")]
-    sequence: int
-
-
-class LimitsSet(Struct, kw_only=True):
-    """A client has limits of its own."""
-
-    client_id: str
-    instrument: str
-    sequence: int
-
-
-class Killed(Struct, kw_only=True):
-    """A kill switch as it is now; `client_id` null: the venue's."""
-
-    client_id: str | None
-    on: bool
-    cancelled_count: Annotated[int, Meta(description="How many orders it ended.")]
-    sequence: int
 
 
 class Instruments(Struct, kw_only=True):

@@ -170,9 +170,14 @@ class AmendOrder(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Operation(Struct, forbid_unknown_fields=True, gc=False):
-    """One operation of a batch: `place` with an order, `cancel` or `amend` with an order_id."""
+    """One operation of a batch.
 
-    op: Annotated[str | None, _text("What to do.", enum=["place", "cancel", "amend"])] = None
+    `place` with an order, `cancel` or `amend` with an order_id, `mass_cancel` with a client_id.
+    """
+
+    op: Annotated[
+        str | None, _text("What to do.", enum=["place", "cancel", "amend", "mass_cancel"])
+    ] = None
     order: PlaceOrder | None = None
     order_id: Annotated[str | None, _text("Of a cancel or amend.", pattern=ID_PATTERN)] = None
     price: Price = ABSENT
@@ -185,6 +190,12 @@ class Operation(Struct, forbid_unknown_fields=True, gc=False):
     ] = ABSENT
     expires_at: Annotated[Raw, _time("Of an amend of a gtd order: its new end.")] = ABSENT
     self_trade_prevention: Prevention = None
+    instrument: Annotated[
+        str | None, _text("Of a mass_cancel; default: every one.", pattern=NAME_PATTERN)
+    ] = None
+    side: Annotated[str | None, _text("Of a mass_cancel; default: both.", enum=["buy", "sell"])] = (
+        None
+    )
 
 
 class Batch(Struct, forbid_unknown_fields=True):

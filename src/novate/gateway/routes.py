@@ -11,6 +11,7 @@ import msgspec
 
 from novate.analytics.intervals import INTERVAL_PATTERN
 from novate.gateway import clearing_forms as forms
+from novate.gateway import control_replies as controls
 from novate.gateway import replies, requests
 from novate.gateway.reads import STATUSES
 
@@ -169,6 +170,7 @@ _BATCH_EXAMPLE: Final = {
         {"op": "place", "order": {**_ORDER_EXAMPLE, "idempotency_key": None, "order_id": "o-2"}},
         {"op": "amend", "order_id": "o-2", "quantity": 0.5},
         {"op": "cancel", "order_id": "o-2"},
+        {"op": "mass_cancel", "client_id": "client-A", "side": "buy"},
     ]
 }
 _INSTRUMENT_EXAMPLE: Final = {
@@ -226,7 +228,7 @@ ROUTES: Final = (
     Route(
         "POST", "/orders/cancel-after", "cancel_after", "orders",
         "Cancel all orders of a client, if it does not say so again in time",
-        replies.TimerSet, request=requests.CancelAfter, errors=(400, 413, 429),
+        controls.TimerSet, request=requests.CancelAfter, errors=(400, 413, 429),
         example={"client_id": "client-A", "seconds": 30},
     ),
     Route(
@@ -436,19 +438,24 @@ ROUTES: Final = (
     ),
     Route(
         "POST", "/admin/clients/{client_id}/limits", "set_limits", "operations",
-        "Give a client limits of its own", replies.LimitsSet, 200, requests.SetLimits,
+        "Give a client limits of its own", controls.LimitsSet, 200, requests.SetLimits,
         parameters=("{client_id}",), errors=(400, 413),
         example={"instrument": "BTC-USD", "quantity_max": 100},
     ),
     Route(
         "POST", "/admin/clients/{client_id}/kill", "kill_client", "operations",
-        "End a client's orders and take no more of it, or take them again", replies.Killed, 200,
+        "End a client's orders and take no more of it, or take them again", controls.Killed, 200,
         requests.Kill, parameters=("{client_id}",), errors=(400, 413), example={"on": True},
     ),
     Route(
         "POST", "/admin/kill", "kill_venue", "operations",
-        "End all orders and take none, or take them again", replies.Killed, 200,
+        "End all orders and take none, or take them again", controls.Killed, 200,
         requests.Kill, errors=(400, 413), example={"on": True},
+    ),
+    Route(
+        "GET", "/admin/controls", "list_controls", "operations",
+        "Kill switches that are on, clients' own limits, timers that run", controls.Controls,
+        parameters=("client_id", "limit", "cursor"), errors=(400,),
     ),
     Route(
         "GET", "/admin/status", "status", "operations",

@@ -36,7 +36,7 @@ class BatchSubmission(msgspec.Struct):
 
     Attributes:
         operations: In the order asked: what may be submitted, or the problem of what may not.
-        kinds: `place`, `cancel` or `amend` of each; "" where it can't be told.
+        kinds: `place`, `cancel`, `amend` or `mass_cancel` of each; "" where it can't be told.
         client_id: Whose key and rate it is; "" where nobody is named.
         key: The batch's own idempotency key.
         command_digest: Digest of the whole batch; 0 without a key.

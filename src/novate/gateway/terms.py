@@ -33,6 +33,8 @@ PREVENTIONS: Final = {
 }  # fmt: skip
 
 TIME_EXPECTED: Final = "expected a time like 2026-01-01T00:00:00.000000Z"
+_YEAR_MAX: Final = 2261  # the last whole one of which ns since 1970 stand in 64 bits
+TIME_BOUNDS: Final = f"expected a time after 1970-01-01T00:00:00Z and before {_YEAR_MAX + 1}"
 GROUP_MAX: Final = 2**32 - 1
 """Highest number of a self-trade group."""
 
@@ -158,10 +160,13 @@ def read_time(field: str, raw: bytes, errors: list[FieldError]) -> int:
             moment = datetime(*numbers, tzinfo=UTC)  # type: ignore[misc, arg-type]
         except ValueError:
             moment = None
-        if moment is not None and 1970 <= moment.year <= 2261:
+        if moment is not None:
             value = (timegm(moment.timetuple()) * 10**6 + micros) * 1000
-            if value:
+            if value > 0 and moment.year <= _YEAR_MAX:
                 return value
+            message = f"{TIME_BOUNDS}, found {shown(raw)}"
+            errors.append(FieldError(field, message, "out_of_bounds"))
+            return 0
     errors.append(FieldError(field, f"{TIME_EXPECTED}, found {shown(raw)}", "invalid_value"))
     return 0
 

@@ -66,11 +66,13 @@ _INSTRUMENT = re.compile(rb'"instrument": ?"([^"]+)"')
 _UNUSED = (
     b',"self_trade_group":null,"oco":null,"replaces":null',
     b',"stop_price":,"display_quantity":,"expires_at":,"self_trade_prevention":null',
+    b',"instrument":null,"side":null',
 )
 _TERMS = ("stop_price", "display_quantity", "expires_at", "self_trade_prevention")
 _CANCEL_FIELDS = ("order_id", "client_id", "idempotency_key")
 _AMEND_FIELDS = ("order_id", "price", "quantity", "client_id", "idempotency_key", *_TERMS)
-_OPERATION_FIELDS = ("order", *_AMEND_FIELDS)
+_MASS_CANCEL_FIELDS = ("client_id", "instrument", "side", "idempotency_key")
+_OPERATION_FIELDS = ("order", *_AMEND_FIELDS, "instrument", "side")
 
 
 class OrderReader(Protocol):
@@ -186,6 +188,11 @@ class Validator:
         Raises:
             ProblemError: 400.
         """
+        return self._keyed(self._mass_cancel(client_id, instrument, side, header_key))
+
+    def _mass_cancel(
+        self, client_id: str | None, instrument: str | None, side: str | None, key: str | None
+    ) -> Prepared:
         errors: list[FieldError] = []
         client = check_id("client_id", client_id, errors)
         index = -1
@@ -197,9 +204,8 @@ class Validator:
             errors.append(not_one_of("side", "buy or sell", side))
         if errors:
             raise refused(errors)
-        key = one_key(None, header_key)
         values = (client.encode(), index, chosen)
-        return self._keyed(Prepared(codec.pack_mass_cancel, values, client, key))
+        return Prepared(codec.pack_mass_cancel, values, client, one_key(key, None))
 
     def _keyed(self, prepared: Prepared) -> Submission:
         if prepared.key is None:
@@ -416,17 +422,24 @@ class Validator:
                 raise refused([FieldError("order", "expected an order", "missing_field")])
             key = one_key(order.idempotency_key, None)
             return Prepared(self._pack_place, self.place_values(order), order.client_id or "", key)
+        if operation.op == "mass_cancel":
+            _only(operation, "mass_cancel", _MASS_CANCEL_FIELDS)
+            return self._mass_cancel(
+                operation.client_id, operation.instrument, operation.side, operation.idempotency_key
+            )
         if operation.op not in ("cancel", "amend"):
-            raise refused([not_one_of("op", "place, cancel or amend", operation.op)])
+            expected = "place, cancel, amend or mass_cancel"
+            raise refused([not_one_of("op", expected, operation.op)])
         if operation.order_id is None:
             raise refused([FieldError("order_id", ID_EXPECTED, "missing_field")])
         key = one_key(operation.idempotency_key, None)
         if operation.op == "amend":
-            if operation.order is not None:
+            if operation.order is not None or _of_mass_cancel(operation):
                 _only(operation, "amend", _AMEND_FIELDS)
             return self._prepared_amend(operation.order_id, operation, key)
         amends = operation.price is not ABSENT or operation.quantity is not ABSENT
-        if amends or operation.order is not None or amends_terms(operation):
+        amends = amends or amends_terms(operation) or _of_mass_cancel(operation)
+        if amends or operation.order is not None:
             _only(operation, "cancel", _CANCEL_FIELDS)
         return self._prepared_cancel(operation.order_id, operation.client_id, key)
 
@@ -557,7 +570,12 @@ def _misfits(operation: Operation) -> bool:
         or operation.client_id is not None
         or operation.idempotency_key is not None
         or amends_terms(operation)
+        or _of_mass_cancel(operation)
     )
+
+
+def _of_mass_cancel(operation: Operation) -> bool:
+    return operation.instrument is not None or operation.side is not None
 
 
 def _only(operation: Operation, op: str, fields: tuple[str, ...]) -> None:

@@ -6,7 +6,6 @@ knows messages, not sockets: the lane hands it texts and takes frames.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-from msgspec import Raw
 
 from novate.analytics.intervals import parse_interval
 from novate.gateway.fields import ID_EXPECTED, check_names, undecodable
@@ -25,8 +23,10 @@ from novate.gateway.messages import (
     Amend,
     Batch,
     Cancel,
+    CancelAllAfter,
     CancelOnDisconnect,
     Follow,
+    MassCancel,
     Message,
     Ping,
     Place,
@@ -41,6 +41,7 @@ from novate.gateway.messages import (
     decode_envelope,
     interval_of,
     json_depth,
+    request_id_of,
 )
 from novate.gateway.problems import FieldError, ProblemError, refused, retry_after_of, shown
 from novate.model import codec
@@ -54,18 +55,16 @@ if TYPE_CHECKING:
     from novate.metrics import Metrics
     from novate.streams.publisher import Publisher
 
-REQUEST_ID_MAX: Final = 64
 CHANNELS_MAX: Final = 100
 """Channels that one message may name."""
 
 OPS: Final = (
-    "place, cancel, amend, batch, status, subscribe, unsubscribe, resync, ping, "
-    "cancel_on_disconnect"
+    "place, cancel, amend, batch, mass_cancel, cancel_all_after, status, subscribe, unsubscribe, "
+    "resync, ping, cancel_on_disconnect"
 )
 
 _NOTHING: Final = (b"", b"null")
 _OUTCOMES: Final = b'{"outcomes":'
-_INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
 
 Reply = Callable[..., None]
 """`reply(status, body, replayed, retry_after)`: the answer of an operation, now or later."""
@@ -85,6 +84,17 @@ class OrderEntry(Protocol):
 
     def batch(self, body: bytes, header_key: str | None, reply: Reply, /, session: int = 0) -> None:
         """Do many."""
+
+    def mass_cancel(
+        self,
+        client_id: str | None,
+        instrument: str | None,
+        side: str | None,
+        header_key: str | None,
+        reply: Reply,
+        /,
+    ) -> None:
+        """Cancel all of a client."""
 
 
 class OrderReader(Protocol):
@@ -112,6 +122,7 @@ class StreamDesk:
         subscriptions_max: Subscriptions of one session.
         json_depth_max: Levels of nesting of a message.
         sessions: Those whose orders end with their connection.
+        cancel_after: Sets a client's dead-man timer: body, None, and the reply.
     """
 
     operations: OrderEntry
@@ -122,6 +133,7 @@ class StreamDesk:
     subscriptions_max: int = 1000
     json_depth_max: int = 16
     sessions: Sessions | None = None
+    cancel_after: Callable[[bytes, str | None, Reply], None] | None = None
 
 
 _is_problem = codec.is_problem
@@ -162,6 +174,8 @@ class Session:
             Cancel: self._cancel,
             Amend: self._amend,
             Batch: self._batch,
+            MassCancel: self._mass_cancel,
+            CancelAllAfter: self._cancel_all_after,
             Status: self._status,
             Ping: self._ping,
             Resync: self._resync,
@@ -196,7 +210,7 @@ class Session:
         try:
             self._check_depth(text)
             message = decode(text)
-            request_id = _request_id(message.request_id)
+            request_id = request_id_of(message.request_id)
         except Exception as error:  # whatever a text can make a decoder raise is the client's doing
             self._read_again(text, error)
             return
@@ -235,7 +249,7 @@ class Session:
             if isinstance(error, ProblemError):
                 raise error
             envelope = decode_envelope(text)
-            request_id = _request_id(envelope.request_id)
+            request_id = request_id_of(envelope.request_id)
             if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
                 message = decode_by_type(text)
                 if not self._has_a_name_twice(text, request_id):
@@ -295,6 +309,24 @@ class Session:
         self.outstanding += 1
         self._batch_of(body, None, partial(self._answer, request_id))
 
+    def _mass_cancel(self, message: MassCancel, request_id: bytes) -> None:
+        self.outstanding += 1
+        self._desk.operations.mass_cancel(
+            message.client_id, message.instrument, message.side, message.idempotency_key,
+            partial(self._answer_members, b"mass_cancelled", request_id),
+        )  # fmt: skip
+
+    def _cancel_all_after(self, message: CancelAllAfter, request_id: bytes) -> None:
+        set_timer = self._desk.cancel_after
+        if set_timer is None:
+            raise ProblemError(400, "unsupported", "timers are not kept here")
+        body = b'{"client_id":%b,"seconds":%b}' % (
+            bytes(message.client_id),
+            bytes(message.seconds),
+        )
+        self.outstanding += 1
+        set_timer(body, None, partial(self._answer_members, b"cancel_all_after", request_id))
+
     def _status(self, message: Status, request_id: bytes) -> None:
         order_id = _required("order_id", message.order_id)
         order = self._desk.reporter.order_json(order_id)
@@ -307,15 +339,18 @@ class Session:
         sessions = self._desk.sessions
         if sessions is None:
             raise ProblemError(400, "unsupported", "sessions are not kept here")
-        grace_seconds = sessions.grace(bytes(message.grace_seconds))
+        asked = bytes(message.grace_seconds)
+        grace_seconds = sessions.grace(asked)
         if self._bond is not None:
             if message.resume is not None:
                 raise ProblemError(409, "session_exists", "this connection has a session already")
-            self._bond.grace_seconds = grace_seconds
+            if asked not in _NOTHING:
+                self._bond.grace_seconds = grace_seconds
             self._send(_bound(self._bond, request_id))
         elif message.resume is not None:
             bond = sessions.take_up(message.resume)
-            bond.grace_seconds = grace_seconds
+            if asked not in _NOTHING:
+                bond.grace_seconds = grace_seconds
             self._bind(bond)
             self._send(_bound(bond, request_id))
         else:
@@ -376,6 +411,23 @@ class Session:
         if replayed:
             members += b',"replayed":true'
         self._send(_reply(kind, request_id, members))
+
+    def _answer_members(
+        self,
+        kind: bytes,
+        request_id: bytes,
+        status: int,
+        body: bytes,
+        replayed: bool = False,
+        retry_after: int | None = None,
+    ) -> None:
+        """The answer to what is about no single order: its members, as HTTP would say them."""
+        self.outstanding -= 1
+        if _is_problem(body):
+            self._error(request_id, body, retry_after, replayed)
+            return
+        more = b',"replayed":true' if replayed else b""
+        self._send(_reply(kind, request_id, b"," + body[1:-1] + more))
 
     # --- subscriptions ----------------------------------------------------------------------------
 
@@ -544,27 +596,6 @@ def _terms(message: Amend) -> bytes:
 def _named(chosen: list[Subscription], instrument: str) -> bytes:
     names = ",".join(f'"{channel.value}"' for channel, _, _ in chosen)
     return f',"channels":[{names}],"instrument":"{instrument}"'.encode()
-
-
-def _request_id(raw: Raw) -> bytes:
-    """The JSON of a request id, to be sent back as it came; b"" where there is none.
-
-    Raises:
-        ProblemError: 400.
-    """
-    text = bytes(raw)
-    if not text or text == b"null":
-        return b""
-    if text[0] == 0x22:
-        # Each character is at least a byte, so that only long texts need decoding to be measured.
-        if len(text) <= REQUEST_ID_MAX + 2:
-            return text
-        if len(msgspec.json.decode(text, type=str)) <= REQUEST_ID_MAX:
-            return text
-    elif _INTEGER.fullmatch(text):
-        return text
-    expected = f"expected a text of at most {REQUEST_ID_MAX} characters or an integer"
-    raise refused([FieldError("request_id", f"{expected}, found {shown(text)}", "invalid_value")])
 
 
 def _required(field: str, value: str | None) -> str:

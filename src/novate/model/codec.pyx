@@ -303,8 +303,12 @@ cdef inline bint starts_as_problem(bytes body) noexcept:
     return PyBytes_GET_SIZE(body) >= 8 and memcmp(PyBytes_AS_STRING(body), b'{"type":', 8) == 0
 
 
+cdef inline bint tells_of_many(bytes body) noexcept:  # a mass cancel: it begins with whose
+    return memcmp(PyBytes_AS_STRING(body), b'{"client_id":', min(13, len(body) + 1)) == 0
+
+
 def outcomes_body(list answers):
-    """The reply to a batch: the status and the order, or the problem, of each of its operations.
+    """The reply to a batch: of each operation the status, and its order, problem or mass cancel.
 
     Args:
         answers: Tuples that begin with an HTTP status, 100 to 999, and a body.
@@ -315,7 +319,8 @@ def outcomes_body(list answers):
     cdef tuple answer
     for answer in answers:
         body = answer[1]
-        size += 24 + PyBytes_GET_SIZE(body) + (2 if starts_as_problem(body) else 0)
+        size += 24 + PyBytes_GET_SIZE(body)
+        size += 2 if starts_as_problem(body) else 9 if tells_of_many(body) else 0
     out = PyBytes_FromStringAndSize(NULL, size - 1 if answers else size)
     at = put(PyBytes_AS_STRING(out), b'{"outcomes":[', 13)
     for answer in answers:
@@ -325,6 +330,8 @@ def outcomes_body(list answers):
         at = put_status(put(at, b'{"status":', 10), answer[0])
         if starts_as_problem(body):
             at = put(at, b',"problem":', 11)
+        elif tells_of_many(body):
+            at = put(at, b',"mass_cancelled":', 18)
         else:
             at = put(at, b',"order":', 9)
         at = put(at, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))

@@ -201,6 +201,27 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
 }
 """Every reason with its HTTP status; `name.lower()` is the code that clients see."""
 
+
+class ReasonRange(NamedTuple):
+    """The numbers of one owner: the first and the last, who gives them, and what that means."""
+
+    first: int
+    last: int
+    owner: str
+    text: str
+
+
+RANGES: Final = (
+    ReasonRange(1, 31, "An order ended", "It was accepted before."),
+    ReasonRange(
+        32, 63, "A rule of the venue refused", "A new order exists, with status `rejected`."
+    ),
+    ReasonRange(64, 95, "The registry refused", "No order came of the command."),
+    ReasonRange(96, 127, "An operator's command was refused", "Nothing changed."),
+    ReasonRange(128, 159, "Why a phase changed", "Where no operator said so."),
+)
+"""Every number but that of NONE is in one of these."""
+
 PLACE_PRECEDENCE: Final = (
     # the form, before the key is looked at; a gateway answers these before they are journaled
     Reason.MALFORMED_COMMAND,
