@@ -8,7 +8,6 @@ the reverse order.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import resource
@@ -16,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 import uvicorn
@@ -41,6 +39,7 @@ from novate.gateway.past_candles import PastCandles
 from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
+from novate.gateway.server import Server, ends_quietly
 from novate.gateway.sessions import Sessions
 from novate.gateway.switches import SwitchReads
 from novate.gateway.throttle import Throttle
@@ -449,15 +448,7 @@ def make_order_log(settings: Settings, metrics: Metrics) -> OrderLog | None:
 # --- serving --------------------------------------------------------------------------------------
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, without its handling of signals: the exchange has batches to finish."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def make_server(exchange: Exchange) -> _Server:
+def make_server(exchange: Exchange) -> Server:
     """The HTTP and WebSocket server in front of an exchange."""
     settings = exchange.settings
     operations, publisher = exchange.operations, exchange.publisher
@@ -492,7 +483,7 @@ def make_server(exchange: Exchange) -> _Server:
         calls.controls.cancel_after(),
     )
     config = uvicorn.Config(
-        make_application(exchange, calls),
+        ends_quietly(make_application(exchange, calls)),
         http=protocol_class(Lane(calls, settings, exchange.metrics)),
         ws=lane_class(desk, LaneLimits.of(settings)),
         lifespan="off",
@@ -505,7 +496,7 @@ def make_server(exchange: Exchange) -> _Server:
         timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds * (1 - STOP_SHARE) / 2)),
         ws_max_size=settings.message_bytes_max,
     )
-    return _Server(config)
+    return Server(config)
 
 
 async def serve(settings: Settings) -> int:
