@@ -189,6 +189,8 @@ class Exchange:
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
             sequencer.on_part.append(self._order_log.on_part)
+            self._order_log.want_updates = self.publisher.keep_updates
+            self.publisher.keep_updates(True)
         self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
         sequencer.on_applied.append(self._alarm.look)
         sequencer.on_commit.append(self.metrics.commit)
