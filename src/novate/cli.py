@@ -130,7 +130,10 @@ def serve(*, settings: config.Settings) -> int:
 
     from novate.exchange import serve as serve_exchange
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        logs.in_background(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(serve_exchange(settings))
 
 
@@ -149,7 +152,8 @@ def follow(
     """Follow a journal and take snapshots (a child of serve)."""
     from novate.follower import run
 
-    return run(settings, parent_pid, once)
+    with logs.in_background():
+        return run(settings, parent_pid, once)
 
 
 @app.command()

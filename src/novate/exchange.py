@@ -55,7 +55,7 @@ from novate.model import codec
 from novate.model.errors import NotAccepting
 from novate.order_log import OrderLog
 from novate.outcomes import OutcomeStore
-from novate.process import tune_process
+from novate.process import say, tune_process
 from novate.recovery import Progress, Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.activity_window import ActivityWindow
@@ -199,6 +199,7 @@ class Exchange:
         self.metrics.follower_lag = self._follower_lag
         self.metrics.ledger_lag = lambda: self.follower.ledger.lag(sequencer.seq)
         self.metrics.ledger_up = lambda: self.follower.ledger.state == "up"
+        self.metrics.log_lines_lost = logs.lines_lost
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""
@@ -218,9 +219,9 @@ class Exchange:
         self.recovered.close()
 
     def _on_failed(self, why: str) -> None:
-        log.critical("stopping", why=why, exit_code=EXIT_FAILED)
-        self.publisher.close()  # what it holds may be of a batch that came to nothing
         self.end(EXIT_FAILED)
+        self.publisher.close()  # what it holds may be of a batch that came to nothing
+        log.critical("stopping", why=why, exit_code=EXIT_FAILED)
 
     def end(self, code: int) -> None:
         """Have `serve` stop and exit with this code; the first one counts."""
@@ -534,8 +535,8 @@ def end_by_signal(
     for each in STOP_SIGNALS:
         loop.remove_signal_handler(each)
         signal.signal(each, signal.SIG_DFL)
-    log.info("stopping", signal=number.name, seconds_max=exchange.settings.shutdown_seconds)
     exchange.end(0)
+    log.info("stopping", signal=number.name, seconds_max=exchange.settings.shutdown_seconds)
 
 
 async def run(exchange: Exchange, listener: socket.socket) -> int:
@@ -574,12 +575,13 @@ def announce(exchange: Exchange, listener: socket.socket) -> None:
     durability = "fsync"
     if settings.relaxed_ms:
         durability = f"relaxed, a crash may lose the last {settings.relaxed_ms} ms"
-    sys.stdout.write(
+    line = (
         f"Novate {novate.__version__} at http://{shown}:{port} (docs at /docs), data in "
         f"{settings.data_dir}, {journal}seq {recovered.seq} recovered in {recovered.seconds:.2f} s"
         f" ({source}, {recovered.replayed_commands} commands replayed), durability {durability}\n"
     )
-    sys.stdout.flush()
+    if not say(line):
+        log.warning("not_announced", line=line.rstrip())
     for warning in recovered.warnings:
         log.warning("recovered", warning=warning)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
