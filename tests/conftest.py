@@ -120,14 +120,21 @@ class Server:
         """Everything it has logged so far, over all its starts."""
         return self.log_path.read_text(encoding="utf-8") if self.log_path.exists() else ""
 
-    def start(self, *, ready: bool = True) -> Server:
-        """Start it and, if asked, wait until it takes orders."""
+    def start(
+        self, *, ready: bool = True, stdout: int | None = None, stderr: int | None = None
+    ) -> Server:
+        """Start it and, if asked, wait until it takes orders; it speaks to `log_path`, or there."""
         command = [sys.executable, "-m", "novate", "serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), "--log-format", "json"]
         for name, value in self.flags.items():
             command += ["--" + name.replace("_", "-"), str(value)]
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+            self.process = subprocess.Popen(
+                command,
+                stdout=log if stdout is None else stdout,
+                stderr=log if stderr is None else stderr,
+                cwd=ROOT,
+            )
         if ready:
             wait_until(self._is_ready, START_SECONDS, "ready server")
         return self

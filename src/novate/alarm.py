@@ -103,20 +103,23 @@ class Alarm:
 
     def _wake(self) -> None:
         self._handle = None
-        due = self._set_for
+        due, refusal = self._set_for, ""
         if due <= self._clock() and not self._waiting:
-            self._ring(due)
+            refusal = self._ring(due)
         self._set(due)
+        if refusal:
+            log.warning("time_not_taken", why=refusal)
 
-    def _ring(self, due: int) -> None:
+    def _ring(self, due: int) -> str:
+        """Have the time journaled; why it was not taken, "" if it was."""
         self._last_rung = due
         try:
             self._sequencer.submit(pack_advance_time(), self._told)
         except NotAccepting as error:
-            log.warning("time_not_taken", why=error.detail)
-            return
+            return error.detail
         self._waiting = True
         self.rung += 1
+        return ""
 
     def _told(self, _status: int, _body: bytes, _replayed: bool) -> None:
         self._waiting = False

@@ -58,6 +58,7 @@ def settings_flags(*names: str) -> Callable[[Verb], Callable[..., None]]:
     flag per setting. The verb's result is the exit code; None is 0.
     """
     rows = [row for row in config.TABLE if not names or row.name in names]
+    switches = [row for row in rows if isinstance(row.default, bool)]
 
     def decorate(verb: Verb) -> Callable[..., None]:
         signature = inspect.signature(verb, eval_str=True)
@@ -66,12 +67,16 @@ def settings_flags(*names: str) -> Callable[[Verb], Callable[..., None]]:
         @functools.wraps(verb)
         def run(**given: Any) -> None:
             flags = {row.name: given.pop(row.name) for row in rows}
+            for row in switches:
+                if given.pop(f"no_{row.name}"):
+                    flags[row.name] = _switched_off(row, flags[row.name])
             settings = config.load(flags, os.environ, given.pop("config"))
             logs.configure(settings.log_level, settings.log_format)
             _warn_of_unknown_variables()
             raise typer.Exit(verb(settings=settings, **given) or 0)
 
         parameters = [*own, _keyword("config", ConfigOption), *map(_flag, rows)]
+        parameters += map(_negation, switches)
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         return run
@@ -82,17 +87,30 @@ def settings_flags(*names: str) -> Callable[[Verb], Callable[..., None]]:
 def _flag(row: Setting) -> inspect.Parameter:
     """One setting as an option; its text is read by the setting's own rule."""
     words = f"{row.rule.doc} ({row.rule.expected}; default {row.default_text})."
-    name = row.flag
-    kind: Any = str
-    if isinstance(row.default, bool):
-        name, kind = f"{row.flag}/--no-{row.flag.removeprefix('--')}", bool
-    option = typer.Option(name, help=words, show_default=False, metavar=row.rule.unit or None)
-    return _keyword(row.name, Annotated[kind | None, option])
+    option = typer.Option(row.flag, help=words, show_default=False, metavar=row.rule.unit or None)
+    return _keyword(row.name, Annotated[str | None, option])
 
 
-def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+def _negation(row: Setting) -> inspect.Parameter:
+    """The short way to set a true-or-false setting to false."""
+    option = typer.Option(_negative(row), help=f"As {row.flag} false.", show_default=False)
+    return _keyword(f"no_{row.name}", Annotated[bool, option], default=False)
+
+
+def _negative(row: Setting) -> str:
+    return f"--no-{row.flag.removeprefix('--')}"
+
+
+def _switched_off(row: Setting, given: str | None) -> str:
+    if given is not None:
+        what = f"expected {row.flag} or {_negative(row)}, found both"
+        raise ConfigurationError(f"{row.flag}: {what}")
+    return "false"
+
+
+def _keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
 
 
@@ -112,7 +130,10 @@ def serve(*, settings: config.Settings) -> int:
 
     from novate.exchange import serve as serve_exchange
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        logs.in_background(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(serve_exchange(settings))
 
 
@@ -131,7 +152,8 @@ def follow(
     """Follow a journal and take snapshots (a child of serve)."""
     from novate.follower import run
 
-    return run(settings, parent_pid, once)
+    with logs.in_background():
+        return run(settings, parent_pid, once)
 
 
 @app.command()

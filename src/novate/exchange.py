@@ -8,7 +8,6 @@ the reverse order.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import resource
@@ -16,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 import uvicorn
@@ -41,6 +39,7 @@ from novate.gateway.past_candles import PastCandles
 from novate.gateway.past_market import PastMarketReads
 from novate.gateway.problems import problem
 from novate.gateway.reads import Reads
+from novate.gateway.server import Server, ends_quietly
 from novate.gateway.sessions import Sessions
 from novate.gateway.switches import SwitchReads
 from novate.gateway.throttle import Throttle
@@ -56,7 +55,7 @@ from novate.model import codec
 from novate.model.errors import NotAccepting
 from novate.order_log import OrderLog
 from novate.outcomes import OutcomeStore
-from novate.process import tune_process
+from novate.process import say, tune_process
 from novate.recovery import Progress, Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.activity_window import ActivityWindow
@@ -190,6 +189,8 @@ class Exchange:
         if self._order_log is not None:
             sequencer.on_applied.append(self._order_log.on_applied)
             sequencer.on_part.append(self._order_log.on_part)
+            self._order_log.want_updates = self.publisher.keep_updates
+            self.publisher.keep_updates(True)
         self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
         sequencer.on_applied.append(self._alarm.look)
         sequencer.on_commit.append(self.metrics.commit)
@@ -198,6 +199,7 @@ class Exchange:
         self.metrics.follower_lag = self._follower_lag
         self.metrics.ledger_lag = lambda: self.follower.ledger.lag(sequencer.seq)
         self.metrics.ledger_up = lambda: self.follower.ledger.state == "up"
+        self.metrics.log_lines_lost = logs.lines_lost
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""
@@ -217,9 +219,9 @@ class Exchange:
         self.recovered.close()
 
     def _on_failed(self, why: str) -> None:
-        log.critical("stopping", why=why, exit_code=EXIT_FAILED)
-        self.publisher.close()  # what it holds may be of a batch that came to nothing
         self.end(EXIT_FAILED)
+        self.publisher.close()  # what it holds may be of a batch that came to nothing
+        log.critical("stopping", why=why, exit_code=EXIT_FAILED)
 
     def end(self, code: int) -> None:
         """Have `serve` stop and exit with this code; the first one counts."""
@@ -449,15 +451,7 @@ def make_order_log(settings: Settings, metrics: Metrics) -> OrderLog | None:
 # --- serving --------------------------------------------------------------------------------------
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, without its handling of signals: the exchange has batches to finish."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def make_server(exchange: Exchange) -> _Server:
+def make_server(exchange: Exchange) -> Server:
     """The HTTP and WebSocket server in front of an exchange."""
     settings = exchange.settings
     operations, publisher = exchange.operations, exchange.publisher
@@ -492,7 +486,7 @@ def make_server(exchange: Exchange) -> _Server:
         calls.controls.cancel_after(),
     )
     config = uvicorn.Config(
-        make_application(exchange, calls),
+        ends_quietly(make_application(exchange, calls)),
         http=protocol_class(Lane(calls, settings, exchange.metrics)),
         ws=lane_class(desk, LaneLimits.of(settings)),
         lifespan="off",
@@ -505,7 +499,7 @@ def make_server(exchange: Exchange) -> _Server:
         timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds * (1 - STOP_SHARE) / 2)),
         ws_max_size=settings.message_bytes_max,
     )
-    return _Server(config)
+    return Server(config)
 
 
 async def serve(settings: Settings) -> int:
@@ -541,8 +535,8 @@ def end_by_signal(
     for each in STOP_SIGNALS:
         loop.remove_signal_handler(each)
         signal.signal(each, signal.SIG_DFL)
-    log.info("stopping", signal=number.name, seconds_max=exchange.settings.shutdown_seconds)
     exchange.end(0)
+    log.info("stopping", signal=number.name, seconds_max=exchange.settings.shutdown_seconds)
 
 
 async def run(exchange: Exchange, listener: socket.socket) -> int:
@@ -581,12 +575,13 @@ def announce(exchange: Exchange, listener: socket.socket) -> None:
     durability = "fsync"
     if settings.relaxed_ms:
         durability = f"relaxed, a crash may lose the last {settings.relaxed_ms} ms"
-    sys.stdout.write(
+    line = (
         f"Novate {novate.__version__} at http://{shown}:{port} (docs at /docs), data in "
         f"{settings.data_dir}, {journal}seq {recovered.seq} recovered in {recovered.seconds:.2f} s"
         f" ({source}, {recovered.replayed_commands} commands replayed), durability {durability}\n"
     )
-    sys.stdout.flush()
+    if not say(line):
+        log.warning("not_announced", line=line.rstrip())
     for warning in recovered.warnings:
         log.warning("recovered", warning=warning)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

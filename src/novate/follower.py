@@ -166,12 +166,11 @@ class Follower:
         try:
             saved = self._store.save(self._replayer.snapshot(self._store.partition))
         except OSError as error:
-            log.warning("snapshot_failed", seq=seq, why=str(error))
             self._say({"kind": "snapshot_failed", "seq": seq, "why": str(error)})
+            log.warning("snapshot_failed", seq=seq, why=str(error))
             return
         self._snapshot_seq = seq
         took = round(self._clock() - self._snapshot_time, 3)
-        log.info("snapshot_taken", seq=seq, bytes=saved.bytes, seconds=took)
         self._say(
             {
                 "kind": "snapshot",
@@ -182,6 +181,7 @@ class Follower:
                 "state_hash": saved.state_hash,
             }
         )
+        log.info("snapshot_taken", seq=seq, bytes=saved.bytes, seconds=took)
 
     def _tell_progress(self) -> None:
         now = self._clock()
@@ -222,8 +222,8 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
         _follow(follower, bool(parent_pid), scrub)
     except ReplayDiverged as error:
         ledger.stop()  # what it has to say of this comes first
-        log.critical("diverged", seq=error.seq, why=str(error))
         _say({"kind": "diverged", "seq": error.seq, "why": str(error)})
+        log.critical("diverged", seq=error.seq, why=str(error))
         return EXIT_DIVERGED
     except (BrokenPipeError, KeyboardInterrupt):
         return 0

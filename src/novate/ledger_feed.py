@@ -245,15 +245,15 @@ class LedgerFeed:
                 self._follow()
             except LedgerAway as away:
                 self._scribe.disconnect()
-                log.warning("ledger_away", seq=self._scribe.seq, why=str(away))
                 self._tell("down", str(away))
+                log.warning("ledger_away", seq=self._scribe.seq, why=str(away))
                 # Between half of the pause and all of it: what came down together does not come
                 # back together.
                 self._stop.wait(pause * (0.5 + self._jitter.random() / 2))
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
             except (NovateError, InvariantViolated, OSError) as fault:
-                log.critical("ledger_left_alone", seq=self._scribe.seq, why=str(fault))
                 self._tell("fault", str(fault))
+                log.critical("ledger_left_alone", seq=self._scribe.seq, why=str(fault))
                 break
         self._scribe.close()
 

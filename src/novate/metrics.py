@@ -110,7 +110,8 @@ class Metrics(Collector):
         follower_lag: Gives the sequences the follower is behind; None where it is unknown.
         ledger_lag: Gives the sequences the ledger is behind; None where it is unknown.
         ledger_up: Whether the ledger is written.
-        on_rejected: Told of each request that a gateway refused, for the log.
+        log_lines_lost: Gives the log lines that could not be written.
+        on_rejected: Told of each request that a gateway refused, as `rejected` is, for the log.
     """
 
     def __init__(
@@ -121,7 +122,8 @@ class Metrics(Collector):
         self.follower_lag: Callable[[], int | None] = _zero
         self.ledger_lag: Callable[[], int | None] = _none
         self.ledger_up: Callable[[], bool] = bool
-        self.on_rejected: Callable[[str], None] | None = None
+        self.log_lines_lost: Callable[[], int] = _zero
+        self.on_rejected: Callable[[str, str, str], None] | None = None
         self._instruments_max = instruments_max
         self._received: dict[tuple[str, str], int] = {}
         self._rejected: dict[str, int] = {}
@@ -147,11 +149,17 @@ class Metrics(Collector):
         key = (order_type, side)
         self._received[key] = self._received.get(key, 0) + count
 
-    def rejected(self, reason: str) -> None:
-        """A gateway refused a request; what the engine refuses is counted by `on_applied`."""
+    def rejected(self, reason: str, field: str = "", client_id: str = "") -> None:
+        """A gateway refused a request; what the engine refuses is counted by `on_applied`.
+
+        Args:
+            reason: Code of the problem.
+            field: The first field that is wrong, "" for none.
+            client_id: Who asked, "" where that is not known.
+        """
         self._rejected[reason] = self._rejected.get(reason, 0) + 1
         if self.on_rejected is not None:
-            self.on_rejected(reason)
+            self.on_rejected(reason, field, client_id)
 
     def on_applied(self, applied: AppliedReplies) -> None:
         """Count what the engine refused of a batch."""
@@ -279,6 +287,7 @@ class Metrics(Collector):
             ),
             ("stream_consumers_closed", "Consumers closed as too slow.", self.consumers_closed),
             ("order_log_lines_left_out", "Order log lines not written.", self.orders_unlogged),
+            ("log_lines_lost", "Log lines that could not be written.", self.log_lines_lost()),
         ):
             yield CounterMetricFamily(name, text, value=value)
 

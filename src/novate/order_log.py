@@ -1,8 +1,8 @@
 """The order log: a line for each order submitted, matched, amended, cancelled or refused.
 
-Up to `orders_per_second_max` commands of a second are logged with their trades, up to a thousand of
-each; of the rest only the number is, once a second. It reads what was applied and changes nothing;
-where the level leaves its lines out it is not called at all.
+Up to `orders_per_second_max` commands of a second are logged with their trades and with the orders
+that they ended, up to a thousand of each; of the rest only the number is, once a second. It reads
+what was applied and changes nothing; where the level leaves its lines out it is not called at all.
 """
 
 from __future__ import annotations
@@ -20,6 +20,14 @@ _NULL: Final = Raw(b"null")
 TRADES_LOGGED_MAX: Final = 1000
 """Trades of one command that are logged; of the rest the number is."""
 
+ENDS_LOGGED_MAX: Final = 1000
+"""Orders that one command ended that are logged; of the rest the number is."""
+
+ROWS_KEPT_MAX: Final = 10_000
+"""Trades and ended orders of one batch that are kept to be logged."""
+
+_CANCELLED: Final = b'"status":"cancelled"'
+
 
 class AppliedBatch(Protocol):
     """What the order log reads of an applied batch."""
@@ -35,6 +43,10 @@ class AppliedBatch(Protocol):
     @property
     def trades(self) -> list[tuple[int, int, bytes]]:
         """Instrument, sequence and JSON of each trade, oldest first."""
+
+    @property
+    def updates(self) -> list[tuple[int, int, str, bytes]]:
+        """Instrument, sequence, client id and JSON of each order that changed, where wanted."""
 
 
 class LineLogger(Protocol):
@@ -69,6 +81,8 @@ class _Order(Struct):
     reason: str | None = None
     code: str | None = None
     detail: str | None = None
+    cancelled_count: int | None = None
+    on: bool | None = None
 
 
 class _Trade(Struct):
@@ -86,11 +100,13 @@ _decode_trade = msgspec.json.Decoder(_Trade).decode
 
 
 @dataclass(slots=True)
-class _Matched:
-    """The trades of one command: the first of them, and how many there were."""
+class _Led:
+    """What one command led to: the first trades and ended orders, and how many there were."""
 
     trades: list[bytes] = field(default_factory=list)
-    count: int = 0
+    trade_count: int = 0
+    ended: list[bytes] = field(default_factory=list)
+    ended_count: int = 0
 
 
 class OrderLog:
@@ -102,6 +118,10 @@ class OrderLog:
         counters: The metrics.
         call_later: The event loop's; says the number left out even when orders cease.
         clock: Monotonic seconds.
+
+    Attributes:
+        want_updates: Told whether the updates of the next batch will be read; they cost, and are
+            not wanted while the rest of a second is left out.
     """
 
     def __init__(
@@ -121,37 +141,66 @@ class OrderLog:
         self._left = orders_per_second_max
         self._left_out = 0
         self._timer_set = False
-        self._matched: dict[int, _Matched] = {}
+        self._led: dict[int, _Led] = {}
+        self._kept = 0
+        self.want_updates: Callable[[bool], object] = bool
 
-    def on_part(self, trades: list[tuple[int, int, bytes]], updates: object) -> None:
-        """Keep for the lines to come some of the trades of a batch that is being applied."""
+    def on_part(
+        self, trades: list[tuple[int, int, bytes]], updates: list[tuple[int, int, str, bytes]]
+    ) -> None:
+        """Keep for the lines to come some of what a batch does that is being applied."""
         for _, seq, trade in trades:
-            matched = self._matched.get(seq)
-            if matched is None:
-                if len(self._matched) >= self._per_second:
-                    return  # a batch's first commands are the ones that may be logged
-                matched = self._matched[seq] = _Matched()
-            matched.count += 1
-            if matched.count <= TRADES_LOGGED_MAX:
-                matched.trades.append(trade)
+            led = self._led_by(seq)
+            if led is None:
+                break
+            led.trade_count += 1
+            if led.trade_count <= TRADES_LOGGED_MAX and self._kept < ROWS_KEPT_MAX:
+                self._kept += 1
+                led.trades.append(trade)
+        for _, seq, _, order in updates:
+            if _CANCELLED not in order:
+                continue
+            led = self._led_by(seq)
+            if led is None:
+                break
+            led.ended_count += 1
+            if led.ended_count <= ENDS_LOGGED_MAX and self._kept < ROWS_KEPT_MAX:
+                self._kept += 1
+                led.ended.append(order)
+
+    def _led_by(self, seq: int) -> _Led | None:
+        """What a command led to; None for those behind what may be logged of a batch."""
+        led = self._led.get(seq)
+        if led is None and len(self._led) < self._per_second:
+            led = self._led[seq] = _Led()
+        return led
 
     def on_applied(self, applied: AppliedBatch) -> None:
         """Log what a durable batch did, as far as this second allows."""
         replies = applied.replies
         logged = self._allow(len(replies))
         if logged:
-            self.on_part(applied.trades, ())
+            self.on_part(applied.trades, applied.updates)
             for seq, (status, body, _) in enumerate(replies[:logged], applied.first_seq):
-                if body is not None:
-                    self._log_reply(seq, status, body)
-                if seq in self._matched:
-                    self._log_matched(seq, self._matched[seq])
-        self._matched.clear()
+                own = None if body is None else self._log_reply(seq, status, body)
+                if seq in self._led:
+                    self._log_led(seq, self._led[seq], own)
+        self._led.clear()
+        self._kept = 0
+        self.want_updates(self._left > 0 or not self._timer_set)
 
-    def refused(self, reason: str) -> None:
-        """Log a request that a gateway refused; it never became a command."""
+    def refused(self, reason: str, field: str = "", client_id: str = "") -> None:
+        """Log a request that a gateway refused; it never became a command.
+
+        Args:
+            reason: Code of the problem.
+            field: The first field that is wrong, "" for none.
+            client_id: Who asked, "" where that is not known.
+        """
         if self._allow(1):
-            self._logger.info("rejected", reason=reason)
+            self._logger.info(
+                "rejected", client_id=client_id or None, field=field or None, reason=reason
+            )
 
     def error(self, what: str, **context: object) -> None:
         """Log a fault; never sampled."""
@@ -177,6 +226,7 @@ class OrderLog:
     def _on_timer(self) -> None:
         self._timer_set = False
         self._say_left_out()
+        self.want_updates(True)
 
     def _say_left_out(self) -> None:
         if self._left_out:
@@ -185,7 +235,8 @@ class OrderLog:
             )
             self._left_out = 0
 
-    def _log_reply(self, seq: int, status: int, body: bytes) -> None:
+    def _log_reply(self, seq: int, status: int, body: bytes) -> str | None:
+        """Log a command by its answer; the order that the answer is."""
         order = _decode_order(body)
         if status >= 500:
             self._logger.error("error", seq=seq, code=order.code, detail=order.detail)
@@ -194,22 +245,56 @@ class OrderLog:
                 "rejected", seq=seq, **_named(order), reason=order.reason or order.code
             )
         elif order.order_id is None:
-            self._logger.info("applied", seq=seq)
-        elif status == 201:
-            self._logger.info("submitted", seq=seq, **_named(order), **_terms(order))
-        elif order.status == "cancelled":
-            self._logger.info(
-                "cancelled", seq=seq, **_named(order), filled_quantity=_text(order.filled_quantity)
-            )
+            self._log_other(seq, order)
         else:
-            self._logger.info("amended", seq=seq, **_named(order), **_terms(order))
+            self._log_order(seq, status, order)
+        return order.order_id
 
-    def _log_matched(self, seq: int, matched: _Matched) -> None:
-        for trade in matched.trades:
+    def _log_other(self, seq: int, answer: _Order) -> None:
+        """Log what is about no single order; with the number of orders that it ended, if told."""
+        if answer.cancelled_count is None:
+            self._logger.info("applied", seq=seq)
+            return
+        told = {"client_id": answer.client_id, "count": answer.cancelled_count}
+        if answer.on is not None:
+            self._logger.info("kill_switched", seq=seq, **told, on=answer.on)
+        elif answer.client_id is not None:
+            self._logger.info("mass_cancelled", seq=seq, **told)
+        else:  # the end of a session
+            self._logger.info("applied", seq=seq, count=answer.cancelled_count)
+
+    def _log_order(self, seq: int, status: int, order: _Order) -> None:
+        ended = order.status == "cancelled"
+        if status == 201:
+            self._logger.info("submitted", seq=seq, **_named(order), **_terms(order))
+        elif not ended:
+            self._logger.info("amended", seq=seq, **_named(order), **_terms(order))
+        if ended:
+            self._log_end(seq, order)
+
+    def _log_end(self, seq: int, order: _Order) -> None:
+        self._logger.info(
+            "cancelled",
+            seq=seq,
+            **_named(order),
+            filled_quantity=_text(order.filled_quantity),
+            reason=order.reason,
+        )
+
+    def _log_led(self, seq: int, led: _Led, own: str | None) -> None:
+        """Log what a command led to; its own order's end was logged with the answer."""
+        for trade in led.trades:
             self._log_trade(seq, trade)
-        left_out = matched.count - len(matched.trades)
+        left_out = led.trade_count - len(led.trades)
         if left_out:
             self._logger.info("matched_more", seq=seq, left_out=left_out)
+        for body in led.ended:
+            order = _decode_order(body)
+            if order.order_id != own:
+                self._log_end(seq, order)
+        left_out = led.ended_count - len(led.ended)
+        if left_out:
+            self._logger.info("cancelled_more", seq=seq, left_out=left_out)
 
     def _log_trade(self, seq: int, body: bytes) -> None:
         trade = _decode_trade(body)

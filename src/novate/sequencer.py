@@ -126,6 +126,12 @@ def stopped_body(status: int, code: str, title: str, detail: str) -> bytes:
     )
 
 
+def _say_failed(event: str, error: Exception, **context: Any) -> None:
+    """Log what went wrong where others wait: not even the line may fail."""
+    with contextlib.suppress(Exception):
+        log.error(event, exc_info=error, **context)
+
+
 class _Group:
     """Stands for each of the commands submitted together; answers when the last outcome is in.
 
@@ -340,17 +346,20 @@ class Sequencer:
                 raise InvariantViolated(found, batch.first_seq)
         except Exception as error:
             what = f"{type(error).__name__} in the batch of seq {batch.first_seq}: {error}"
-            log.error("apply_failed", why=what, exc_info=True)
             self._fail("exchange_stopped", what)
+            _say_failed("apply_failed", error, why=what)
             return
-        self._advance(batch, applied)
+        resumed = self._advance(batch, applied)
         self._seal()
         self._answer(replies, applied)
         self._tell_subscribers(applied)
         if self._idle and self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+        if resumed:
+            log.info("journal_resumed", seq=applied.last_seq)
 
-    def _advance(self, batch: Batch, applied: Applied) -> None:
+    def _advance(self, batch: Batch, applied: Applied) -> bool:
+        """Take the batch as done; whether that ends a stall."""
         self._seq = batch.first_seq + batch.count - 1
         events_hash = blake2b(self._events_hash, digest_size=32)
         events_hash.update(applied.events)
@@ -360,9 +369,10 @@ class Sequencer:
         self._batch = None
         self._batch_replies = []
         self._tries = 0
-        if self._state == "stalled":
-            self._state, self._why = "running", ""
-            log.info("journal_resumed", seq=self._seq)
+        if self._state != "stalled":
+            return False
+        self._state, self._why = "running", ""
+        return True
 
     def _answer(self, replies: list[Reply], applied: Applied) -> None:
         broken: Exception | None = None
@@ -386,8 +396,7 @@ class Sequencer:
                 # One client's broken connection must not cost the others their answers.
                 broken = error
         if broken is not None:
-            with contextlib.suppress(Exception):
-                log.error("reply_failed", seq=applied.last_seq, exc_info=broken)
+            _say_failed("reply_failed", broken, seq=applied.last_seq)
 
     def _final(self, answers: list[tuple[int, bytes | None, int]]) -> list[tuple[int, bytes, int]]:
         """A group's answers, with the first ones in place of what only names them."""
@@ -408,17 +417,17 @@ class Sequencer:
         for subscriber in self.on_applied:
             try:
                 subscriber(applied)
-            except Exception:
+            except Exception as error:
                 # Streams and metrics follow the market; they can't be allowed to stop it.
-                log.error("subscriber_failed", exc_info=True)
+                _say_failed("subscriber_failed", error)
 
     def _tell_part(self, trades: Trades, updates: Updates) -> None:
         """A batch at hand has made many trades and updates: its subscribers take some before."""
         for subscriber in self.on_part:
             try:
                 subscriber(trades, updates)
-            except Exception:
-                log.error("subscriber_failed", exc_info=True)
+            except Exception as error:
+                _say_failed("subscriber_failed", error)
 
     def _first_answer(self, seq: int) -> tuple[int, bytes, bool]:
         """The outcome to tell for a repeated key; never raises, for its client waits for it."""
@@ -426,9 +435,8 @@ class Sequencer:
             image = self._outcomes.find(seq)
             if image is not None:
                 return *self._reporter.render_outcome(image), True
-        except Exception:
-            with contextlib.suppress(Exception):
-                log.error("outcome_unreadable", seq=seq, exc_info=True)
+        except Exception as error:
+            _say_failed("outcome_unreadable", error, seq=seq)
         detail = f"the first answer to this key (sequence {seq}) cannot be read"
         return 503, stopped_body(503, "outcome_unavailable", "Service Unavailable", detail), False
 
@@ -449,13 +457,12 @@ class Sequencer:
 
     def _stall(self, error: JournalFull | JournalAway) -> None:
         """Keep the batch and try again; the journal knows what became of it, or finds out first."""
-        if self._state == "running":
-            log.warning("journal_stalled", why=str(error))
-            self._state = "stalled"
-        self._why = str(error)
         pause = RETRY_SECONDS[min(self._tries, len(RETRY_SECONDS) - 1)]
         self._tries += 1
         self._loop.call_later(pause, self._retry)
+        was, self._state, self._why = self._state, "stalled", str(error)
+        if was == "running":
+            log.warning("journal_stalled", why=self._why)
 
     def _retry(self) -> None:
         if self._state != "failed":
@@ -466,7 +473,6 @@ class Sequencer:
         if self._state == "failed":
             return
         self._state, self._why, self._room = "failed", why, 0
-        log.critical("exchange_stopped", code=code, why=why, seq=self._seq)
         detail = f"{why}; whether this command was taken is not known: ask again with its key"
         body = stopped_body(503, code, "Service Unavailable", detail)
         waiting = self._batch_replies + self._replies
@@ -475,12 +481,17 @@ class Sequencer:
         for reply in waiting:
             try:
                 reply(503, body, False)
-            except Exception:
-                log.error("reply_failed", exc_info=True)
+            except Exception as error:
+                _say_failed("reply_failed", error)
         for subscriber in self.on_failed:
-            subscriber(why)
+            try:
+                subscriber(why)
+            except Exception as error:
+                _say_failed("subscriber_failed", error)
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+        with contextlib.suppress(Exception):  # `stop` has more to do
+            log.critical("exchange_stopped", code=code, why=why, seq=self._seq)
 
     async def stop(self, seconds: float = 10.0) -> bool:
         """Refuse new commands, finish those taken, and end the writer.
@@ -501,7 +512,8 @@ class Sequencer:
                 self._writer_ended.wait(), max(0.1, deadline - self._loop.time())
             )
         except TimeoutError:
-            log.warning("writer_still_writing", why=self._why)
+            with contextlib.suppress(Exception):
+                log.warning("writer_still_writing", why=self._why)
         return self._state != "failed"
 
     # --- how it stands ----------------------------------------------------------------------------

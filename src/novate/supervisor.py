@@ -256,13 +256,15 @@ class FollowerSupervisor:
         try:
             return await self._run_once()
         except (OSError, ValueError) as error:
-            log.error("follower_not_started", why=str(error))
+            why = str(error)
         process: asyncio.subprocess.Process | None = self._process
-        if process is None:
-            return NOT_STARTED
-        if process.returncode is None:
-            process.kill()
-        return await process.wait()
+        code = NOT_STARTED
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            code = await process.wait()
+        log.error("follower_not_started", why=why)
+        return code
 
     async def _run_once(self) -> int:
         self._process = process = await asyncio.create_subprocess_exec(

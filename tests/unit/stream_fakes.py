@@ -77,7 +77,7 @@ class Counts:
     def latency(self, seconds: float) -> None:
         self.latencies.append(seconds)
 
-    def rejected(self, reason: str) -> None:
+    def rejected(self, reason: str, field: str = "", client_id: str = "") -> None:
         self.reasons.append(reason)
 
 

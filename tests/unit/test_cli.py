@@ -59,3 +59,28 @@ def test_the_table_of_verbs_loads_no_server():
     code = "import sys, novate.cli; print([m for m in sys.argv[1:] if m in sys.modules])"
     heavy = ["uvicorn", "starlette", "numpy", "novate.exchange", "novate.loadtest", "novate.feeds"]
     assert python(code, *heavy).stdout == "[]\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        (["--follower", "false"], "False"),
+        (["--follower=true"], "True"),
+        (["--no-follower"], "False"),
+        ([], "True"),
+        (["--no-follower", "--follower", "true"], "expected --follower or --no-follower"),
+        (["--follower", "maybe"], "--follower: expected true or false, found 'maybe'"),
+    ],
+)
+def test_a_switch_takes_a_value_as_the_help_says(flags: list[str], found: str) -> None:
+    code = (
+        "from novate import cli\n"
+        "@cli.app.command()\n"
+        "@cli.settings_flags('follower', *cli.LOG_SETTINGS)\n"
+        "def look(*, settings): print(settings.follower)\n"
+        "cli.main()\n"
+    )
+    ended = python(code, "look", *flags)
+    assert found in ended.stdout + ended.stderr
+    assert ended.returncode == (2 if "expected" in found else 0)

@@ -63,15 +63,16 @@ def test_what_the_engine_refuses_is_counted_by_reason(metrics: Metrics) -> None:
     rejected = b'{"order_id":"a","status":"rejected","reason":"post_only_would_cross"}'
     unknown = b'{"type":"about:blank","status":404,"code":"unknown_order","detail":"x"}'
     replies = [(201, b'{"order_id":"b"}', 0), (422, rejected, 0), (404, unknown, 0), (0, None, 1)]
-    told: list[str] = []
-    metrics.on_rejected = told.append
+    told: list[tuple[str, str, str]] = []
+    metrics.on_rejected = lambda *refusal: told.append(refusal)
     metrics.on_applied(Batch(replies=replies))
     found = samples(metrics)
     assert found["orders_rejected_total", (("reason", "post_only_would_cross"),)] == 1
     assert found["orders_rejected_total", (("reason", "unknown_order"),)] == 1
     assert told == []
     metrics.rejected("malformed_json")
-    assert told == ["malformed_json"]
+    metrics.rejected("not_multiple", "price", "A")
+    assert told == [("malformed_json", "", ""), ("not_multiple", "price", "A")]
 
 
 def test_market_figures_are_read_when_asked(metrics: Metrics) -> None:
@@ -133,6 +134,7 @@ def test_every_promised_name_is_there(metrics: Metrics) -> None:
         "journal_commit_seconds_bucket",
         "journal_batch_size_bucket",
         "queue_depth",
+        "log_lines_lost_total",
         "follower_lag_sequences",
         "websocket_connections",
         "http_requests_total",

@@ -93,12 +93,13 @@ def test_an_order_and_its_trade(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("reply", "level", "event", "reason"),
     [
-        ((200, CANCELLED, 0), "info", "cancelled", None),
+        ((200, CANCELLED, 0), "info", "cancelled", "by_client"),
         ((200, ACCEPTED, 0), "info", "amended", None),
         ((422, REJECTED, 0), "info", "rejected", "post_only_would_cross"),
         ((404, PROBLEM, 0), "info", "rejected", "unknown_order"),
         ((503, FAULT, 0), "error", "error", None),
-        ((200, b'{"cancelled":2,"orders":[]}', 0), "info", "applied", None),
+        ((200, b'{"sequence":7}', 0), "info", "applied", None),
+        ((200, b'{"on":true,"cancelled_count":1}', 0), "info", "kill_switched", None),
     ],
 )
 def test_what_else_happens(
@@ -143,9 +144,11 @@ def test_the_trades_of_what_is_left_out_are_left_out() -> None:
 
 def test_refusals_of_a_gateway_and_faults(stage: Stage) -> None:
     stage.log.refused("malformed_json")
+    stage.log.refused("not_multiple", "price", "A")
     stage.log.error("journal stalled", seconds=2)
     assert stage.lines.lines == [
-        ("info", "rejected", {"reason": "malformed_json"}),
+        ("info", "rejected", {"client_id": None, "field": None, "reason": "malformed_json"}),
+        ("info", "rejected", {"client_id": "A", "field": "price", "reason": "not_multiple"}),
         ("error", "error", {"what": "journal stalled", "seconds": 2}),
     ]
 
@@ -171,3 +174,90 @@ def test_parts_of_a_batch_that_is_left_out_are_forgotten() -> None:
     stage.loop.run(1)
     stage.apply((201, ACCEPTED, 0), first_seq=1000)
     assert "matched" not in stage.lines.events
+
+
+def ended(order_id: str, reason: str, status: str = "cancelled") -> bytes:
+    return (
+        b'{"order_id":"%b","client_id":"B","instrument":"BTC-USD","quantity":2,'
+        b'"filled_quantity":0.5,"status":"%b","reason":"%b"}'
+        % (order_id.encode(), status.encode(), reason.encode())
+    )
+
+
+def updates(seq: int, *orders: bytes) -> list[tuple[int, int, str, bytes]]:
+    return [(0, seq, "B", order) for order in orders]
+
+
+def test_orders_that_another_command_ended_are_lines_with_the_reason(stage: Stage) -> None:
+    changed = updates(
+        7, ended("o8", "expired"), ended("o9", "self_trade_prevented"), ended("o0", "", "filled")
+    )
+    stage.apply((201, ACCEPTED, 0), first_seq=7, updates=[*changed, *updates(7, ACCEPTED)])
+    assert stage.lines.events == ["submitted", "cancelled", "cancelled"]
+    assert stage.lines.lines[1][2] == {
+        "seq": 7,
+        "order_id": "o8",
+        "client_id": "B",
+        "instrument": "BTC-USD",
+        "filled_quantity": "0.5",
+        "reason": "expired",
+    }
+    assert stage.lines.lines[2][2]["reason"] == "self_trade_prevented"
+
+
+def test_an_order_that_ends_with_its_own_command_is_one_line(stage: Stage) -> None:
+    stage.apply((200, CANCELLED, 0), first_seq=7, updates=updates(7, CANCELLED))
+    assert stage.lines.events == ["cancelled"]
+
+
+def test_an_order_that_ends_as_it_comes_is_submitted_and_cancelled(stage: Stage) -> None:
+    stage.apply(
+        (201, ended("o3", "fill_or_kill"), 0),
+        first_seq=7,
+        updates=updates(7, ended("o3", "fill_or_kill")),
+    )
+    assert stage.lines.events == ["submitted", "cancelled"]
+    assert stage.lines.lines[1][2]["reason"] == "fill_or_kill"
+
+
+def test_a_mass_cancel_says_whose_orders_and_how_many(stage: Stage) -> None:
+    swept = b'{"client_id":"B","cancelled_count":2,"order_ids":["o1","o2"],"sequence":9}'
+    stage.apply(
+        (200, swept, 0),
+        first_seq=9,
+        updates=updates(9, ended("o1", "mass_cancel"), ended("o2", "mass_cancel")),
+    )
+    assert stage.lines.events == ["mass_cancelled", "cancelled", "cancelled"]
+    assert stage.lines.lines[0][2] == {"seq": 9, "client_id": "B", "count": 2}
+
+
+def test_of_a_command_that_ended_very_many_the_first_are_lines_and_the_rest_a_number(
+    stage: Stage,
+) -> None:
+    for part in range(3):
+        names = range(part * 800, part * 800 + 800)
+        stage.log.on_part([], updates(7, *(ended(f"o{name}", "mass_cancel") for name in names)))
+    stage.apply((200, b'{"sequence":7}', 0), first_seq=7)
+    assert stage.lines.events == ["applied", *["cancelled"] * 1000, "cancelled_more"]
+    assert stage.lines.lines[-1][2] == {"seq": 7, "left_out": 1400}
+
+
+def test_a_batch_that_leads_to_very_much_has_a_bound_of_its_own(stage: Stage) -> None:
+    for seq in range(1, 21):
+        stage.log.on_part([(0, seq, TRADE)] * 900, [])
+    stage.apply(*[(201, ACCEPTED, 0)] * 20, first_seq=1)
+    events = stage.lines.events
+    assert events.count("matched") == 10_000
+    more = [line[2]["left_out"] for line in stage.lines.lines if line[1] == "matched_more"]
+    assert sum(more) == 20 * 900 - 10_000
+
+
+def test_updates_are_not_asked_for_while_lines_are_left_out() -> None:
+    stage = Stage(per_second=10)
+    wanted: list[bool] = []
+    stage.log.want_updates = wanted.append
+    stage.apply(*[(201, ACCEPTED, 0)] * 9)
+    stage.apply(*[(201, ACCEPTED, 0)] * 9)
+    assert wanted == [True, False]
+    stage.loop.run(1)
+    assert wanted == [True, False, True]

@@ -410,7 +410,9 @@ def test_malformed_messages_are_explained(
     if field is not None:
         assert found["errors"][0]["field"] == field
     assert stage.operations.asked == []
-    assert stage.counts.reasons == [code]
+    others = (b'"subscribe"', b'"status"', b'"resync"', b'"ping"')
+    about_no_order = any(op in text for op in others)
+    assert stage.counts.reasons == ([] if about_no_order else [code])
 
 
 def test_brackets_in_texts_are_not_nesting(stage: Stage) -> None:

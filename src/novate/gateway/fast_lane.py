@@ -202,6 +202,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._refused = False
         self._broken = False
+        self._answered: RequestResponseCycle | None = None
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -215,8 +216,13 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End; a reply that comes later goes nowhere."""
         self._fast.disconnected = True
+        self._hang_up()
         self.lane.connections.discard(self)
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """The client has left: the transport closes now, and tells of it later."""
+        self._hang_up()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over."""
@@ -439,7 +445,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Close the connection if it is idle, unread, or its request incomplete, for too long."""
         limits = self.lane.limits
         if self._unread_since and now - self._unread_since > limits.keep_alive_seconds:
-            self.transport.abort()
+            self.abandon()
         if self.transport.is_closing():
             return
         if self._refused:
@@ -456,6 +462,35 @@ class HttpProtocol(HttpToolsProtocol):
         elif not self._is_answering() and now - self._idle_since > limits.keep_alive_seconds:
             self.transport.close()
 
+    def abandon(self) -> None:
+        """End at once, whatever is not read yet of the answers.
+
+        The transport resumes who waits to write before it says that it is lost; so it is said here.
+        """
+        self._hang_up()
+        self.transport.abort()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Remember which request is being answered: `cycle` is the last one that came."""
+        self._answered = cycle
+
+        async def listened_to(scope: Any, receive: Any, send: Any) -> None:
+            async def say(message: Any) -> None:
+                try:
+                    self.transport.write(b"")  # the only question that a closed one answers
+                except RuntimeError:
+                    cycle.disconnected = True
+                await send(message)
+
+            await app(scope, receive, say)
+
+        super()._start_asgi_task(cycle, listened_to)
+
+    def _hang_up(self) -> None:
+        """Tell the request that is being answered that nobody listens."""
+        if self._answered is not None:
+            self._answered.disconnected = True
+
     def pause_writing(self) -> None:
         """The client does not read as fast as it is answered."""
         self._unread_since = self.loop.time()
@@ -464,6 +499,8 @@ class HttpProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """It reads again."""
         self._unread_since = 0.0
+        if self.transport.is_closing():
+            self._hang_up()
         super().resume_writing()
 
     def _is_answering(self) -> bool:

@@ -183,19 +183,18 @@ class History:
             self._trip(str(away) or "it does not answer")
             failed(self._away())
         except Exception as error:
-            log.error("question_failed", why=repr(error))
             failed(ProblemError(503, "history_failed", "the question failed", retry_after=5))
+            log.error("question_failed", why=repr(error))
         else:
             done(answer)
 
     # --- the breaker ------------------------------------------------------------------------------
 
     def _trip(self, why: str) -> None:
-        self.why = why
-        if not self.is_open:
-            self.is_open = True
-            log.warning("ledger_away", why=why)
+        was_open, self.is_open, self.why = self.is_open, True, why
         self._probe_later()
+        if not was_open:
+            log.warning("ledger_away", why=why)
 
     def _probe_later(self) -> None:
         if self._probe is None and not self._closed:

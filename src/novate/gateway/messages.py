@@ -172,6 +172,12 @@ decode = msgspec.json.Decoder(
 decode_by_type = msgspec.json.Decoder(SubscribeByType | UnsubscribeByType).decode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 BY_TYPE: Final = (b'"subscribe"', b'"unsubscribe"')
+ENTRIES: Final = (Place, Cancel, Amend, Batch)
+OTHER_OPS: Final = (
+    b'"status"', b'"ping"', b'"resync"', b'"cancel_on_disconnect"', b'"subscribe"',
+    b'"unsubscribe"',
+)  # fmt: skip
+"""Messages whose refusals count as refused orders; and those about no order, which don't."""
 
 
 def interval_of(text: str | None) -> str:

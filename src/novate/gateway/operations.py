@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from novate.gateway.problems import ProblemError, problem
 from novate.gateway.submissions import BatchSubmission, Submission
 from novate.gateway.throttle import Throttle
@@ -80,7 +82,7 @@ class Counters(Protocol):
         """Placed orders came in."""
         ...
 
-    def rejected(self, reason: str) -> None:
+    def rejected(self, reason: str, field: str = "", client_id: str = "") -> None:
         """A request was refused."""
         ...
 
@@ -117,7 +119,7 @@ class Operations:
             submission = self._read_place(body, header_key)
         except ProblemError as error:
             self._received("invalid", "invalid")
-            self.refuse(error, reply)
+            self.refuse(error, reply, client_named(body))
             return
         if session:
             submission.command = packing.with_session(submission.command, session)
@@ -133,14 +135,14 @@ class Operations:
         try:
             self._submit_command(command, reply)
         except NotAccepting as error:
-            self.refuse(unavailable(error), reply)
+            self.refuse(unavailable(error), reply, submission.client_id)
 
     def cancel(self, order_id: str, body: bytes, header_key: str | None, reply: Reply) -> None:
         """Cancel an order: 200 with its final state, or why not. The body may be empty."""
         try:
             submission = self.validator.cancel(order_id, body, header_key)
         except ProblemError as error:
-            self._first_or_refuse(error, reply)
+            self._first_or_refuse(error, reply, client_named(body))
             return
         self._submit(submission, reply)
 
@@ -149,7 +151,7 @@ class Operations:
         try:
             submission = self.validator.amend(order_id, body, header_key)
         except ProblemError as error:
-            self._first_or_refuse(error, reply)
+            self._first_or_refuse(error, reply, client_named(body))
             return
         self._submit(submission, reply)
 
@@ -223,11 +225,11 @@ class Operations:
         try:
             self._submit_command(submission.command, reply)
         except NotAccepting as error:
-            self.refuse(unavailable(error), reply)
+            self.refuse(unavailable(error), reply, submission.client_id)
 
-    def refuse(self, error: ProblemError, reply: Reply) -> None:
-        """Answer with a problem, and count it."""
-        self._metrics.rejected(error.code)
+    def refuse(self, error: ProblemError, reply: Reply, client_id: str = "") -> None:
+        """Answer with a problem, and count it; `client_id` is who asked, if that is known."""
+        self._metrics.rejected(error.code, error.field, error.client_id or client_id)
         reply(error.status, error.body(), False, error.retry_after)
 
     def _first_answer(self, submission: Submission) -> tuple[int, bytes] | None:
@@ -238,11 +240,11 @@ class Operations:
             first = self._partition.replay(submission.other_digest, digest)
         return first
 
-    def _first_or_refuse(self, error: ProblemError, reply: Reply) -> None:
+    def _first_or_refuse(self, error: ProblemError, reply: Reply, client_id: str) -> None:
         """The first answer to the request's key, though its order is gone by now; or why not."""
         first = self._partition.replay(*error.key) if error.key else None
         if first is None:
-            self.refuse(error, reply)
+            self.refuse(error, reply, client_id)
         else:
             reply(first[0], first[1], is_first_answer(*first))
 
@@ -253,7 +255,7 @@ class Operations:
             if isinstance(operation, ProblemError):
                 if kind == "place":
                     self._received("invalid", "invalid")
-                self._metrics.rejected(operation.code)
+                self._metrics.rejected(operation.code, operation.field, operation.client_id)
             elif kind == "place":
                 self._received(_TYPES[operation.command[2]], _SIDES[operation.command[1]])
 
@@ -370,7 +372,25 @@ def too_many(client_id: str, wait_seconds: float) -> ProblemError:
     retry_after = min(math.ceil(wait_seconds), RETRY_AFTER_MAX)
     named = f"client {client_id}" if client_id else "requests that name no client"
     detail = f"too many commands of {named}; try again in {retry_after} s"
-    return ProblemError(429, "rate_limited", detail, (), retry_after)
+    refusal = ProblemError(429, "rate_limited", detail, (), retry_after)
+    refusal.client_id = client_id
+    return refusal
+
+
+class _Named(msgspec.Struct):
+    client_id: str | None = None
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def client_named(body: bytes) -> str:
+    """The client that a refused body names; "" if it can't be read, or its name is none."""
+    try:
+        client_id = _decode_named(body).client_id
+    except Exception:  # whatever a text can make a decoder raise is the client's doing
+        return ""
+    return client_id if client_id is not None and codec.valid_id(client_id) else ""
 
 
 def unavailable(error: NotAccepting) -> ProblemError:

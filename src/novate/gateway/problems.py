@@ -45,6 +45,7 @@ class ProblemError(Exception):
         errors: What is wrong, field by field.
         retry_after: Seconds, of a 429 or 503; else None.
         key: Digests of the request's key and body, where a first answer may be kept.
+        client_id: Who asked, "" where that is not known; for the log.
     """
 
     def __init__(
@@ -62,6 +63,12 @@ class ProblemError(Exception):
         self.errors = tuple(errors)
         self.retry_after = retry_after
         self.key: tuple[bytes, int] | None = None
+        self.client_id = ""
+
+    @property
+    def field(self) -> str:
+        """The first field that is wrong, "" where it is none."""
+        return self.errors[0].field if self.errors else ""
 
     def body(self) -> bytes:
         """The problem as JSON."""

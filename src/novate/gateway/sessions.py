@@ -139,8 +139,8 @@ class Sessions:
             self._sequencer.submit(packing.pack_session_close(bond.number), _closed)
         except NotAccepting as error:
             # A stop ends it too: the next start journals that it is lost.
-            log.warning("session_not_closed", session=bond.number, why=error.detail)
             self._timers.call_later(AGAIN_SECONDS, partial(self._close, bond))
+            log.warning("session_not_closed", session=bond.number, why=error.detail)
 
 
 def _closed(status: int, body: bytes, _replayed: bool) -> None:

@@ -19,7 +19,9 @@ from novate.gateway.fields import ID_EXPECTED, check_names, undecodable
 from novate.gateway.messages import (
     ABSENT,
     BY_TYPE,
+    ENTRIES,
     NULL,
+    OTHER_OPS,
     Amend,
     Batch,
     Cancel,
@@ -229,7 +231,7 @@ class Session:
 
     def refuse(self, refusal: ProblemError, request_id: bytes = b"") -> None:
         """Answer with a problem that no operation has counted."""
-        self._desk.metrics.rejected(refusal.code)
+        self._desk.metrics.rejected(refusal.code, refusal.field, refusal.client_id)
         self.tell(refusal, request_id)
 
     def tell(self, refusal: ProblemError, request_id: bytes = b"") -> None:
@@ -244,12 +246,14 @@ class Session:
 
     def _read_again(self, text: bytes, error: Exception) -> None:
         """Read a message whose `type` stands for `op`, or say what is wrong with it."""
-        request_id = b""
+        request_id, answer = b"", self.refuse
         try:
             if isinstance(error, ProblemError):
                 raise error
             envelope = decode_envelope(text)
             request_id = request_id_of(envelope.request_id)
+            if bytes(envelope.op) in OTHER_OPS or bytes(envelope.type) in BY_TYPE:
+                answer = self.tell
             if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
                 message = decode_by_type(text)
                 if not self._has_a_name_twice(text, request_id):
@@ -258,9 +262,9 @@ class Session:
             _check_op(bytes(envelope.op))
             raise undecodable(error)
         except ProblemError as refusal:
-            self.refuse(refusal, request_id)
+            answer(refusal, request_id)
         except Exception as unreadable:
-            self.refuse(undecodable(unreadable), request_id)
+            answer(undecodable(unreadable), request_id)
 
     def _has_a_name_twice(self, text: bytes, request_id: bytes) -> bool:
         """Whether one of a message's own members stands twice, and the message so was refused."""
@@ -275,7 +279,8 @@ class Session:
         try:
             self._handlers[type(message)](message, request_id)
         except ProblemError as refusal:
-            self.refuse(refusal, request_id)
+            answer = self.refuse if isinstance(message, ENTRIES) else self.tell
+            answer(refusal, request_id)
 
     # --- order entry ------------------------------------------------------------------------------
 

@@ -402,9 +402,9 @@ class PostgresTail:
             record = self._take()
         except JournalAway as fault:
             self._walk = iter(())
-            if not self._next_try:
+            tried, self._next_try = self._next_try, time.monotonic() + REOPEN_SECONDS
+            if not tried:
                 self._log.warning("journal_away", why=str(fault))
-            self._next_try = time.monotonic() + REOPEN_SECONDS
             return None
         if self._next_try:
             self._log.info("journal_back", seq=self._first_seq - 1)

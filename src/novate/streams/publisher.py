@@ -95,6 +95,7 @@ class Publisher:
         self._books: dict[int, BookFeed] = {}
         self._trades: dict[int, TradeFeed] = {}
         self._orders: dict[OrderKey, OrderFeed] = {}
+        self._updates_kept = False
         self._states: dict[int, StateFeed] = {}
         self._candles = CandleChannel(window or CandleWindow(timers, 1, 1), self._room)
         self._orders_pending: dict[OrderFeed, None] = {}
@@ -219,8 +220,13 @@ class Publisher:
         del feed.members[consumer]
         if not feed.members:
             del self._orders[instrument, client_id]
-            self._reporter.want_updates = bool(self._orders)
+            self._reporter.want_updates = self._updates_kept or bool(self._orders)
         return True
+
+    def keep_updates(self, wanted: bool) -> None:
+        """Have order updates rendered though nobody subscribes to them, for another reader."""
+        self._updates_kept = wanted
+        self._reporter.want_updates = wanted or bool(self._orders)
 
     def subscribe_state(self, consumer: Consumer, instrument: int, name: str) -> None:
         """Follow an instrument's phases and auctions: at the next tick how it stands, then on."""
