@@ -17,7 +17,9 @@ from novate.analytics.intervals import (
     interval_text,
     parse_interval,
 )
+from novate.gateway.fields import ID_EXPECTED
 from novate.gateway.problems import FieldError, refused, shown
+from novate.model import codec
 
 ABSENT: Final = Raw()
 NULL: Final = Raw(b"null")
@@ -218,3 +220,28 @@ def json_depth(text: bytes) -> int:
         else:
             depth -= 1
     return deepest
+
+
+def terms_members(message: Amend) -> bytes:
+    """What an amendment sets beside price and quantity, as further members."""
+    members = {
+        b"stop_price": message.stop_price,
+        b"display_quantity": message.display_quantity,
+        b"expires_at": message.expires_at,
+        b"self_trade_prevention": message.self_trade_prevention,
+    }
+    said = [b',"%b":%b' % (name, raw) for name, raw in members.items() if raw is not NULL]
+    return b"".join(said)
+
+
+def required_id(field: str, value: str | None) -> str:
+    """An id that a message must bear.
+
+    Raises:
+        ProblemError: 400.
+    """
+    if value is not None and codec.valid_id(value):
+        return value
+    found = "nothing" if value is None else shown(value)
+    code = "missing_field" if value is None else "invalid_id"
+    raise refused([FieldError(field, f"{ID_EXPECTED}, found {found}", code)])

@@ -19,7 +19,6 @@ from novate.gateway.fields import ID_EXPECTED, check_names, undecodable
 from novate.gateway.messages import (
     ABSENT,
     BY_TYPE,
-    NULL,
     Amend,
     Batch,
     Cancel,
@@ -42,6 +41,8 @@ from novate.gateway.messages import (
     interval_of,
     json_depth,
     request_id_of,
+    required_id,
+    terms_members,
 )
 from novate.gateway.problems import FieldError, ProblemError, refused, retry_after_of, shown
 from novate.model import codec
@@ -280,7 +281,7 @@ class Session:
     # --- order entry ------------------------------------------------------------------------------
 
     def _cancel(self, message: Cancel, request_id: bytes) -> None:
-        order_id = _required("order_id", message.order_id)
+        order_id = required_id("order_id", message.order_id)
         body = b'{"client_id":%b,"idempotency_key":%b}' % (
             bytes(message.client_id),
             bytes(message.idempotency_key),
@@ -289,13 +290,13 @@ class Session:
         self._desk.operations.cancel(order_id, body, None, partial(self._answer, request_id))
 
     def _amend(self, message: Amend, request_id: bytes) -> None:
-        order_id = _required("order_id", message.order_id)
+        order_id = required_id("order_id", message.order_id)
         body = b'{"price":%b,"quantity":%b,"client_id":%b,"idempotency_key":%b%b}' % (
             bytes(message.price),
             bytes(message.quantity),
             bytes(message.client_id),
             bytes(message.idempotency_key),
-            _terms(message),
+            terms_members(message),
         )
         self.outstanding += 1
         self._desk.operations.amend(order_id, body, None, partial(self._answer, request_id))
@@ -320,15 +321,13 @@ class Session:
         set_timer = self._desk.cancel_after
         if set_timer is None:
             raise ProblemError(400, "unsupported", "timers are not kept here")
-        body = b'{"client_id":%b,"seconds":%b}' % (
-            bytes(message.client_id),
-            bytes(message.seconds),
-        )
+        asked = bytes(message.client_id), bytes(message.seconds)
+        body = b'{"client_id":%b,"seconds":%b}' % asked
         self.outstanding += 1
         set_timer(body, None, partial(self._answer_members, b"cancel_all_after", request_id))
 
     def _status(self, message: Status, request_id: bytes) -> None:
-        order_id = _required("order_id", message.order_id)
+        order_id = required_id("order_id", message.order_id)
         order = self._desk.reporter.order_json(order_id)
         if order is None:
             raise ProblemError(404, "unknown_order", f"no order has the id {order_id}")
@@ -574,41 +573,14 @@ def _reply(kind: bytes, request_id: bytes, members: bytes) -> bytes:
 
 
 def _bound(bond: Bond, request_id: bytes) -> bytes:
-    members = b',"session":"%b","grace_seconds":%b' % (
-        bond.token.encode(),
-        msgspec.json.encode(bond.grace_seconds),
-    )
+    grace = msgspec.json.encode(bond.grace_seconds)
+    members = b',"session":"%b","grace_seconds":%b' % (bond.token.encode(), grace)
     return _reply(b"cancel_on_disconnect", request_id, members)
-
-
-def _terms(message: Amend) -> bytes:
-    """What an amendment sets beside price and quantity, as further members."""
-    members = {
-        b"stop_price": message.stop_price,
-        b"display_quantity": message.display_quantity,
-        b"expires_at": message.expires_at,
-        b"self_trade_prevention": message.self_trade_prevention,
-    }
-    said = [b',"%b":%b' % (name, raw) for name, raw in members.items() if raw is not NULL]
-    return b"".join(said)
 
 
 def _named(chosen: list[Subscription], instrument: str) -> bytes:
     names = ",".join(f'"{channel.value}"' for channel, _, _ in chosen)
     return f',"channels":[{names}],"instrument":"{instrument}"'.encode()
-
-
-def _required(field: str, value: str | None) -> str:
-    """An id that a message must bear.
-
-    Raises:
-        ProblemError: 400.
-    """
-    if value is not None and codec.valid_id(value):
-        return value
-    found = "nothing" if value is None else shown(value)
-    code = "missing_field" if value is None else "invalid_id"
-    raise refused([FieldError(field, f"{ID_EXPECTED}, found {found}", code)])
 
 
 def _no_order() -> ProblemError:
