@@ -280,8 +280,7 @@ class Exchange:
 
     def status(self) -> dict[str, Any]:
         """Body of /admin/status."""
-        sequencer = self.partition.sequencer
-        tally = sequencer.tally
+        sequencer, tally = self.partition.sequencer, self.partition.sequencer.tally
         return {
             "version": novate.__version__,
             "python": sys.version.split()[0],
@@ -453,16 +452,13 @@ def make_order_log(settings: Settings, metrics: Metrics) -> OrderLog | None:
 
 def make_server(exchange: Exchange) -> Server:
     """The HTTP and WebSocket server in front of an exchange."""
-    settings = exchange.settings
-    operations, publisher = exchange.operations, exchange.publisher
-    reporter = exchange.partition.reporter
-    instruments = operations.validator.instruments
-    engine = exchange.partition.engine
+    settings, partition = exchange.settings, exchange.partition
+    operations, instruments = exchange.operations, exchange.operations.validator.instruments
+    reporter, engine = partition.reporter, partition.engine
     reads = Reads(reporter, instruments, engine.rules)
     past = Past(reads, reporter, exchange.history)
     candles = PastCandles(reads, exchange.window, exchange.history)
-    live = MarketReads(engine, instruments, exchange.window)
-    market = PastMarketReads(live, exchange.history)
+    market = PastMarketReads(MarketReads(engine, instruments, exchange.window), exchange.history)
     activity = ActivityReads(reads, exchange.activity, exchange.history)
     accounts = Accounts(engine)
     past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)
@@ -472,13 +468,13 @@ def make_server(exchange: Exchange) -> Server:
     desk = StreamDesk(
         operations,
         reporter,
-        publisher,
+        exchange.publisher,
         instruments,
         exchange.metrics,
         settings.websocket_subscriptions_max,
         settings.json_depth_max,
         Sessions(
-            exchange.partition.sequencer,
+            partition.sequencer,
             asyncio.get_running_loop(),
             settings.disconnect_grace_seconds,
             settings.disconnect_grace_seconds_max,

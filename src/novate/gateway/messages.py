@@ -17,10 +17,20 @@ from novate.analytics.intervals import (
     interval_text,
     parse_interval,
 )
+from novate.gateway.fields import ID_EXPECTED
 from novate.gateway.problems import FieldError, refused, shown
+from novate.model import codec
 
 ABSENT: Final = Raw()
 NULL: Final = Raw(b"null")
+
+OPS: Final = (
+    "place, cancel, amend, batch, mass_cancel, cancel_all_after, status, subscribe, unsubscribe, "
+    "resync, ping, cancel_on_disconnect"
+)
+
+NOTHING: Final = (b"", b"null")
+"""What stands where nothing is said."""
 
 REQUEST_ID_MAX: Final = 64
 """Characters of a request id."""
@@ -193,6 +203,18 @@ def interval_of(text: str | None) -> str:
     return interval_text(length)
 
 
+def check_op(raw: bytes) -> None:
+    """Refuse an `op` that is missing or none of those there are.
+
+    Raises:
+        ProblemError: 400.
+    """
+    if raw in NOTHING:
+        raise refused([FieldError("op", f"expected {OPS}, found nothing", "missing_field")])
+    if raw.strip(b'"').decode("ascii", "replace") not in OPS.split(", "):
+        raise refused([FieldError("op", f"expected {OPS}, found {shown(raw)}", "invalid_value")])
+
+
 def request_id_of(raw: Raw) -> bytes:
     """The JSON of a request id, to be sent back as it came; b"" where there is none.
 
@@ -224,3 +246,28 @@ def json_depth(text: bytes) -> int:
         else:
             depth -= 1
     return deepest
+
+
+def terms_members(message: Amend) -> bytes:
+    """What an amendment sets beside price and quantity, as further members."""
+    members = {
+        b"stop_price": message.stop_price,
+        b"display_quantity": message.display_quantity,
+        b"expires_at": message.expires_at,
+        b"self_trade_prevention": message.self_trade_prevention,
+    }
+    said = [b',"%b":%b' % (name, raw) for name, raw in members.items() if raw is not NULL]
+    return b"".join(said)
+
+
+def required_id(field: str, value: str | None) -> str:
+    """An id that a message must bear.
+
+    Raises:
+        ProblemError: 400.
+    """
+    if value is not None and codec.valid_id(value):
+        return value
+    found = "nothing" if value is None else shown(value)
+    code = "missing_field" if value is None else "invalid_id"
+    raise refused([FieldError(field, f"{ID_EXPECTED}, found {found}", code)])

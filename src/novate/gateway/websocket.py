@@ -20,7 +20,7 @@ from novate.gateway.messages import (
     ABSENT,
     BY_TYPE,
     ENTRIES,
-    NULL,
+    NOTHING,
     OTHER_OPS,
     Amend,
     Batch,
@@ -38,12 +38,15 @@ from novate.gateway.messages import (
     SubscribeByType,
     Unsubscribe,
     UnsubscribeByType,
+    check_op,
     decode,
     decode_by_type,
     decode_envelope,
     interval_of,
     json_depth,
     request_id_of,
+    required_id,
+    terms_members,
 )
 from novate.gateway.problems import FieldError, ProblemError, refused, retry_after_of, shown
 from novate.model import codec
@@ -60,12 +63,6 @@ if TYPE_CHECKING:
 CHANNELS_MAX: Final = 100
 """Channels that one message may name."""
 
-OPS: Final = (
-    "place, cancel, amend, batch, mass_cancel, cancel_all_after, status, subscribe, unsubscribe, "
-    "resync, ping, cancel_on_disconnect"
-)
-
-_NOTHING: Final = (b"", b"null")
 _OUTCOMES: Final = b'{"outcomes":'
 
 Reply = Callable[..., None]
@@ -220,7 +217,7 @@ class Session:
             return
         if type(message) is Place:
             order = bytes(message.order)
-            if order in _NOTHING:
+            if order in NOTHING:
                 self.refuse(_no_order(), request_id)
                 return
             self.outstanding += 1
@@ -259,7 +256,7 @@ class Session:
                 if not self._has_a_name_twice(text, request_id):
                     self._dispatch(message, request_id)
                 return
-            _check_op(bytes(envelope.op))
+            check_op(bytes(envelope.op))
             raise undecodable(error)
         except ProblemError as refusal:
             answer(refusal, request_id)
@@ -285,7 +282,7 @@ class Session:
     # --- order entry ------------------------------------------------------------------------------
 
     def _cancel(self, message: Cancel, request_id: bytes) -> None:
-        order_id = _required("order_id", message.order_id)
+        order_id = required_id("order_id", message.order_id)
         body = b'{"client_id":%b,"idempotency_key":%b}' % (
             bytes(message.client_id),
             bytes(message.idempotency_key),
@@ -294,13 +291,13 @@ class Session:
         self._desk.operations.cancel(order_id, body, None, partial(self._answer, request_id))
 
     def _amend(self, message: Amend, request_id: bytes) -> None:
-        order_id = _required("order_id", message.order_id)
+        order_id = required_id("order_id", message.order_id)
         body = b'{"price":%b,"quantity":%b,"client_id":%b,"idempotency_key":%b%b}' % (
             bytes(message.price),
             bytes(message.quantity),
             bytes(message.client_id),
             bytes(message.idempotency_key),
-            _terms(message),
+            terms_members(message),
         )
         self.outstanding += 1
         self._desk.operations.amend(order_id, body, None, partial(self._answer, request_id))
@@ -325,15 +322,13 @@ class Session:
         set_timer = self._desk.cancel_after
         if set_timer is None:
             raise ProblemError(400, "unsupported", "timers are not kept here")
-        body = b'{"client_id":%b,"seconds":%b}' % (
-            bytes(message.client_id),
-            bytes(message.seconds),
-        )
+        asked = bytes(message.client_id), bytes(message.seconds)
+        body = b'{"client_id":%b,"seconds":%b}' % asked
         self.outstanding += 1
         set_timer(body, None, partial(self._answer_members, b"cancel_all_after", request_id))
 
     def _status(self, message: Status, request_id: bytes) -> None:
-        order_id = _required("order_id", message.order_id)
+        order_id = required_id("order_id", message.order_id)
         order = self._desk.reporter.order_json(order_id)
         if order is None:
             raise ProblemError(404, "unknown_order", f"no order has the id {order_id}")
@@ -349,12 +344,12 @@ class Session:
         if self._bond is not None:
             if message.resume is not None:
                 raise ProblemError(409, "session_exists", "this connection has a session already")
-            if asked not in _NOTHING:
+            if asked not in NOTHING:
                 self._bond.grace_seconds = grace_seconds
             self._send(_bound(self._bond, request_id))
         elif message.resume is not None:
             bond = sessions.take_up(message.resume)
-            if asked not in _NOTHING:
+            if asked not in NOTHING:
                 bond.grace_seconds = grace_seconds
             self._bind(bond)
             self._send(_bound(bond, request_id))
@@ -579,23 +574,9 @@ def _reply(kind: bytes, request_id: bytes, members: bytes) -> bytes:
 
 
 def _bound(bond: Bond, request_id: bytes) -> bytes:
-    members = b',"session":"%b","grace_seconds":%b' % (
-        bond.token.encode(),
-        msgspec.json.encode(bond.grace_seconds),
-    )
+    grace = msgspec.json.encode(bond.grace_seconds)
+    members = b',"session":"%b","grace_seconds":%b' % (bond.token.encode(), grace)
     return _reply(b"cancel_on_disconnect", request_id, members)
-
-
-def _terms(message: Amend) -> bytes:
-    """What an amendment sets beside price and quantity, as further members."""
-    members = {
-        b"stop_price": message.stop_price,
-        b"display_quantity": message.display_quantity,
-        b"expires_at": message.expires_at,
-        b"self_trade_prevention": message.self_trade_prevention,
-    }
-    said = [b',"%b":%b' % (name, raw) for name, raw in members.items() if raw is not NULL]
-    return b"".join(said)
 
 
 def _named(chosen: list[Subscription], instrument: str) -> bytes:
@@ -603,30 +584,5 @@ def _named(chosen: list[Subscription], instrument: str) -> bytes:
     return f',"channels":[{names}],"instrument":"{instrument}"'.encode()
 
 
-def _required(field: str, value: str | None) -> str:
-    """An id that a message must bear.
-
-    Raises:
-        ProblemError: 400.
-    """
-    if value is not None and codec.valid_id(value):
-        return value
-    found = "nothing" if value is None else shown(value)
-    code = "missing_field" if value is None else "invalid_id"
-    raise refused([FieldError(field, f"{ID_EXPECTED}, found {found}", code)])
-
-
 def _no_order() -> ProblemError:
     return refused([FieldError("order", "expected an order, found nothing", "missing_field")])
-
-
-def _check_op(raw: bytes) -> None:
-    """Refuse an `op` that is missing or none of those there are.
-
-    Raises:
-        ProblemError: 400.
-    """
-    if raw in _NOTHING:
-        raise refused([FieldError("op", f"expected {OPS}, found nothing", "missing_field")])
-    if raw.strip(b'"').decode("ascii", "replace") not in OPS.split(", "):
-        raise refused([FieldError("op", f"expected {OPS}, found {shown(raw)}", "invalid_value")])
