@@ -38,5 +38,15 @@ def error_count(report: dict[str, Any]) -> int:
 
 
 def unmatched(report: dict[str, Any]) -> int:
-    """Orders that were sent and that the exchange has not put through, by its own counts."""
-    return max(report["requests"] - report["orders_received"], 0) + max(report["queue_at_end"], 0)
+    """Requests that were answered and that the exchange has not put through, by its own counts.
+
+    Every good answer is a command that is on disk and applied; what a flow has of errors is counted
+    as such.
+    """
+    behind = report["answered_in_all"] - report["commands_cleared"] - load_errors(report)
+    return max(behind, 0) + max(report["queue_at_end"], 0)
+
+
+def load_errors(report: dict[str, Any]) -> int:
+    """Answers that are no command: errors, and cancels that came too late."""
+    return error_count(report) + int(report["late_cancels"])

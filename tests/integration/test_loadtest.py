@@ -69,6 +69,10 @@ def test_a_load_on_a_real_exchange(server: Server, tmp_path: Path) -> None:
     assert report["errors"] == {}
     assert report["answered"] == report["orders_accepted"] == pytest.approx(200, abs=2)
     assert report["orders_received"] >= report["orders_accepted"]
+    assert report["answered_in_all"] >= report["answered"]
+    assert report["commands_cleared"] >= report["answered_in_all"] - report["late_cancels"]
+    assert report["commands_cleared_per_second"] > 0
+    assert report["queue_at_end"] == 0
     assert report["orders_matched"] > 0
     assert report["trades"] > 0
     assert report["queue_at_end"] == 0

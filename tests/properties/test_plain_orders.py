@@ -71,7 +71,7 @@ class Stand:
     def order_received(self, order_type: str, side: str, count: int = 1) -> None:
         self.counted[order_type, side] = self.counted.get((order_type, side), 0) + count
 
-    def rejected(self, reason: str) -> None:
+    def rejected(self, reason: str, field: str = "", client_id: str = "") -> None:
         self.counted[reason,] = self.counted.get((reason,), 0) + 1
 
 

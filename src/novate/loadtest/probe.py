@@ -1,7 +1,7 @@
 """What the exchange says of itself: read from `/metrics` and `/admin/status`.
 
-The difference between orders accepted (answers) and orders cleared (the engine's own count) is what
-a server can hide behind a queue; this asks for both.
+The difference between orders accepted (answers) and orders cleared (commands on disk and through
+the engine) is what a server can hide behind a queue; this asks for both.
 """
 
 import re
@@ -21,6 +21,7 @@ class Standing(msgspec.Struct, frozen=True):
     orders_rejected: int = -1
     orders_matched: int = -1
     trades: int = -1
+    commands_journaled: int = -1
     queue_depth: int = -1
 
 
@@ -35,6 +36,7 @@ def standing(host: str, port: int) -> Standing:
         orders_rejected=_total(sums, "orders_rejected_total"),
         orders_matched=_total(sums, "orders_matched_total"),
         trades=_total(sums, "trades_total"),
+        commands_journaled=_total(sums, "journal_batch_size_sum"),
         queue_depth=_total(sums, "queue_depth"),
     )
 

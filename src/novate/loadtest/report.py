@@ -32,6 +32,12 @@ class Report(msgspec.Struct, kw_only=True):
     orders_matched: int
     orders_matched_per_second: float
     trades: int
+    answered_in_all: int
+    """Answers of the whole run, those of the warm-up among them."""
+    commands_cleared: int
+    """What the exchange put through in the whole run: on disk, and through the engine where the
+    queue is empty at the end."""
+    commands_cleared_per_second: float
     queue_at_stop: int
     queue_at_end: int
     subscribers: dict[str, Any] | None = None
@@ -52,6 +58,7 @@ class Report(msgspec.Struct, kw_only=True):
         seconds = max((tally.last_answer_ns - tally.measure_from_ns) / 1e9, options.duration_s)
         whole = options.warmup_s + seconds
         matched = after.orders_matched - before.orders_matched
+        cleared = after.commands_journaled - before.commands_journaled - max(after.queue_depth, 0)
         return cls(
             options=options,
             requests=tally.sent,
@@ -70,6 +77,9 @@ class Report(msgspec.Struct, kw_only=True):
             orders_matched=matched,
             orders_matched_per_second=_rate(matched, whole),
             trades=after.trades - before.trades,
+            answered_in_all=tally.answered + tally.warmup,
+            commands_cleared=cleared,
+            commands_cleared_per_second=_rate(cleared, whole),
             queue_at_stop=depth_at_stop,
             queue_at_end=after.queue_depth,
         )
@@ -100,9 +110,11 @@ class Report(msgspec.Struct, kw_only=True):
             )
         if self.options.probe and self.queue_at_end >= 0:
             found.append(
-                f"exchange   received {self.orders_received:,}, matched {self.orders_matched:,} "
-                f"({self.orders_matched_per_second:,.0f}/s), trades {self.trades:,}; "
-                f"queue {self.queue_at_stop} at the stop, {self.queue_at_end} at the end"
+                f"exchange   cleared {self.commands_cleared:,} commands "
+                f"({self.commands_cleared_per_second:,.0f}/s, warm-up and all), of "
+                f"{self.orders_received:,} orders received {self.orders_matched:,} matched, trades "
+                f"{self.trades:,}; queue {self.queue_at_stop} at the stop, "
+                f"{self.queue_at_end} at the end"
             )
         if self.subscribers is not None:
             found.append(f"streams    {self.subscribers}")
