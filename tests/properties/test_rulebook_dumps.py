@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from novate.engine import Engine
-from novate.model.commands import Phase
+from novate.model.commands import Phase, Side
 from novate.model.instrument import Limits
 from tests.conftest import ROOT, scaled
 from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, batch, spec
 from tests.oracle.market import Market, MarketWorkload
-from tests.oracle.words import Command, Create, Place, SetPhase, to_bytes
-from tests.oracle.workload import TINY
+from tests.oracle.words import Cancel, Command, Configure, Create, Place, SetPhase, to_bytes
+from tests.oracle.workload import TINIER, TINY
 
 pytestmark = pytest.mark.skipif(not ENGINE_HAS_RULEBOOK, reason="the engine has the first part")
 
@@ -45,6 +45,24 @@ def test_a_loaded_engine_is_the_same_and_goes_on_the_same(seed: int) -> None:
         loaded.check_invariants()
         if number % 2:
             engine = loaded
+
+
+def test_what_closed_orders_hold_is_given_back_after_a_load_too() -> None:
+    """Orders named by numbers, whose window shrinks at once; and one that goes on as it was."""
+    duel = Duel.begin(TINY, SPECS[:1], numbered=True)
+    for number in range(TINY.closed_orders_max):
+        duel.play(Place(0, number, Side.BUY, 1, 100, group=1))
+        duel.play(Cancel(number))
+    assert duel.engine is not None
+    duel.engine = Engine.load(duel.engine.dump())
+    duel.compare()
+    duel.play(Configure(TINIER))
+    duel.compare()
+    duel.engine = Engine.load(duel.engine.dump())
+    for number in range(100, 100 + TINY.closed_orders_max):
+        duel.play(Place(0, number, Side.BUY, 1, 100))
+        duel.play(Cancel(number))
+        duel.compare()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from novate.engine.dump cimport Opened, get_open, put_order, sorted_by_seq
 from novate.engine.packing cimport (
     Reader, Writer, get, get_u8, get_u32, get_u64, put, put_u8, put_u32, put_u64,
 )
+from novate.engine.registry cimport closed_mark
 from novate.engine.special cimport (
     expiry_set, put as put_in_place, session_find, session_join, special_of, wait, watch,
 )
@@ -321,7 +322,7 @@ cdef void get_closed_specials(State *st, Reader *source) noexcept nogil:
         closed = closed_at(st, st.closed_first + at)
         number = special_new(st)
         closed.special = number
-        closed.marked = 1
+        closed_mark(st, st.closed_first + at)
         get_special(st, source, &st.specials[number])
         i += 1
 

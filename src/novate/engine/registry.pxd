@@ -62,6 +62,11 @@ cdef inline bint closed_has(State *st, uint32_t order, uint64_t number) noexcept
     return ((order - st.closed_first) & PLACE_MASK) < st.closed_count and (
         closed.id == number and closed.id_kind == ID_NUMBER)
 
+cdef inline void closed_mark(State *st, uint32_t place) noexcept nogil:
+    """The closed order there has a Special, which is to be given back when it leaves."""
+    closed_at(st, place).marked = 1
+    st.closed_care[(place & (st.closed_capacity - 1)) >> 6] = 1
+
 cdef inline void evict_closed(State *st) noexcept nogil:
     """Let the oldest closed orders go until the window is at its size.
 
