@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from novate.analytics.activity import MESSAGES, MeanMarkout, Messages, TakerSeconds
@@ -95,7 +94,7 @@ class ActivityReads:
         self._history.ask(
             lambda answers: answers.messages(asked.instrument.index, *minutes),
             answered,
-            partial(_refuse, reply),
+            lambda problem: problem.answer(reply),
         )
 
     def markouts(self, query: Query, reply: Reply) -> None:
@@ -110,7 +109,7 @@ class ActivityReads:
 
         def answered(past: PastMarkouts) -> None:
             if past.traded is None:
-                _refuse(reply, _too_many(past.trades))
+                _too_many(past.trades).answer(reply)
                 return
             body = _markouts(past.traded, past.markouts, amounts)
             whole = b'{%b,%b,"ledger_sequence":%d}' % (asked.head(b"null"), body, past.seq)
@@ -119,7 +118,7 @@ class ActivityReads:
         self._history.ask(
             lambda answers: answers.markouts(asked.instrument.index, asked.start_s, asked.end_s),
             answered,
-            partial(_refuse, reply),
+            lambda problem: problem.answer(reply),
         )
 
     def _live_head(self, asked: Asked) -> bytes:
@@ -164,10 +163,6 @@ def _window(query: Query, default_s: int, errors: list[FieldError]) -> int:
         message = f"expected a number of m or h, at most {default_s // MINUTE_S}m"
         errors.append(FieldError("window", f"{message}, found {shown(text)}", "invalid_value"))
     return found
-
-
-def _refuse(reply: Reply, problem: ProblemError) -> None:
-    reply(problem.status, problem.body(), False, problem.retry_after)
 
 
 def _too_many(trades: int) -> ProblemError:

@@ -67,7 +67,7 @@ def read(function: Callable[[], bytes]) -> Handler:
         try:
             found = function()
         except ProblemError as error:
-            reply(error.status, error.body(), False, error.retry_after)
+            error.answer(reply)
             return
         reply(200, found)
 
@@ -81,7 +81,7 @@ def late(function: Callable[[Reply], None]) -> Handler:
         try:
             function(reply)
         except ProblemError as error:
-            reply(error.status, error.body(), False, error.retry_after)
+            error.answer(reply)
 
     return handler
 
@@ -185,7 +185,7 @@ class Calls:
             try:
                 query = parse_query(raw_query, MASS_CANCEL_PARAMETERS)
             except ProblemError as error:
-                reply(error.status, error.body(), False, error.retry_after)
+                error.answer(reply)
                 return
             self._operations.mass_cancel(
                 query.get("client_id"), query.get("instrument"), query.get("side"),

@@ -230,7 +230,7 @@ class Operations:
     def refuse(self, error: ProblemError, reply: Reply, client_id: str = "") -> None:
         """Answer with a problem, and count it; `client_id` is who asked, if that is known."""
         self._metrics.rejected(error.code, error.field, error.client_id or client_id)
-        reply(error.status, error.body(), False, error.retry_after)
+        error.answer(reply)
 
     def _first_answer(self, submission: Submission) -> tuple[int, bytes] | None:
         """The answer that the request's key got before, in either of its scopes; None if none."""

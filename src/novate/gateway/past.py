@@ -76,7 +76,7 @@ class Past:
             seq, body = found
             if body is None:
                 detail = f"no order in memory or, up to sequence {seq}, in the ledger has the id"
-                _refuse(ProblemError(404, "unknown_order", f"{detail} {shown(order_id)}"), reply)
+                ProblemError(404, "unknown_order", f"{detail} {shown(order_id)}").answer(reply)
             else:
                 reply(200, b'%b,"ledger_sequence":%d}' % (body[:-1], seq))
 
@@ -159,7 +159,7 @@ class Past:
                 reply(200, empty % order_id.encode() + b'"ledger_sequence":%d}' % seq)
             else:
                 detail = f"no order up to sequence {seq} has the order_id {shown(order_id)}"
-                _refuse(ProblemError(404, "unknown_order", detail), reply)
+                ProblemError(404, "unknown_order", detail).answer(reply)
 
         self._ask(lambda answers: answers.order_events(order_id, limit, skipped), answered, reply)
 
@@ -242,11 +242,7 @@ class Past:
     def _ask(
         self, question: Callable[[Answers], Answer], done: Callable[[Answer], None], reply: Reply
     ) -> None:
-        self._history.ask(question, done, lambda problem: _refuse(problem, reply))
-
-
-def _refuse(problem: ProblemError, reply: Reply) -> None:
-    reply(problem.status, problem.body(), False, problem.retry_after)
+        self._history.ask(question, done, lambda problem: problem.answer(reply))
 
 
 def _last_trade(listed: bytes) -> tuple[int, int] | None:

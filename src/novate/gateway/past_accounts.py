@@ -44,7 +44,7 @@ class PastAccounts:
             seq, cycle = found
             if cycle is None:
                 detail = f"no cycle in memory or, up to sequence {seq}, in the ledger is"
-                _refuse(ProblemError(404, "unknown_cycle", f"{detail} {shown(name)}"), reply)
+                ProblemError(404, "unknown_cycle", f"{detail} {shown(name)}").answer(reply)
                 return
             heading, rows = cycle
             totals = heading["totals"]
@@ -53,7 +53,7 @@ class PastAccounts:
         self._history.ask(
             lambda answers: answers.closed_cycle(number),
             answered,
-            lambda problem: _refuse(problem, reply),
+            lambda problem: problem.answer(reply),
         )
 
     def statement(self, client_id: str, query: Query, reply: Reply) -> None:
@@ -76,7 +76,7 @@ class PastAccounts:
         self._history.ask(
             lambda answers: answers.statement_lines(client_id, limit, before),
             answered,
-            lambda problem: _refuse(problem, reply),
+            lambda problem: problem.answer(reply),
         )
 
 
@@ -87,7 +87,3 @@ def _line(query: Query, errors: list[FieldError]) -> tuple[int, int] | None:
         message = f"expected the line_id of a line, found {shown(text)}"
         errors.append(FieldError("before", message, "invalid_value"))
     return (int(match[1]), int(match[2])) if match else None
-
-
-def _refuse(problem: ProblemError, reply: Reply) -> None:
-    reply(problem.status, problem.body(), False, problem.retry_after)

@@ -97,7 +97,7 @@ class PastCandles:
 
         def failed(problem: ProblemError) -> None:
             if asked.is_range:
-                reply(problem.status, problem.body(), False, problem.retry_after)
+                problem.answer(reply)
             else:
                 from_memory()
 

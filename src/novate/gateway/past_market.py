@@ -25,7 +25,7 @@ from novate.gateway.market_reads import (
 )
 from novate.gateway.operations import Reply
 from novate.gateway.past import moment
-from novate.gateway.problems import FieldError, ProblemError, refused
+from novate.gateway.problems import FieldError, refused
 from novate.gateway.reads import Query
 
 if TYPE_CHECKING:
@@ -109,10 +109,7 @@ class PastMarketReads:
             most = 2 * DAY_SECONDS // VOLATILITY_INTERVAL_S
             return answers.market(Span(instrument, VOLATILITY_INTERVAL_S, *span_s, most), time_ns)
 
-        def failed(problem: ProblemError) -> None:
-            reply(problem.status, problem.body(), False, problem.retry_after)
-
-        self._history.ask(ask, answered, failed)
+        self._history.ask(ask, answered, lambda problem: problem.answer(reply))
 
 
 def _time(query: Query) -> int:

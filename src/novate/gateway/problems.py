@@ -6,7 +6,7 @@ error; that is said by whoever raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -73,6 +73,10 @@ class ProblemError(Exception):
     def body(self) -> bytes:
         """The problem as JSON."""
         return problem(self.status, self.code, self.detail, self.errors)
+
+    def answer(self, reply: Callable[..., None]) -> None:
+        """Give it as an operation's answer: `reply(status, body, replayed, retry_after)`."""
+        reply(self.status, self.body(), False, self.retry_after)
 
 
 def problem(status: int, code: str, detail: str, errors: Iterable[FieldError] = ()) -> bytes:
