@@ -23,7 +23,7 @@ from novate.model.events import AUCTION_TRADE, EVENT, EventKind
 from novate.model.instrument import Instrument
 from novate.model.rejects import Reason
 from novate.streams.activity_window import MARKOUTS_WINDOW_S, ActivityWindow
-from novate.streams.candle_window import UNFOLDED_BYTES_MAX
+from novate.streams.waiting_events import UNFOLDED_BYTES_MAX
 from tests.unit.stream_fakes import ManualLoop
 from tests.unit.test_sequencer import Rig, run
 

@@ -14,7 +14,8 @@ from novate.model import codec
 from novate.model.events import EVENT, EventKind
 from novate.model.instrument import Instrument, Limits
 from novate.streams.bars import Bar, BarRows
-from novate.streams.candle_window import UNFOLDED_BYTES_MAX, CandleWindow
+from novate.streams.candle_window import CandleWindow
+from novate.streams.waiting_events import UNFOLDED_BYTES_MAX
 from tests.oracle import analytics as naive
 from tests.unit.stream_fakes import ManualLoop
 

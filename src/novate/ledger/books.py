@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from novate.model.events import EventKind
+from novate.model.events import BOOK_KINDS, EventKind
 from novate.model.instrument import Instrument, Rules
 
 SECOND_NS: Final = 10**9
@@ -19,16 +19,7 @@ PERIOD_NS: Final = 60 * SECOND_NS
 LEVELS: Final = 50
 """Price levels that are stored of each side."""
 
-CHANGING_KINDS: Final = (
-    int(EventKind.ORDER_ACCEPTED),
-    int(EventKind.TRADE),
-    int(EventKind.ORDER_ENDED),
-    int(EventKind.ORDER_AMENDED),
-    int(EventKind.ORDER_TRIGGERED),
-)
-"""Events that change a book."""
-
-_CHANGING: Final = np.array(CHANGING_KINDS, dtype=np.uint8)
+_CHANGING: Final = np.array(BOOK_KINDS, dtype=np.uint8)
 
 
 class EngineView(Protocol):

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RootTransaction
 
 from novate.ledger import database, wide
-from novate.ledger.books import CHANGING_KINDS
 from novate.ledger.copying import COPY_TRAILER, binary_rows, text_rows
 from novate.ledger.cycles import Moment
 from novate.ledger.positions import Position
@@ -44,6 +43,7 @@ from novate.ledger.schema import (
     trades,
 )
 from novate.model.errors import LedgerFault, LedgerMoved
+from novate.model.events import BOOK_KINDS
 
 _KEYS_MAX: Final = 500
 """Keys of one question."""
@@ -247,7 +247,7 @@ class LedgerStore:
     def _changed_since(self, seq: int) -> set[int]:
         """Instruments whose books changed behind a seq, as `BookKeeper` counts changes."""
         by_events = sa.select(order_events.c.instrument).where(
-            order_events.c.seq > seq, order_events.c.kind.in_(CHANGING_KINDS)
+            order_events.c.seq > seq, order_events.c.kind.in_(BOOK_KINDS)
         )
         traded = sa.exists().where(
             trades.c.instrument == instruments.c.instrument, trades.c.seq > seq

@@ -74,6 +74,15 @@ class EventKind(IntEnum):
     RULES_ADOPTED = 35
 
 
+BOOK_KINDS: Final = (
+    int(EventKind.ORDER_ACCEPTED),
+    int(EventKind.TRADE),
+    int(EventKind.ORDER_ENDED),
+    int(EventKind.ORDER_AMENDED),
+    int(EventKind.ORDER_TRIGGERED),
+)
+"""Kinds of events that change a book."""
+
 EVENT: Final = np.dtype(
     {
         "names": [

@@ -33,59 +33,22 @@ from novate.analytics.activity import (
 )
 from novate.analytics.candles import SECOND_NS
 from novate.model.commands import Side
-from novate.model.events import AUCTION_TRADE, EVENT, EventKind
-from novate.model.instrument import Instrument
-from novate.streams.candle_window import FOLD_SECONDS, UNFOLDED_BYTES_MAX
+from novate.model.events import AUCTION_TRADE, BOOK_KINDS, EventKind
+from novate.streams.candle_window import TradeEngine
 from novate.streams.sources import Timers
+from novate.streams.waiting_events import AppliedEvents, WaitingEvents
 
 MINUTE_S: Final = 60
 MESSAGES_WINDOW_S: Final = 86_400
 MARKOUTS_WINDOW_S: Final = 3_600
 
-_MOVING: Final = np.isin(
-    np.arange(256),
-    (
-        EventKind.ORDER_ACCEPTED,
-        EventKind.TRADE,
-        EventKind.ORDER_ENDED,
-        EventKind.ORDER_AMENDED,
-        EventKind.ORDER_TRIGGERED,
-    ),
-)
-"""Events that can change the best prices of a book."""
+_MOVING: Final = np.isin(np.arange(256), BOOK_KINDS)
 
 Row = list[int]
 
 
-class AppliedEvents(Protocol):
-    """What the window reads of an applied batch."""
-
-    @property
-    def events(self) -> bytes:
-        """Its events, records `EVENT`."""
-
-    @property
-    def timestamp_ns(self) -> int:
-        """Its time."""
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence of its last command."""
-
-
-class QuotedEngine(Protocol):
+class QuotedEngine(TradeEngine, Protocol):
     """What the window asks of an engine."""
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence of the last command applied."""
-
-    @property
-    def last_timestamp_ns(self) -> int:
-        """Its time."""
-
-    def instruments(self) -> list[Instrument]:
-        """Every instrument, by number."""
 
     def best(self, instrument: int) -> tuple[int, int, int, int]:
         """(bid ticks, bid lots, ask ticks, ask lots) of the best levels; 0: an empty side."""
@@ -143,13 +106,10 @@ class ActivityWindow:
     """
 
     def __init__(self, timers: Timers, engine: QuotedEngine, rows_max: int) -> None:
-        self._timers = timers
         self._engine = engine
         self._rows_max = rows_max
         self._kept: dict[int, Kept] = {}
-        self._waiting: list[tuple[int, bytes]] = []
-        self._waiting_bytes = 0
-        self._timer_set = False
+        self._waiting = WaitingEvents(timers, self.fold)
         # Their best prices are looked at when a second ends; at first those of all.
         self._moved = {each.index for each in engine.instruments()}
         self.time_ns = engine.last_timestamp_ns
@@ -176,27 +136,15 @@ class ActivityWindow:
         """Take what a durable batch did; in the order of sequence."""
         self.time_ns = applied.timestamp_ns
         self._applied_seq = applied.last_seq
-        self._waiting.append((applied.timestamp_ns, applied.events))
-        self._waiting_bytes += len(applied.events)
-        if self._waiting_bytes > UNFOLDED_BYTES_MAX:
-            self.fold()
-        elif not self._timer_set:
-            self._timer_set = True
-            self._timers.call_later(FOLD_SECONDS, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer_set = False
-        self.fold()
+        self._waiting.add(applied)
 
     def fold(self) -> None:
         """Count all that was applied."""
         self.sequence = self._applied_seq
-        if not self._waiting:
+        waited = self._waiting.take()
+        if waited is None:
             return
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        events = np.frombuffer(b"".join(each for _, each in waiting), EVENT)
-        lengths = [len(each) // EVENT.itemsize for _, each in waiting]
-        times = np.repeat([time for time, _ in waiting], lengths)
+        events, times = waited
         kinds, instruments = events["kind"], events["instrument"].astype(np.int64)
         self._moved.update(_distinct(instruments[_MOVING[kinds]]))
         self._count_messages(messages_of(kinds, events["reason"]), instruments, times)

@@ -20,39 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novate.analytics.candles import SECOND_NS, Candles, group_starts, grouped_candles
-from novate.model.events import EVENT, EventKind
+from novate.model.events import EventKind
 from novate.model.instrument import Instrument
 from novate.streams.bars import Bar, BarRows, merged
-from novate.streams.sources import Timers
-
-FOLD_SECONDS: Final = 0.25
-"""Time that trades wait to be folded, where nobody asks for them before."""
-
-UNFOLDED_BYTES_MAX: Final = 4 << 20
-"""Events that wait at most; more are folded at once."""
+from novate.streams.sources import SequencedEngine, Timers
+from novate.streams.waiting_events import AppliedEvents, WaitingEvents
 
 FOREVER_S: Final = 1 << 40
 """Longer than any window, so that all of it is one bucket."""
 
 
-class AppliedTrades(Protocol):
+class AppliedTrades(AppliedEvents, Protocol):
     """What the window reads of an applied batch."""
 
     @property
     def trades(self) -> list[tuple[int, int, bytes]]:
         """Empty where the batch made no trade."""
-
-    @property
-    def events(self) -> bytes:
-        """Its events, records `EVENT`."""
-
-    @property
-    def timestamp_ns(self) -> int:
-        """Its time."""
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence of its last command."""
 
 
 class WindowSettings(Protocol):
@@ -67,12 +50,8 @@ class WindowSettings(Protocol):
         """Bars of all instruments together."""
 
 
-class TradeEngine(Protocol):
-    """What the window asks of an engine, once."""
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence of the last command applied."""
+class TradeEngine(SequencedEngine, Protocol):
+    """What a window asks of an engine, once."""
 
     @property
     def last_timestamp_ns(self) -> int:
@@ -133,13 +112,10 @@ class CandleWindow:
     """
 
     def __init__(self, timers: Timers, window_seconds: int, rows_max: int) -> None:
-        self._timers = timers
         self._window_seconds = window_seconds
         self._rows_max = rows_max
         self._traded: dict[int, Traded] = {}
-        self._unfolded: list[tuple[int, bytes]] = []
-        self._unfolded_bytes = 0
-        self._timer_set = False
+        self._waiting = WaitingEvents(timers, self.fold)
         self._part_traded = False
         self._applied_seq = 0
         self.time_ns = 0
@@ -176,38 +152,26 @@ class CandleWindow:
         if not (applied.trades or self._part_traded):
             return
         self._part_traded = False
-        self._unfolded.append((applied.timestamp_ns, applied.events))
-        self._unfolded_bytes += len(applied.events)
-        if self._unfolded_bytes > UNFOLDED_BYTES_MAX:
-            self.fold()
-        elif not self._timer_set:
-            self._timer_set = True
-            self._timers.call_later(FOLD_SECONDS, self._on_timer)
+        self._waiting.add(applied)
 
     def on_part(self, trades: Sequence[object], _updates: Sequence[object]) -> None:
         """Note whether a batch, of which a part is told before it is over, made trades."""
         self._part_traded = self._part_traded or bool(trades)
 
-    def _on_timer(self) -> None:
-        self._timer_set = False
-        self.fold()
-
     def fold(self) -> None:
         """Bring the window up to the last batch applied."""
         self.sequence = self._applied_seq
-        if not self._unfolded:
+        waited = self._waiting.take()
+        if waited is None:
             return
-        waiting, self._unfolded, self._unfolded_bytes = self._unfolded, [], 0
-        events = np.frombuffer(b"".join(each for _, each in waiting), EVENT)
-        counts = [len(each) // EVENT.itemsize for _, each in waiting]
-        seconds = np.repeat([time // SECOND_NS for time, _ in waiting], counts)
+        events, times = waited
         which = np.flatnonzero(events["kind"] == EventKind.TRADE)
         instruments = events["instrument"][which].astype(np.int64)
         if len(instruments) and instruments.min() != instruments.max():
             order = np.argsort(instruments, kind="stable")
             which, instruments = which[order], instruments[order]
         prices, quantities = events["price_ticks"][which], events["quantity_lots"][which]
-        self._add(instruments, seconds[which], prices, quantities)
+        self._add(instruments, times[which] // SECOND_NS, prices, quantities)
 
     def _add(
         self,
