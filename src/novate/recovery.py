@@ -30,6 +30,7 @@ from novate.journal.interface import (
     OpenJournal,
     Position,
     Record,
+    Witness,
 )
 from novate.journal.snapshots import Snapshot, SnapshotStore, snapshot_at
 from novate.journal.verify import believed_end
@@ -307,12 +308,7 @@ def open_partition(
         replayer, snapshot = from_latest_snapshot(store, warnings)
         progress.replayer = replayer
         witnesses = ledger_witness(settings, real, warnings)
-        journal = open_journal(
-            settings,
-            real,
-            snapshot.position() if snapshot else None,
-            [snapshot.witness(), *witnesses] if snapshot else witnesses,
-        )
+        journal = open_journal_behind(settings, real, snapshot, witnesses)
         warnings += journal.warnings
         progress.end_seq = journal.last().seq
         replayed = replay_tail(replayer, journal)
@@ -341,21 +337,36 @@ def open_partition(
         raise
 
 
+def open_journal_behind(
+    settings: Settings, disk: Disk, snapshot: Snapshot | None, witnesses: Sequence[Witness] = ()
+) -> OpenJournal:
+    """The journal for writing, to be read from a snapshot on, which is a witness of its own."""
+    if snapshot is None:
+        return open_journal(settings, disk, None, witnesses)
+    return open_journal(settings, disk, snapshot.position(), [snapshot.witness(), *witnesses])
+
+
 def replay_tail(replayer: Replayer, journal: OpenJournal | Reader) -> int:
     """Apply everything behind the replayer's seq; how many commands it was.
 
     The last record is rendered, for its outcomes are in no other record.
     """
     before = replayer.seq
+    last = replay_to_last(replayer, journal)
+    if last is not None:
+        replayer.apply_rendered(last)
+    return replayer.seq - before
+
+
+def replay_to_last(replayer: Replayer, journal: OpenJournal | Reader) -> Record | None:
+    """Apply everything behind the replayer's seq but the last record, and give that one."""
     held: Record | None = None
     apply = replayer.apply
-    for record in journal.read(before + 1, replayer.position):
+    for record in journal.read(replayer.seq + 1, replayer.position):
         if held is not None:
             apply(held)
         held = record
-    if held is not None:
-        replayer.apply_rendered(held)
-    return replayer.seq - before
+    return held
 
 
 def _end_lost_sessions(replayer: Replayer, journal: OpenJournal, clock: Callable[[], int]) -> None:
@@ -365,7 +376,7 @@ def _end_lost_sessions(replayer: Replayer, journal: OpenJournal, clock: Callable
     """
     if replayer.engine.sessions():
         lost = [packing.pack_sessions_lost()]
-        append_and_apply(lost, replayer, journal, max(replayer.timestamp_ns, clock()))
+        append_and_apply(lost, replayer, journal, clock)
 
 
 def _adopt_newest_rules(replayer: Replayer, journal: OpenJournal, clock: Callable[[], int]) -> None:
@@ -376,7 +387,7 @@ def _adopt_newest_rules(replayer: Replayer, journal: OpenJournal, clock: Callabl
     """
     while replayer.seq and replayer.engine.rules_version < RULES:
         adopted = [packing.pack_adopt_rules(replayer.engine.rules_version + 1)]
-        append_and_apply(adopted, replayer, journal, max(replayer.timestamp_ns, clock()))
+        append_and_apply(adopted, replayer, journal, clock)
 
 
 def _set_up(
@@ -402,7 +413,7 @@ def _set_up(
         ]
     if not commands:
         return
-    append_and_apply(commands, replayer, journal, max(replayer.timestamp_ns, clock()))
+    append_and_apply(commands, replayer, journal, clock)
     if replayer.engine.limits() != limits:
         warnings.append("the engine refused the changed limits; those before stay in force")
 
@@ -417,7 +428,10 @@ def _require_memory(limits: Limits) -> None:
 
 
 def append_and_apply(
-    commands: Sequence[bytes], replayer: Replayer, journal: OpenJournal, timestamp_ns: int
+    commands: Sequence[bytes],
+    replayer: Replayer,
+    journal: OpenJournal,
+    clock: Callable[[], int] = time.time_ns,
 ) -> None:
     """Journal commands behind the replayer's seq, as one batch, and apply them to it.
 
@@ -427,7 +441,7 @@ def append_and_apply(
     batch = Batch(
         first_seq=replayer.seq + 1,
         count=len(commands),
-        timestamp_ns=timestamp_ns,
+        timestamp_ns=max(replayer.timestamp_ns, clock()),
         commands=b"".join(commands),
         outcomes=replayer.pending,
         events_hash=replayer.events_hash,

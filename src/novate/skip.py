@@ -12,23 +12,34 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from novate import logs
 from novate.config import Settings
 from novate.engine import Engine, Reporter
-from novate.journal.choosing import open_journal
 from novate.journal.disk import RealDisk
 from novate.journal.interface import OpenJournal, Record
 from novate.journal.skips import without
 from novate.journal.snapshots import SnapshotStore
 from novate.lock import FolderLock
 from novate.model.commands import CommandKind
-from novate.model.errors import CommandFailed, InvariantViolated, JournalError, NovateError
+from novate.model.errors import (
+    CommandFailed,
+    InvariantViolated,
+    JournalCorrupt,
+    JournalError,
+    NovateError,
+)
 from novate.model.packing import pack_skip_command, split
-from novate.recovery import Replayer, append_and_apply, from_latest_snapshot, log_warnings
+from novate.recovery import (
+    Replayer,
+    append_and_apply,
+    from_latest_snapshot,
+    log_warnings,
+    open_journal_behind,
+    replay_to_last,
+)
 
 EXIT_STUCK: Final = 1
 """Exit code where a command can't be applied and was not to be skipped."""
@@ -61,16 +72,12 @@ def run(settings: Settings, seqs: Sequence[int]) -> int:
         warnings: list[str] = []
         store = SnapshotStore(settings.data_dir, partition=settings.partition)
         replayer, snapshot = from_latest_snapshot(store, warnings)
-        journal = open_journal(
-            settings,
-            RealDisk(),
-            snapshot.position() if snapshot else None,
-            [snapshot.witness()] if snapshot else [],
-        )
+        journal = open_journal_behind(settings, RealDisk(), snapshot)
         log_warnings(warnings + journal.warnings)
-        if journal.last().seq <= replayer.seq:
+        last = _last_record(journal, replayer)
+        if last is None:
             return _nothing_to_skip(seqs, replayer.seq)
-        return _skip(journal, replayer, seqs)
+        return _skip(last, journal, replayer, seqs)
     finally:
         if journal is not None:
             journal.close()
@@ -87,8 +94,7 @@ def _nothing_to_skip(seqs: Sequence[int], seq: int) -> int:
     return 0
 
 
-def _skip(journal: OpenJournal, replayer: Replayer, seqs: Sequence[int]) -> int:
-    last = _replay_to_last(journal, replayer)
+def _skip(last: Record, journal: OpenJournal, replayer: Replayer, seqs: Sequence[int]) -> int:
     batch = last.batch
     left = sorted(set(seqs))
     skipped: list[int] = []
@@ -116,31 +122,22 @@ def _skip(journal: OpenJournal, replayer: Replayer, seqs: Sequence[int]) -> int:
     if not skipped:
         return _nothing_to_skip((), batch.last_seq)
     commands = [pack_skip_command(seq) for seq in skipped]
-    append_and_apply(commands, replayer, journal, max(replayer.timestamp_ns, time.time_ns()))
+    append_and_apply(commands, replayer, journal)
     named = ", ".join(str(seq) for seq in skipped)
     log.warning("skipped", seqs=skipped, seq=replayer.seq)
     print(f"seq {named} is skipped, as journaled in seq {replayer.seq - len(skipped) + 1}")
     return 0
 
 
-def _replay_to_last(journal: OpenJournal, replayer: Replayer) -> Record:
-    """Apply all but the last record, and give that one."""
-    held: Record | None = None
-    for record in journal.read(replayer.seq + 1, replayer.position):
-        if held is not None:
-            try:
-                replayer.apply(held)
-            except (CommandFailed, InvariantViolated) as error:
-                raise JournalError(
-                    f"{error}: more stands behind it, so that it was applied before, by another "
-                    "version or on another machine, and can't be skipped",
-                    held.segment,
-                    held.offset,
-                    held.batch.first_seq,
-                ) from error
-        held = record
-    assert held is not None
-    return held
+def _last_record(journal: OpenJournal, replayer: Replayer) -> Record | None:
+    """Apply all but the last record, and give that one; None where nothing is to be applied."""
+    try:
+        return replay_to_last(replayer, journal)
+    except (CommandFailed, InvariantViolated) as error:
+        raise JournalError(
+            f"{error}: more stands behind it, so that it was applied before, by another version or "
+            "on another machine, and can't be skipped"
+        ) from error
 
 
 def probe(replayer: Replayer, record: Record) -> Culprit | None:
@@ -151,7 +148,7 @@ def probe(replayer: Replayer, record: Record) -> Culprit | None:
         record: What to apply.
     """
     batch = record.batch
-    dump, commands = replayer.engine.dump(), split(batch.commands)
+    dump, commands = replayer.engine.dump(), _commands_of(record)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -167,6 +164,14 @@ def probe(replayer: Replayer, record: Record) -> Culprit | None:
     at = min(applied, batch.count - 1)
     why = said[-1] or _end_in_words(status)
     return Culprit(batch.first_seq + at, _kind_of(commands[at]), why)
+
+
+def _commands_of(record: Record) -> list[bytes]:
+    try:
+        return split(record.batch.commands)
+    except ValueError as error:
+        first_seq = record.batch.first_seq
+        raise JournalCorrupt(str(error), record.segment, record.offset, first_seq) from error
 
 
 def _apply_one_by_one(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import struct
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 
+from novate.model.columns import command_columns
 from novate.model.commands import (
     ANY_INSTRUMENT,
     COMMAND,
@@ -166,25 +168,15 @@ def skips_of(commands: bytes) -> list[int]:
     seqs, at = [], 0
     while at + _HEAD <= len(commands) and commands[at] == CommandKind.SKIP_COMMAND:
         seqs.append(_SEQ.unpack_from(commands, at + _ORDER_NUMBER_AT)[0])
-        at += size_at(commands, at)
+        at += _HEAD  # it is a header alone
     return seqs
 
 
-def size_at(commands: bytes, at: int) -> int:
-    """Bytes of the command that begins there in a batch: header, extension, padded text."""
-    text: int = _TEXT_LENGTH.unpack_from(commands, at + _TEXT_LENGTH_AT)[0]
-    extended = commands[at + _FLAGS_AT] & _EXTENDED
-    return _HEAD + (_BLOCK if extended else 0) + text + (-text % 8)
-
-
 def split(commands: bytes) -> list[bytes]:
-    """The commands of a batch, one by one."""
-    found, at = [], 0
-    while at < len(commands):
-        size = size_at(commands, at)
-        found.append(commands[at : at + size])
-        at += size
-    return found
+    """The commands of a batch, one by one; ValueError where the last is not whole."""
+    offsets, _ = command_columns(commands)
+    borders = [*offsets.tolist(), len(commands)]
+    return [commands[at:end] for at, end in pairwise(borders)]
 
 
 def pack_sessions_lost() -> bytes:
