@@ -253,13 +253,7 @@ class Exchange:
         if follower.why:
             follow["reason"] = follower.why
         behind = lag is not None and lag > self.settings.follower_lag_max
-        snapshots: dict[str, Any] = {"status": "failing" if follower.snapshot_fault else "ok"}
-        if follower.snapshot_fault:
-            snapshots["reason"] = follower.snapshot_fault
         well = follower.state in ("running", "starting", "off") and not behind
-        archive: dict[str, Any] = {"status": "damaged" if follower.journal_fault else "ok"}
-        if follower.journal_fault:
-            archive["reason"] = follower.journal_fault
         well = well and not follower.snapshot_fault and not follower.journal_fault
         ledger, written = follower.ledger, sequencer.seq
         well = well and ledger.is_well(written, self.settings.ledger_lag_max)
@@ -272,8 +266,8 @@ class Exchange:
             "checks": {
                 "journal": journal,
                 "follower": follow,
-                "snapshots": snapshots,
-                "archive": archive,
+                "snapshots": _check("failing", follower.snapshot_fault),
+                "archive": _check("damaged", follower.journal_fault),
                 "ledger": ledger.check(written),
             },
         }
@@ -415,6 +409,11 @@ class Exchange:
 
         sequencer.submit(codec.pack_take_snapshot(), on_outcome)
         return await future
+
+
+def _check(word: str, fault: str) -> dict[str, str]:
+    """A check of /healthz: ok, or that word and the fault."""
+    return {"status": word, "reason": fault} if fault else {"status": "ok"}
 
 
 def _iso(timestamp_ns: int) -> str:

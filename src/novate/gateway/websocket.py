@@ -315,7 +315,7 @@ class Session:
         self.outstanding += 1
         self._desk.operations.mass_cancel(
             message.client_id, message.instrument, message.side, message.idempotency_key,
-            partial(self._answer_members, b"mass_cancelled", request_id),
+            partial(self._answer, request_id, kind=b"mass_cancelled"),
         )  # fmt: skip
 
     def _cancel_all_after(self, message: CancelAllAfter, request_id: bytes) -> None:
@@ -325,7 +325,7 @@ class Session:
         asked = bytes(message.client_id), bytes(message.seconds)
         body = b'{"client_id":%b,"seconds":%b}' % asked
         self.outstanding += 1
-        set_timer(body, None, partial(self._answer_members, b"cancel_all_after", request_id))
+        set_timer(body, None, partial(self._answer, request_id, kind=b"cancel_all_after"))
 
     def _status(self, message: Status, request_id: bytes) -> None:
         order_id = required_id("order_id", message.order_id)
@@ -397,37 +397,22 @@ class Session:
         body: bytes,
         replayed: bool = False,
         retry_after: int | None = None,
+        *,
+        kind: bytes = b"",
     ) -> None:
-        """What HTTP would answer to an operation, as a message."""
+        """What HTTP would answer to an operation, as a message: of an order, or of that kind."""
         self.outstanding -= 1
         if _is_problem(body):
             self._error(request_id, body, retry_after, replayed)
             return
-        if body.startswith(_OUTCOMES):
-            kind, members = b"batch_result", b"," + body[1:-1]
+        if kind or body.startswith(_OUTCOMES):
+            kind, members = kind or b"batch_result", b"," + body[1:-1]
         else:
             kind = b"order_accepted" if status < 300 else b"order_rejected"
             members = b',"order":' + body
         if replayed:
             members += b',"replayed":true'
         self._send(_reply(kind, request_id, members))
-
-    def _answer_members(
-        self,
-        kind: bytes,
-        request_id: bytes,
-        status: int,
-        body: bytes,
-        replayed: bool = False,
-        retry_after: int | None = None,
-    ) -> None:
-        """The answer to what is about no single order: its members, as HTTP would say them."""
-        self.outstanding -= 1
-        if _is_problem(body):
-            self._error(request_id, body, retry_after, replayed)
-            return
-        more = b',"replayed":true' if replayed else b""
-        self._send(_reply(kind, request_id, b"," + body[1:-1] + more))
 
     # --- subscriptions ----------------------------------------------------------------------------
 

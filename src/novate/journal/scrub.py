@@ -15,6 +15,7 @@ from novate.journal.choosing import Reader
 from novate.journal.interface import Position, Record
 from novate.journal.layout import segment_seq
 from novate.journal.reading import Bound
+from novate.journal.verify import require_taken_of
 from novate.model.errors import JournalAway, JournalError
 
 
@@ -56,13 +57,8 @@ class Scrub:
             self._records = self._records or self._read()
             for record in self._records:
                 self.seq = record.batch.last_seq
-                if self.seq == self._end.seq and record.record_hash != self._end.record_hash:
-                    raise JournalError(
-                        "the snapshot of this seq was taken of another record",
-                        record.segment,
-                        record.offset,
-                        self.seq,
-                    )
+                if self.seq == self._end.seq:
+                    require_taken_of(record, self._end.record_hash)
                 if self._clock() >= until:
                     return False
         except JournalAway:

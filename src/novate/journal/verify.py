@@ -9,7 +9,7 @@ import msgspec
 
 from novate.journal.choosing import Reader
 from novate.journal.disk import Disk, RealDisk
-from novate.journal.interface import Position, Witness
+from novate.journal.interface import Position, Record, Witness
 from novate.journal.mark import DurableMark
 from novate.journal.reading import End, JournalReader
 from novate.journal.segments import check_witnesses
@@ -81,16 +81,18 @@ def _verify(reader: Reader) -> Verified:
         found.records += 1
         found.commands += batch.count
         found.command_bytes += len(batch.commands)
-        if hashes.get(batch.last_seq, record.record_hash) != record.record_hash:
-            raise JournalCorrupt(
-                "the snapshot of this seq was taken of another record",
-                record.segment,
-                record.offset,
-                batch.last_seq,
-            )
+        if batch.last_seq in hashes:
+            require_taken_of(record, hashes[batch.last_seq])
     check_witnesses(end.position, witnesses, end.torn)
     found.last = end.position
     return found
+
+
+def require_taken_of(record: Record, record_hash: bytes) -> None:
+    """Refuse a snapshot that names another hash for the record at its seq."""
+    if record.record_hash != record_hash:
+        why = "the snapshot of this seq was taken of another record"
+        raise JournalCorrupt(why, record.segment, record.offset, record.batch.last_seq)
 
 
 def believed_end(reader: Reader) -> End:
