@@ -146,20 +146,16 @@ def test_an_outage_of_the_database_under_load(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_follower_killed_at_random(
-    kind: str, make_server: Callable[..., Server], postgres: Postgres, tmp_path: Path
+    ledger_url: str, make_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if kind == "postgresql":
-        url = postgres.make_database("killed")
     server = make_server(
-        ledger_url=url,
+        ledger_url=ledger_url,
         rate_limit_per_second=0,
         snapshot_commands=300,
         follower_restart_seconds=0.01,
     ).start()
-    chance = random.Random(kind)
+    chance = random.Random(ledger_url.partition(":")[0])
     settled: list[Answer] = []
     kills = scaled(50)
     client = httpx.Client(base_url=server.url, timeout=40)
@@ -180,7 +176,7 @@ def test_a_follower_killed_at_random(
         asyncio.run(trade_while(server, settled, killing))
         wait_until(lambda: has_caught_up(client), 60, "a ledger that caught up")
     assert server.stop() == 0
-    assert digest_of(url) == rebuilt(server.data_dir, tmp_path)
+    assert digest_of(ledger_url) == rebuilt(server.data_dir, tmp_path)
 
 
 class CuttingProxy:
@@ -357,14 +353,10 @@ def test_a_second_writer_writes_nothing_over_the_first(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_rebuild_beside_a_running_exchange(
-    kind: str, make_server: Callable[..., Server], postgres: Postgres, tmp_path: Path
+    ledger_url: str, make_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if kind == "postgresql":
-        url = postgres.make_database("rebuilt")
-    server = make_server(ledger_url=url, rate_limit_per_second=0).start()
+    server = make_server(ledger_url=ledger_url, rate_limit_per_second=0).start()
     settled: list[Answer] = []
     client = httpx.Client(base_url=server.url, timeout=40)
     command = [sys.executable, "-m", "novate", "rebuild", "--data-dir", str(server.data_dir)]
@@ -372,7 +364,7 @@ def test_a_rebuild_beside_a_running_exchange(
     async def rebuilding() -> None:
         await when(settled, lambda: len(settled) > 200 and is_up(client))
         process = await asyncio.create_subprocess_exec(
-            *command, "--ledger-url", url, stdout=asyncio.subprocess.PIPE
+            *command, "--ledger-url", ledger_url, stdout=asyncio.subprocess.PIPE
         )
         said, _ = await process.communicate()
         assert process.returncode == 0
@@ -384,4 +376,4 @@ def test_a_rebuild_beside_a_running_exchange(
         asyncio.run(trade_while(server, settled, rebuilding))
         wait_until(lambda: has_caught_up(client), 40, "a ledger that caught up")
     assert server.stop() == 0
-    assert digest_of(url) == rebuilt(server.data_dir, tmp_path)
+    assert digest_of(ledger_url) == rebuilt(server.data_dir, tmp_path)

@@ -141,18 +141,11 @@ def test_parts_of_a_range_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_migration_counts_what_is_there_already(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if kind == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.make_database("activity_migrated")
-    stand = LedgerStand([url], 4)
+def test_a_migration_counts_what_is_there_already(ledger_url: str) -> None:
+    stand = LedgerStand([ledger_url], 4)
     stand.play_market(4, scaled(4_000), batch=100, step_ns=700_000_000)
     stand.close()
-    engine = database.open_writer(url)
+    engine = database.open_writer(ledger_url)
     before = digest(engine)
     with engine.begin() as connection:
         database.downgrade(connection, "0002")

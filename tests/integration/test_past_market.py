@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +19,6 @@ from tests.conftest import Server, scaled
 from tests.integration.ledger_stand import LedgerStand
 from tests.integration.test_past_candles import AnsweringHistory
 from tests.oracle.market import Market, MarketWorkload
-from tests.postgres import Postgres
 from tests.unit.stream_fakes import ManualLoop
 
 NS = 10**9
@@ -67,15 +65,8 @@ class Stand(LedgerStand):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_time_past_is_told_as_memory_told_it_then(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    if kind == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.make_database("past_market")
-    stand = Stand(url, 2)
+def test_a_time_past_is_told_as_memory_told_it_then(ledger_url: str) -> None:
+    stand = Stand(ledger_url, 2)
     workload = MarketWorkload(2, stand.oracle, Market(instruments=3, numbered=False))
     told: list[tuple[str, dict[str, Any]]] = []
     minute = stand.now_ns // (60 * NS)

@@ -138,18 +138,6 @@ def test_too_many_connections_are_refused_as_ever(
         wait_until(lambda: "state" in client.get("/readyz").json(), what="room again")
 
 
-def test_a_folder_that_is_refused_ends_the_server_with_its_reason(
-    make_server: Callable[..., Server],
-) -> None:
-    first = make_server().start()
-    second = make_server(first.data_dir).start(ready=False)
-    assert second.process is not None
-    assert second.process.wait(30) == 1
-    assert "serves this data folder" in second.log()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{second.url}/readyz")
-
-
 def test_the_document_has_both_answers() -> None:
     paths = document()["paths"]
     for path, struct in (("/readyz", Readiness), ("/healthz", Health)):

@@ -199,6 +199,8 @@ def test_a_second_server_is_refused_and_the_first_goes_on(
     assert second.process is not None
     assert second.process.wait(30) == 1
     assert f"process {first.pid} serves this data folder" in second.log()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{second.url}/readyz")
     assert httpx.get(f"{first.url}/readyz").status_code == 200
 
 
