@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from websockets.frames import Close
-
 _TEXT = 0x81  # a whole text message
-_CLOSE = 0x88
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -25,12 +22,6 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65536:
         return b"\x81\x7e" + size.to_bytes(2, "big") + payload
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
-
-
-def close_frame(code: int, reason: str) -> bytes:
-    """A close frame; `reason` is cut to what a control frame holds."""
-    payload = Close(code, reason[:100]).serialize()
-    return bytes((_CLOSE, len(payload))) + payload
 
 
 def iso_time(unix_seconds: float) -> str:
