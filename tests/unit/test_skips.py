@@ -57,6 +57,11 @@ def test_only_the_batch_right_before_is_meant() -> None:
     ] == PLAIN
 
 
+def test_a_batch_that_is_not_meant_is_not_even_read() -> None:
+    opaque = record(1, b"not a command at all")
+    assert next(skipping(iter([opaque, SKIP]))) is opaque
+
+
 def test_a_tail_taken_in_steps_of_any_length_comes_to_the_same() -> None:
     for step in range(1, 6):
         tail = SkippingTail(Given(BEFORE, BATCH, SKIP, BEHIND))

@@ -36,10 +36,12 @@ def without_skipped(record: Record, behind: Record) -> Record:
 def without(record: Record, seqs: list[int]) -> Record:
     """A record with a SKIP_COMMAND in the place of each of its commands with these seqs."""
     batch = record.batch
+    within = [seq for seq in seqs if batch.first_seq <= seq <= batch.last_seq]
+    if not within:
+        return record
     commands = split(batch.commands)
-    for seq in seqs:
-        if batch.first_seq <= seq <= batch.last_seq:
-            commands[seq - batch.first_seq] = pack_skip_command(seq)
+    for seq in within:
+        commands[seq - batch.first_seq] = pack_skip_command(seq)
     changed = msgspec.structs.replace(batch, commands=b"".join(commands))
     return msgspec.structs.replace(record, batch=changed)
 
