@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from novate.config import Settings
 from novate.gateway import openapi
-from tests.conftest import Server, scaled
+from tests.conftest import Server, scaled, wait_until
 from tests.integration.http_client import encode, order
 
 HEADER_BYTES_MAX = Settings().header_bytes_max
@@ -45,6 +45,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def running(folder: Path) -> Iterator[Server]:
     server = Server(folder / "data").start()
+    asked = f"{server.url}/trades/stats"
+    wait_until(lambda: httpx.get(asked).status_code == 200, 30, "a ledger that answers")
     yield server
     assert server.stop() == 0
     assert '"level":"error"' not in server.log()
