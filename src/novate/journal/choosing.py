@@ -47,6 +47,9 @@ class Reader(Protocol):
     def first_seq(self) -> int:
         """The first seq that is not pruned; 1 where there is no journal yet."""
 
+    def kept_seq(self) -> int:
+        """The first seq that is not in the archive either; 1 where there is no journal yet."""
+
     def end(self, start: Position | None = None) -> End | None:
         """The end of the journal as it stands now; None where there is no journal."""
 
@@ -71,6 +74,7 @@ def open_journal(
             segment_bytes=settings.journal_segment_bytes,
             start=start,
             witnesses=witnesses,
+            archive=settings.archive_dir,
         )
     from novate.journal.postgres import PostgresJournal
 
@@ -87,7 +91,9 @@ def open_journal(
 def open_reader(settings: Settings, disk: Disk | None = None) -> Reader:
     """The journal for reading it once."""
     if not settings.journal_url:
-        return JournalReader(settings.data_dir, disk or RealDisk(), settings.partition)
+        return JournalReader(
+            settings.data_dir, disk or RealDisk(), settings.partition, settings.archive_dir
+        )
     from novate.journal.postgres_reading import PostgresReader
 
     return PostgresReader(

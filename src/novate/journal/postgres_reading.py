@@ -234,6 +234,10 @@ class PostgresReader:
         rows = self.query(FIRST) if self.writer() else []
         return to_int(rows[0][0]) if rows else 1
 
+    def kept_seq(self) -> int:
+        """As `first_seq`: rows are not archived."""
+        return self.first_seq()
+
     def end(self, start: Position | None = None) -> End | None:
         """The end of the journal now; None where there is no journal."""
         writer = self.writer()
