@@ -12,7 +12,7 @@ from typing import Protocol
 from novate.config import Settings
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import OpenJournal, Position, Record, Tail, Witness
-from novate.journal.mark import DurableMark
+from novate.journal.mark import MarkReader
 from novate.journal.reading import Bound, End, JournalReader
 from novate.journal.segments import SegmentJournal
 from novate.journal.skips import SkippingTail
@@ -106,7 +106,7 @@ def open_reader(settings: Settings, disk: Disk | None = None) -> Reader:
 
 
 def open_tail(
-    settings: Settings, disk: Disk, mark: DurableMark | None, first_seq: int, start: Position | None
+    settings: Settings, disk: Disk, mark: MarkReader | None, first_seq: int, start: Position | None
 ) -> Tail:
     """The journal for following it; its records are as they are to be applied.
 

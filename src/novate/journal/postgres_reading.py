@@ -19,7 +19,7 @@ from novate.journal.codec import scan
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import NO_HASH, Position, Record
 from novate.journal.layout import RECORD_HEADER, RECORD_HEADER_BYTES, Fields, why_bad
-from novate.journal.mark import DurableMark
+from novate.journal.mark import MarkReader
 from novate.journal.postgres_link import (
     PostgresLink,
     Row,
@@ -385,7 +385,7 @@ class PostgresTail:
     def __init__(
         self,
         reader: PostgresReader,
-        mark: DurableMark | None,
+        mark: MarkReader | None,
         first_seq: int,
         start: Position | None = None,
     ) -> None:
