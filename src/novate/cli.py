@@ -46,7 +46,14 @@ ConfigOption = Annotated[
     typer.Option("--config", help="TOML file of settings; a flag or a variable goes before it."),
 ]
 LOG_SETTINGS = ("log_level", "log_format")
-STORE_SETTINGS = ("data_dir", "journal_url", "journal_answer_seconds", "partition", *LOG_SETTINGS)
+STORE_SETTINGS = (
+    "data_dir",
+    "journal_url",
+    "journal_answer_seconds",
+    "archive_dir",
+    "partition",
+    *LOG_SETTINGS,
+)
 # For a verb whose module reads its own arguments, --help among them.
 OWN_COMMAND_LINE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -180,6 +187,21 @@ def replay(
     from novate.recovery import run
 
     return run(settings, until=until, from_snapshot=from_snapshot)
+
+
+@app.command()
+@settings_flags(*STORE_SETTINGS, "ledger_url", "ledger_start_seconds")
+def archive(
+    *,
+    keep: Annotated[
+        int, typer.Option(help="Closed journal files to leave in the data folder.", min=0)
+    ] = 0,
+    settings: config.Settings,
+) -> int:
+    """Move old journal files to the archive, from where they are read as before."""
+    from novate.archive import run
+
+    return run(settings, keep)
 
 
 @app.command()

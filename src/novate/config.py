@@ -34,6 +34,7 @@ from novate.setting_kinds import (
     instruments_given,
     ledger_address,
     matching,
+    optional_folder,
     seconds,
     size,
     switch,
@@ -106,6 +107,10 @@ class Settings:
         8192, 1000, 65536, "Commands written with one fsync", "commands"
     )
     journal_segment_bytes: int = size(64 * MIB, MIB, 4 * GIB, "Size of one journal file")
+    archive_dir: Path | None = optional_folder(  # noqa: RUF009 - as data_dir
+        "Folder that `novate archive` moves old journal files to, and that they are read from; "
+        "empty = none"
+    )
     journal_stall_seconds: float = seconds(
         1.0, 0.05, 600, "A write that takes longer makes /readyz say that the journal stalls"
     )
@@ -306,10 +311,25 @@ class Settings:
                 "durability: expected fsync where journal_url is set (PostgreSQL has no window of "
                 f"loss that could be promised in milliseconds), found {self.durability!r}"
             )
+        if self.archive_dir is not None:
+            self._check_archive(self.archive_dir)
         if self.idempotency_window_minutes_min > self.idempotency_window_hours * 60:
             raise ConfigurationError(
                 "idempotency_window_minutes_min: expected at most idempotency_window_hours "
                 f"({self.idempotency_window_hours} h), found {self.idempotency_window_minutes_min}"
+            )
+
+    def _check_archive(self, archive: Path) -> None:
+        if self.journal_url:
+            raise ConfigurationError(
+                "archive_dir: expected none where journal_url is set (rows in PostgreSQL are not "
+                f"archived), found {str(archive)!r}"
+            )
+        taken = [self.data_dir, self.data_dir / "journal", self.data_dir / "snapshots"]
+        if archive.resolve() in [folder.resolve() for folder in taken]:
+            raise ConfigurationError(
+                "archive_dir: expected a folder of its own, found the data folder or one of its "
+                f"own folders: {str(archive)!r}"
             )
 
 

@@ -3,8 +3,9 @@
 It runs as a process of its own (`novate follow`), below everybody's priority, and so never holds
 matching up. It holds its own engine, compares the running hash in every record with that of its
 own events, and stops at the first difference. It only reads the journal, and never past the
-durable mark. Beside it, in a thread, a second replay feeds the ledger (`novate.ledger_feed`). To
-its parent it speaks in JSON lines on stdout:
+durable mark; of a copy, which has none, to the end that a start would believe. Beside it, in a
+thread, a second replay feeds the ledger (`novate.ledger_feed`). To its parent it speaks in JSON
+lines on stdout:
 
     {"kind": "ready", "seq": 0}
     {"kind": "progress", "seq": 41}               at most ten a second
@@ -36,7 +37,7 @@ from novate.config import NO_LEDGER, Settings
 from novate.journal.choosing import open_reader, open_tail
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Record, Tail
-from novate.journal.mark import DurableMark
+from novate.journal.mark import DurableMark, FixedMark, Mark, MarkReader
 from novate.journal.scrub import Scrub
 from novate.journal.snapshots import SnapshotStore
 from novate.journal.verify import believed_end
@@ -214,6 +215,8 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
         log.warning("snapshot_passed_over", why=warning)
     scrub = Scrub(open_reader(settings, disk), snapshot.position()) if snapshot else None
     mark = _open_mark(settings, disk)
+    if isinstance(mark, FixedMark):
+        log.info("follows_a_copy", seq=mark.load().seq, why="there is no durable mark")
     tail = open_tail(settings, disk, mark, replayer.seq + 1, replayer.position)
     ledger = _LedgerThread(settings, disk, store)
     cadence = Cadence(settings.snapshot_commands, settings.snapshot_seconds)
@@ -286,14 +289,20 @@ class _LedgerThread:
             self._thread.join(LEDGER_STOP_SECONDS)
 
 
-def _open_mark(settings: Settings, disk: RealDisk) -> DurableMark | None:
+def _open_mark(settings: Settings, disk: RealDisk) -> MarkReader | None:
     try:
         return DurableMark(settings.data_dir, disk)
     except FileNotFoundError as error:
         if settings.journal_url:  # the exchange serves on another machine
             return None
-        what = "expected a folder that an exchange has served from, found no durable mark"
-        raise NovateError(f"{settings.data_dir}: {what}") from error
+        reader = open_reader(settings, disk)
+        if reader.end() is None:
+            what = "expected a folder that an exchange has served from, found no journal"
+            raise NovateError(f"{settings.data_dir}: {what}") from error
+    # A copy, which is made without it, and which nobody writes: what a start would believe.
+    end = believed_end(reader)
+    at = end.position
+    return FixedMark(Mark(at.seq, end.segment_seq, at.end_offset, at.epoch, at.record_hash))
 
 
 def _follow(follower: Follower, tied: bool, scrub: Scrub | None) -> None:

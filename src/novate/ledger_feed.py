@@ -115,6 +115,9 @@ class Scribe:
         self.disconnect()
         self._store = LedgerStore(self._url, self._partition, self._anew)
         seq = self._store.seq()
+        if seq < self.seq:
+            # A crash of it takes the last commits, answered ones too: they are written again.
+            log.warning("ledger_stepped_back", seq=seq, written_seq=self.seq)
         held, projection = self._held, self._projection
         if held is not None and seq == held.before_seq:
             self._write(held)

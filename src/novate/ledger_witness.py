@@ -22,7 +22,7 @@ from novate.journal.choosing import open_reader
 from novate.journal.disk import Disk
 from novate.journal.interface import Witness
 from novate.journal.mark import DurableMark
-from novate.model.errors import NovateError
+from novate.model.errors import LedgerAway, LedgerFault, NovateError
 
 ADVICE: Final = (
     "put the missing end of the journal back; or, where that is given up, have `novate rebuild` "
@@ -92,6 +92,28 @@ def ledger_witness(settings: Settings, disk: Disk, warnings: list[str]) -> list[
         )
         return []
     return [Witness(place, seen.seq, advice=ADVICE)]
+
+
+def ledger_seq(settings: Settings, disk: Disk) -> int:
+    """The last command whose rows the ledger has; 0 where it has none or is not there yet.
+
+    Raises:
+        LedgerAway: It does not answer in time.
+        LedgerFault: It is of another journal.
+    """
+    ask = _question(settings)
+    if ask is None:
+        return 0
+    try:
+        seen = within(settings.ledger_start_seconds, ask)
+    except Exception as fault:
+        why = str(fault).strip().partition("\n")[0][:200]
+        raise LedgerAway(f"{shown(settings)} can't be asked how far it is: {why}") from fault
+    if seen is None:
+        return 0
+    if _is_of_another(settings, disk, seen):
+        raise LedgerFault(f"{shown(settings)} is of another journal: its first instrument differs")
+    return seen.seq
 
 
 def shown(settings: Settings) -> str:

@@ -233,6 +233,18 @@ def folder(default: str, doc: str) -> Any:
     return field(default=Path(default), metadata={"rule": Rule(parse, expected, doc)})
 
 
+def optional_folder(doc: str) -> Any:
+    """A folder, or none."""
+    expected = "nothing, or the path of a folder"
+
+    def parse(raw: object) -> Path | None:
+        if not isinstance(raw, (str, Path)) or "\0" in str(raw):
+            raise refuse(expected, raw)
+        return Path(raw).expanduser() if str(raw) else None
+
+    return field(default=None, metadata={"rule": Rule(parse, expected, doc)})
+
+
 def _instrument(row: object) -> InstrumentSettings:
     names = [each.name for each in dataclasses.fields(InstrumentSettings)]
     if not isinstance(row, dict) or not set(names[:-1]) <= set(row) <= set(names):
@@ -281,6 +293,8 @@ def size_text(size_bytes: int) -> str:
 
 def to_text(value: object) -> str:
     """A setting's value as a variable or a flag would give it; `load` reads it back equal."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from novate.ledger import database
@@ -24,12 +26,13 @@ from novate.model.errors import LedgerAway, LedgerFault, LedgerMoved
 from novate.rebuild import WholeJournal, write
 from novate.testing.client import Answer
 from novate.testing.workload import Operation, Trader, Workload
-from tests.conftest import SOAK, Server, scaled, wait_until, wait_until_async
+from tests.conftest import SOAK, Server, free_port, scaled, wait_until, wait_until_async
 from tests.integration.data_folder import fill, replayed, settings_of, take_snapshot
 from tests.postgres import Postgres
 
 OUTAGE_SECONDS = 10.0 if SOAK else 1.0
 TRADERS = 4
+KILLS = 30
 
 
 def digest_of(url: str) -> dict[str, str]:
@@ -142,6 +145,45 @@ def test_an_outage_of_the_database_under_load(
         assert client.get("/healthz").json()["status"] == "healthy"
     assert server.stop() == 0
     assert digest_of(url) == rebuilt(server.data_dir, tmp_path)
+
+
+def is_in_a_commit(url: str) -> None:
+    """Wait until the database is in the middle of a transaction that writes rows."""
+    writing = b"SELECT count(backend_xid) FROM pg_stat_activity WHERE datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as watching:
+        wait_until(lambda: watching.execute(writing).fetchone() != (0,), 40, "a commit")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_database_killed_in_the_middle_of_commits(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    # It writes its log by itself every 10 s only, so that a kill takes what it had answered.
+    killed = Postgres(free_port(), {"wal_writer_delay": "10s"}).start()
+    url = killed.make_database("ledger")
+    server = make_server(ledger_url=url, rate_limit_per_second=0, snapshot_commands=300).start()
+    settled: list[Answer] = []
+    client = httpx.Client(base_url=server.url, timeout=40)
+
+    async def killing() -> None:
+        for number in range(scaled(KILLS)):
+            before = ledger(client).get("sequence", 0)
+            await when(
+                settled,
+                lambda n=before: is_up(client) and ledger(client).get("sequence", 0) > n,
+            )
+            if number % 2:  # else right behind a commit that was answered
+                await asyncio.to_thread(is_in_a_commit, url)
+            await asyncio.to_thread(killed.kill)
+            await asyncio.to_thread(killed.start)
+
+    with client, contextlib.closing(killed):
+        asyncio.run(trade_while(server, settled, killing))
+        wait_until(lambda: is_up(client) and has_caught_up(client), 60, "a ledger that caught up")
+        assert server.stop() == 0
+        assert '"ledger_stepped_back"' in server.log()
+        assert digest_of(url) == rebuilt(server.data_dir, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The journal's older part, which a start from a snapshot does not read, is checked afterwards."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -8,11 +9,12 @@ import msgspec
 import pytest
 
 from novate.config import Settings
+from novate.journal.archive import Archive
 from novate.journal.choosing import open_reader
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Position
 from novate.journal.layout import segment_name
-from novate.journal.reading import JournalReader
+from novate.journal.reading import JournalReader, segment_seqs
 from novate.journal.scrub import Scrub
 from novate.recovery import open_partition
 from novate.testing.disk import flip_bit
@@ -84,6 +86,28 @@ def test_a_segment_that_is_missing_is_named_and_a_pruned_one_is_not(tmp_path: Pa
     (tmp_path / "away").rename(settings.data_dir / "journal" / names[1])
     assert names[1] != segment_name(1)
     assert scrubbed(settings, end).fault == ""
+
+
+@pytest.mark.slow
+def test_what_is_archived_before_it_is_left_out_and_what_is_meanwhile_is_read(
+    tmp_path: Path,
+) -> None:
+    settings = replace(small(tmp_path / "data"), archive_dir=tmp_path / "archive")
+    for start in range(0, 600, 100):
+        fill(settings, range(start, start + 100))
+    end = store_of(settings).load(take_snapshot(settings).seq).position()
+    archive = Archive(settings.data_dir, tmp_path / "archive")
+    seqs = segment_seqs(settings.data_dir, RealDisk())
+    assert len(seqs) > 3
+    list(archive.move(seqs[1]))
+    scrub = Scrub(open_reader(settings), end, lambda: 0.0)
+    assert not scrub.slice(0.0)
+    assert scrub.seq >= seqs[1]
+    list(archive.move(seqs[-1]))
+    flip_bit(RealDisk(), tmp_path / "archive" / segment_name(1), 8000)
+    while not scrub.slice(0.0):
+        pass
+    assert (scrub.seq, scrub.fault) == (end.seq, "")
 
 
 @pytest.mark.slow

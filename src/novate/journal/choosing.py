@@ -12,7 +12,7 @@ from typing import Protocol
 from novate.config import Settings
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import OpenJournal, Position, Record, Tail, Witness
-from novate.journal.mark import DurableMark
+from novate.journal.mark import MarkReader
 from novate.journal.reading import Bound, End, JournalReader
 from novate.journal.segments import SegmentJournal
 from novate.journal.skips import SkippingTail
@@ -47,6 +47,9 @@ class Reader(Protocol):
     def first_seq(self) -> int:
         """The first seq that is not pruned; 1 where there is no journal yet."""
 
+    def kept_seq(self) -> int:
+        """The first seq that is not in the archive either; 1 where there is no journal yet."""
+
     def end(self, start: Position | None = None) -> End | None:
         """The end of the journal as it stands now; None where there is no journal."""
 
@@ -71,6 +74,7 @@ def open_journal(
             segment_bytes=settings.journal_segment_bytes,
             start=start,
             witnesses=witnesses,
+            archive=settings.archive_dir,
         )
     from novate.journal.postgres import PostgresJournal
 
@@ -87,7 +91,9 @@ def open_journal(
 def open_reader(settings: Settings, disk: Disk | None = None) -> Reader:
     """The journal for reading it once."""
     if not settings.journal_url:
-        return JournalReader(settings.data_dir, disk or RealDisk(), settings.partition)
+        return JournalReader(
+            settings.data_dir, disk or RealDisk(), settings.partition, settings.archive_dir
+        )
     from novate.journal.postgres_reading import PostgresReader
 
     return PostgresReader(
@@ -100,7 +106,7 @@ def open_reader(settings: Settings, disk: Disk | None = None) -> Reader:
 
 
 def open_tail(
-    settings: Settings, disk: Disk, mark: DurableMark | None, first_seq: int, start: Position | None
+    settings: Settings, disk: Disk, mark: MarkReader | None, first_seq: int, start: Position | None
 ) -> Tail:
     """The journal for following it; its records are as they are to be applied.
 

@@ -23,7 +23,7 @@ from novate.journal.layout import (
     Fields,
     why_bad,
 )
-from novate.journal.reading import Bound, Segment, segment_seqs
+from novate.journal.reading import Bound, Segment, open_segment, segment_seqs
 
 STEP_BYTES = 1 << 14
 WALK_BYTES = 1 << 20
@@ -90,10 +90,14 @@ class OutcomeFinder:
         folder: The data folder.
         disk: Where it is.
         partition: Number of the partition.
+        archive: Folder of the segments that were archived; None = there is none.
     """
 
-    def __init__(self, folder: Path, disk: Disk, partition: int) -> None:
+    def __init__(
+        self, folder: Path, disk: Disk, partition: int, archive: Path | None = None
+    ) -> None:
         self._folder = folder
+        self._archive = archive
         self._disk = disk
         self._partition = partition
         self._lock = threading.Lock()
@@ -129,7 +133,7 @@ class OutcomeFinder:
         if seq > bound.seq:
             return None
         if not self._seqs or self._seqs[-1] < bound.segment_seq:
-            self._seqs = segment_seqs(self._folder, self._disk)
+            self._seqs = segment_seqs(self._folder, self._disk, self._archive)
         at = bisect_right(self._seqs, seq) - 1
         if at < 0:
             return None
@@ -146,7 +150,9 @@ class OutcomeFinder:
     def _segment(self, first_seq: int) -> Segment:
         segment = self._open.get(first_seq)
         if segment is None:
-            segment = Segment(self._folder, self._disk, first_seq, self._partition)
+            segment = open_segment(
+                self._folder, self._disk, first_seq, self._partition, self._archive
+            )
             self._open[first_seq] = segment
             if len(self._open) > SEGMENTS_OPEN_MAX:
                 self._open.popitem(last=False)[1].close()

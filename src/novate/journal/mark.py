@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -46,6 +47,34 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     def witness(self) -> Witness:
         """This mark as a witness of how far the journal got."""
         return Witness("the durable mark", self.seq, self.record_hash)
+
+
+class MarkReader(Protocol):
+    """What says to a reader how far it may go."""
+
+    def load(self) -> Mark:
+        """How far that is now."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class FixedMark:
+    """The end of a journal that nobody writes, in the place of its durable mark: a copy's.
+
+    Args:
+        mark: That end.
+    """
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+
+    def load(self) -> Mark:
+        """See `MarkReader`."""
+        return self._mark
+
+    def close(self) -> None:
+        """See `MarkReader`."""
 
 
 class DurableMark:

@@ -19,7 +19,7 @@ from novate.journal.codec import scan
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import NO_HASH, Position, Record
 from novate.journal.layout import RECORD_HEADER, RECORD_HEADER_BYTES, Fields, why_bad
-from novate.journal.mark import DurableMark
+from novate.journal.mark import MarkReader
 from novate.journal.postgres_link import (
     PostgresLink,
     Row,
@@ -234,6 +234,10 @@ class PostgresReader:
         rows = self.query(FIRST) if self.writer() else []
         return to_int(rows[0][0]) if rows else 1
 
+    def kept_seq(self) -> int:
+        """As `first_seq`: rows are not archived."""
+        return self.first_seq()
+
     def end(self, start: Position | None = None) -> End | None:
         """The end of the journal now; None where there is no journal."""
         writer = self.writer()
@@ -381,7 +385,7 @@ class PostgresTail:
     def __init__(
         self,
         reader: PostgresReader,
-        mark: DurableMark | None,
+        mark: MarkReader | None,
         first_seq: int,
         start: Position | None = None,
     ) -> None:

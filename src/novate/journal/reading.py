@@ -1,7 +1,8 @@
 """Reading records: one segment from a place on, the whole journal, and what a bad end means.
 
-Every record is checked on the way: its checksum, its seq and the hash of the record before. This
-module only reads; it never changes a byte.
+Every record is checked on the way: its checksum, its seq and the hash of the record before. A
+segment that is not in the data folder any more is read from the archive, where there is one
+(`novate.journal.archive`). This module only reads; it never changes a byte.
 """
 
 from __future__ import annotations
@@ -73,16 +74,18 @@ class Place:
 class Segment:
     """An open segment file with its header, for reading.
 
+    Args:
+        file: The file; closed with it.
+        first_seq: First seq of the segment, as in its name.
+        partition: Number of the partition.
+
     Raises:
         JournalCorrupt: Its header is damaged or not that of the segment.
-        FileNotFoundError: There is no such segment.
     """
 
-    def __init__(
-        self, folder: Path, disk: Disk, first_seq: int, partition: int, *, write: bool = False
-    ) -> None:
+    def __init__(self, file: DiskFile, first_seq: int, partition: int) -> None:
         self.name = segment_name(first_seq)
-        self.file: DiskFile = disk.open(folder / JOURNAL_FOLDER / self.name, write=write)
+        self.file = file
         try:
             image = self.file.pread(SEGMENT_HEADER_BYTES, 0)
             self.header: SegmentHeader = parse_segment_header(image, self.name, partition)
@@ -223,10 +226,37 @@ class End(msgspec.Struct, frozen=True, gc=False):
         return Bound(self.position.seq, self.segment_seq, self.position.end_offset)
 
 
-def segment_seqs(folder: Path, disk: Disk) -> list[int]:
-    """First seqs of the segments of a data folder, in order."""
-    names = disk.listdir(folder / JOURNAL_FOLDER)
+def seqs_in(folder: Path, disk: Disk) -> list[int]:
+    """First seqs of the segments whose files are in a folder, in order."""
+    names = disk.listdir(folder)
     return sorted(seq for name in names if (seq := segment_seq(name)) is not None)
+
+
+def segment_seqs(folder: Path, disk: Disk, archive: Path | None = None) -> list[int]:
+    """First seqs of the segments of a data folder and its archive, in order, each once."""
+    seqs = seqs_in(folder / JOURNAL_FOLDER, disk)
+    # The archive afterwards: a segment that is moved meanwhile is then seen in one of them.
+    return sorted({*seqs, *seqs_in(archive, disk)}) if archive is not None else seqs
+
+
+def open_segment(
+    folder: Path, disk: Disk, first_seq: int, partition: int, archive: Path | None = None
+) -> Segment:
+    """A segment of a data folder, or of its archive where the folder does not have it.
+
+    Raises:
+        JournalCorrupt: Its header is damaged or not that of the segment.
+        FileNotFoundError: There is no such segment.
+    """
+    name = segment_name(first_seq)
+    try:
+        file = disk.open(folder / JOURNAL_FOLDER / name)
+    except FileNotFoundError:
+        if archive is None:
+            raise
+        # It is there before it leaves the folder, so that it is found at every moment.
+        file = disk.open(archive / name)
+    return Segment(file, first_seq, partition)
 
 
 def find_end(segment: Segment, start: Position | None = None) -> End:
@@ -266,12 +296,21 @@ class Cursor:
         disk: Where it is.
         partition: Number of the partition.
         position: Where to begin: behind the record that ends with its seq.
+        archive: Folder of the segments that were archived; None = there is none.
     """
 
-    def __init__(self, folder: Path, disk: Disk, partition: int, position: Position) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk,
+        partition: int,
+        position: Position,
+        archive: Path | None = None,
+    ) -> None:
         self._folder = folder
         self._disk = disk
         self._partition = partition
+        self._archive = archive
         self._segment: Segment | None = None
         self._begin(position)
 
@@ -280,7 +319,7 @@ class Cursor:
         self._place = Place(position)
         try:
             assert seq is not None, position.segment
-            self._segment = Segment(self._folder, self._disk, seq, self._partition)
+            self._segment = self._open(seq)
         except FileNotFoundError:
             self._next_segment()
             return
@@ -292,6 +331,9 @@ class Cursor:
                 position.offset,
                 position.seq,
             )
+
+    def _open(self, first_seq: int) -> Segment:
+        return open_segment(self._folder, self._disk, first_seq, self._partition, self._archive)
 
     @property
     def next_seq(self) -> int:
@@ -329,7 +371,7 @@ class Cursor:
         seq, chain = self._place.seq, self._place.record_hash
         before = self._segment
         try:
-            segment = Segment(self._folder, self._disk, seq, self._partition)
+            segment = self._open(seq)
         except FileNotFoundError:
             raise self._gap(before) from None
         if segment.header.record_hash != chain:
@@ -365,12 +407,16 @@ class JournalReader:
         folder: The data folder.
         disk: Where it is.
         partition: Number of the partition.
+        archive: Folder of the segments that were archived; None = there is none.
     """
 
-    def __init__(self, folder: Path, disk: Disk, partition: int = 0) -> None:
+    def __init__(
+        self, folder: Path, disk: Disk, partition: int = 0, archive: Path | None = None
+    ) -> None:
         self.folder = folder
         self.disk = disk
         self.partition = partition
+        self.archive = archive
 
     @property
     def place(self) -> str:
@@ -379,7 +425,12 @@ class JournalReader:
 
     def stored(self) -> str:
         """How it is kept, for people."""
-        return f"{len(segment_seqs(self.folder, self.disk))} segments"
+        kept, seqs = set(segment_seqs(self.folder, self.disk)), self._seqs()
+        archived = sum(seq not in kept for seq in seqs)
+        return f"{len(seqs)} segments" + (f", {archived} of them archived" if archived else "")
+
+    def _seqs(self) -> list[int]:
+        return segment_seqs(self.folder, self.disk, self.archive)
 
     def name_of(self, first_seq: int) -> str:
         """What messages call the place of the record that begins with `first_seq`."""
@@ -390,15 +441,20 @@ class JournalReader:
 
     def first_seq(self) -> int:
         """The first seq that is not pruned; 1 where there is no journal yet."""
-        seqs = segment_seqs(self.folder, self.disk)
+        seqs = self._seqs()
+        return seqs[0] if seqs else 1
+
+    def kept_seq(self) -> int:
+        """The first seq that is not in the archive either; 1 where there is no journal yet."""
+        seqs = segment_seqs(self.folder, self.disk) or self._seqs()
         return seqs[0] if seqs else 1
 
     def end(self, start: Position | None = None) -> End | None:
         """The end of the journal as it stands on disk now; None where there is no journal."""
-        seqs = segment_seqs(self.folder, self.disk)
+        seqs = segment_seqs(self.folder, self.disk) or self._seqs()
         if not seqs:
             return None
-        segment = Segment(self.folder, self.disk, seqs[-1], self.partition)
+        segment = self._open(seqs[-1])
         try:
             return find_end(segment, start if start and start.segment == segment.name else None)
         finally:
@@ -412,17 +468,26 @@ class JournalReader:
             JournalCorrupt: The start isn't in this journal.
         """
         if start is not None:
-            return Cursor(self.folder, self.disk, self.partition, start)
-        seqs = [seq for seq in segment_seqs(self.folder, self.disk) if seq <= first_seq]
+            return Cursor(self.folder, self.disk, self.partition, start, self.archive)
+        seqs = [seq for seq in self._seqs() if seq <= first_seq]
         if not seqs:
+            where = (
+                "archive_dir names no archive"
+                if self.archive is None
+                else (f"the archive {self.archive} does not have it")
+            )
             raise JournalBehindWitness(
-                f"the journal begins with seq {self.first_seq()}: what is before is pruned",
+                f"the journal begins with seq {self.first_seq()}: what is before is pruned, and "
+                f"{where}",
                 seq=first_seq,
             )
-        segment = Segment(self.folder, self.disk, seqs[-1], self.partition)
+        segment = self._open(seqs[-1])
         position = segment.header.position()
         segment.close()
-        return Cursor(self.folder, self.disk, self.partition, position)
+        return Cursor(self.folder, self.disk, self.partition, position, self.archive)
+
+    def _open(self, first_seq: int) -> Segment:
+        return open_segment(self.folder, self.disk, first_seq, self.partition, self.archive)
 
     def read(
         self, first_seq: int, start: Position | None = None, bound: Bound | None = None

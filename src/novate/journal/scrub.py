@@ -3,7 +3,8 @@
 A start believes the snapshot and reads what is behind it. What is before it, the follower reads
 once in small slices when it has nothing else to do: every checksum and the chain of hashes up to
 the snapshot's record. Damage there costs no state, but the audit trail and whatever is rebuilt
-from it; it is better known while there is a copy.
+from it; it is better known while there is a copy. What is in the archive was read whole when it
+came there, and is not read again here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from novate.model.errors import JournalAway, JournalError
 
 
 class Scrub:
-    """A check from the first record that is not pruned to a position.
+    """A check from the first record that is neither pruned nor archived to a position.
 
     Args:
         reader: The journal; closed at the end.
@@ -48,7 +49,7 @@ class Scrub:
     def _read(self) -> Iterator[Record]:
         self._first_seq = self._reader.first_seq()
         bound = Bound(self._end.seq, segment_seq(self._end.segment) or 0, self._end.end_offset)
-        return self._reader.read(self._first_seq, bound=bound)
+        return self._reader.read(self._reader.kept_seq(), bound=bound)
 
     def slice(self, seconds: float) -> bool:
         """Go on for so long; whether it is over with that."""

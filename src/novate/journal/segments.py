@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from novate.journal.archive import archive_witness
 from novate.journal.disk import Disk, DiskFile, RealDisk, write_all
 from novate.journal.index import OutcomeFinder
 from novate.journal.interface import Appended, Batch, Position, Record, Witness
@@ -53,7 +54,9 @@ class SegmentJournal:
         partition: Number of the partition.
         segment_bytes: Length of a segment file.
         start: A known position (of a snapshot), so that less is read to find the end.
-        witnesses: Those who saw how far the journal got, besides the durable mark.
+        witnesses: Those who saw how far the journal got, besides durable mark and archive.
+        archive: Folder of the segments that were archived, which are read from there; None = there
+            is none.
         random_bytes: Source of the segments' marks.
 
     Attributes:
@@ -76,6 +79,7 @@ class SegmentJournal:
         segment_bytes: int = SEGMENT_BYTES,
         start: Position | None = None,
         witnesses: Sequence[Witness] = (),
+        archive: Path | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.folder = folder
@@ -88,8 +92,8 @@ class SegmentJournal:
         self._unsynced = False
         self._dirty_end = 0
         self._file: DiskFile | None = None
-        self._reader = JournalReader(folder, self.disk, partition)
-        self._finder = OutcomeFinder(folder, self.disk, partition)
+        self._reader = JournalReader(folder, self.disk, partition, archive)
+        self._finder = OutcomeFinder(folder, self.disk, partition, archive)
         self._next = NextSegment(folder, self.disk, self.segment_bytes)
         try:
             self.disk.make_dir(folder / JOURNAL_FOLDER)
@@ -99,7 +103,8 @@ class SegmentJournal:
         if self._mark.unreadable:
             self.warnings.append("the durable mark can't be read: it is made anew")
         try:
-            self._open(start, [self._mark.load().witness(), *witnesses])
+            seen = archive_witness(archive, self.disk, self.warnings)
+            self._open(start, [self._mark.load().witness(), *seen, *witnesses])
         except BaseException:
             self.close()
             raise
@@ -123,7 +128,8 @@ class SegmentJournal:
     def _open_last(
         self, first_seq: int, start: Position | None, witnesses: Sequence[Witness]
     ) -> None:
-        segment = Segment(self.folder, self.disk, first_seq, self.partition, write=True)
+        path = self.folder / JOURNAL_FOLDER / segment_name(first_seq)
+        segment = Segment(self.disk.open(path, write=True), first_seq, self.partition)
         self._file, self._header = segment.file, segment.header
         here = start if start is not None and start.segment == segment.name else None
         vouched = here is None or segment.vouches_for(here)

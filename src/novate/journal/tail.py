@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novate.journal.interface import Position, Record
-from novate.journal.mark import DurableMark
+from novate.journal.mark import MarkReader
 from novate.journal.reading import Bound, Cursor, JournalReader
 
 
@@ -14,7 +14,7 @@ class MarkTail:
 
     Args:
         reader: The journal.
-        mark: Its durable mark.
+        mark: Its durable mark, or its end where nobody writes it.
         first_seq: A seq of the first record wanted.
         start: A known position at or before it, so that nothing before is read.
     """
@@ -22,7 +22,7 @@ class MarkTail:
     def __init__(
         self,
         reader: JournalReader,
-        mark: DurableMark,
+        mark: MarkReader,
         first_seq: int,
         start: Position | None = None,
     ) -> None:
