@@ -213,9 +213,9 @@ def test_a_part_of_the_market_counts_the_same_twice(server: Server, tmp_path: Pa
     assert counts[0]["trades"] > 0
 
 
-def seq_of(server: Server) -> int:
+def seq_of(client: httpx.Client) -> int:
     """The sequence that last changed the book; 0 where there is no book yet."""
-    reply = httpx.get(f"{server.url}/orderbook", params={"instrument": INSTRUMENT, "levels": 1})
+    reply = client.get("/orderbook", params={"instrument": INSTRUMENT, "levels": 1})
     return int(reply.json()["sequence"]) if reply.status_code == 200 else 0
 
 
@@ -226,9 +226,12 @@ def test_an_exchange_that_is_killed_and_comes_back_has_everything_once(
     undisturbed = play(make_server().start(), "--file", str(part), "--speed", "max")
     server = make_server().start()
     command = feed_command(server, "--file", str(part), "--speed", "max", "--compare")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as feed:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as feed,
+        httpx.Client(base_url=server.url) as client,
+    ):
         for commands in (3_000, 6_000, 9_000):
-            wait_until(lambda at_least=commands: seq_of(server) > at_least, 60)
+            wait_until(lambda at_least=commands: seq_of(client) > at_least, 60)
             server.kill()
             server.start()
         output, errors = feed.communicate(timeout=60)
