@@ -454,7 +454,7 @@ def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[...
 @pytest.mark.slow
 def test_it_dies_with_its_parent(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
-        follower = wait_until(lambda: client.get("/admin/status").json()["follower"]["pid"], 20)
+        follower = wait_until(lambda: running_pid(client), 20)
     assert is_alive(follower)
     began = time.monotonic()
     server.kill()
