@@ -38,9 +38,9 @@ $(STAMPS)/dev: $(STAMPS)/venv requirements/dev.txt
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-# The package is installed in place once; after that its compiled modules are rebuilt by `build`.
+# The package is installed in place once; its compiled modules are made by `build`, not here too.
 $(STAMPS)/package: $(STAMPS)/venv pyproject.toml
-	$(PIP) install --no-build-isolation --no-deps --editable .
+	NOVATE_BUILD=none $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(STAMPS)/release: $(STAMPS)/package setup.py $(compiled)

@@ -3,7 +3,8 @@
 NOVATE_BUILD chooses how: `release` (the default); `checked`, which traps on signed overflow and on
 any index out of bounds and turns the engine's own invariants on (the C macro NOVATE_CHECKED); or
 `sanitized`, the checked one under the address and the undefined-behaviour sanitizers, which ends at
-the first report (its process needs libasan loaded first: `make sanitized-test`).
+the first report (its process needs libasan loaded first: `make sanitized-test`). `none` compiles
+nothing: for an installation in place, whose modules are compiled by a step of their own.
 An extension that does not compile fails the build: there is no slower fallback to hide behind.
 """
 
@@ -15,7 +16,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 SOURCE = Path("src")
-BUILDS = ("release", "checked", "sanitized")
+BUILDS = ("release", "checked", "sanitized", "none")
 CORES = os.cpu_count() or 1
 
 # The engine lays C structs over byte buffers (records, dumps), which strict aliasing makes
@@ -76,6 +77,8 @@ def extension(source: Path, flags: list[str], macros: list[tuple[str, str]]) -> 
 
 def extensions(build: str) -> list[Extension]:
     """Every compiled module of the package, made C for this build."""
+    if build == "none":
+        return []
     checked = build != "release"
     more = {"release": [], "checked": CHECKED_FLAGS, "sanitized": SANITIZED_FLAGS}[build]
     flags = COMMON_FLAGS + QUIET_FLAGS + more

@@ -20,6 +20,7 @@ import typer
 import novate
 from novate import config, logs
 from novate.model.errors import ConfigurationError, InvariantViolated, NovateError
+from novate.process import collect_rarely
 from novate.setting_kinds import Setting
 
 EXIT_FAULT = 1
@@ -369,6 +370,7 @@ def main() -> None:
     Exits with 0, a verb's own code, 1 for a fault, 2 for bad usage or a bad setting and 130 after
     Ctrl-C.
     """
+    collect_rarely()
     try:
         app()
     except ConfigurationError as error:

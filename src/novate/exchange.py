@@ -63,10 +63,6 @@ from novate.streams.candle_window import CandleWindow
 from novate.streams.publisher import Publisher
 from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
 
-YOUNG_OBJECTS_MAX: Final = 50_000
-"""New objects after which Python looks for cycles among them. Orders leave none behind, and looking
-after every 700 cost a batch of orders 7% of its time."""
-
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 STOP_SHARE: Final = 0.6
 """Share of the time for a stop that goes to finishing batches; the rest closes connections."""
@@ -519,7 +515,6 @@ async def serve(settings: Settings) -> int:
         loop.add_signal_handler(number, end_by_signal, exchange, loop, number)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 20)
     return await run(exchange, listener)
 
 

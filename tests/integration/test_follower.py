@@ -340,17 +340,17 @@ raise SystemExit(9)
     asyncio.run(watch())
 
 
-def running_pid(server: Server) -> int:
+def running_pid(client: httpx.Client) -> int:
     """Process id of a server's follower once it runs, else 0."""
-    follower = httpx.get(f"{server.url}/admin/status").json()["follower"]
+    follower = client.get("/admin/status").json()["follower"]
     return follower["pid"] if follower["state"] == "running" else 0
 
 
 @pytest.mark.slow
 def test_a_snapshot_that_cannot_be_written_degrades_health(server: Server) -> None:
-    wait_until(lambda: running_pid(server), 20)
-    (server.data_dir / "snapshots").write_text("in the way", encoding="ascii")
     with httpx.Client(base_url=server.url, timeout=40) as client:
+        wait_until(lambda: running_pid(client), 20)
+        (server.data_dir / "snapshots").write_text("in the way", encoding="ascii")
         refused = client.post("/admin/snapshot")
         assert (refused.status_code, refused.json()["code"]) == (503, "snapshot_failed")
         health = client.get("/healthz").json()
@@ -365,7 +365,8 @@ def test_a_snapshot_that_cannot_be_written_degrades_health(server: Server) -> No
 
 @pytest.mark.slow
 def test_a_signal_to_both_is_no_fault_of_the_follower(server: Server) -> None:
-    os.kill(wait_until(lambda: running_pid(server), 20), signal.SIGTERM)
+    with httpx.Client(base_url=server.url) as client:
+        os.kill(wait_until(lambda: running_pid(client), 20), signal.SIGTERM)
     began = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - began < 5
@@ -452,10 +453,8 @@ def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[...
 
 @pytest.mark.slow
 def test_it_dies_with_its_parent(server: Server) -> None:
-    def pid() -> int:
-        return httpx.get(f"{server.url}/admin/status").json()["follower"]["pid"] or 0
-
-    follower = wait_until(pid, 20)
+    with httpx.Client(base_url=server.url) as client:
+        follower = wait_until(lambda: running_pid(client), 20)
     assert is_alive(follower)
     began = time.monotonic()
     server.kill()

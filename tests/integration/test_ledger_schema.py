@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import decimal
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,7 @@ from alembic import command as alembic_command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from novate.engine import Engine
 from novate.ledger import database, views, wide
@@ -64,6 +67,29 @@ def test_migrations_make_the_tables_that_the_code_knows(ledger: sa.engine.Engine
         found = sa.inspect(connection)
         assert (found.get_table_names(), found.get_view_names()) == ([], [])
     assert database.migrate(ledger) is True
+
+
+@pytest.mark.slow
+def test_the_revision_is_known_without_alembic(url: str) -> None:
+    engine = database.open_writer(url)
+    with engine.connect() as connection:
+        assert database.revision_of(connection) is None
+    database.migrate(engine)
+    with engine.connect() as connection:
+        revisions = ScriptDirectory.from_config(config_of(connection))
+        newest = revisions.get_current_head()
+        current = MigrationContext.configure(connection).get_current_revision()
+        assert newest == current == database.newest_revision() == database.revision_of(connection)
+    engine.dispose()
+    code = (
+        "import sys\n"
+        "from novate.ledger.store import LedgerStore\n"
+        "LedgerStore(sys.argv[1]).close()\n"
+        "print('alembic' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code, url]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server, wait_until
+from tests.conftest import SOAK, Server, wait_until
 
 MakeServer = Callable[..., Server]
 
-ORDERS = 2000
+ORDERS = 2000 if SOAK else 500
+"""Their lines fill a pipe either way."""
+
 STOP_SECONDS_MAX = 10.0
 ORDER = {"client_id": "a", "side": "buy", "type": "limit", "price": 100, "quantity": "0.01"}
 
@@ -94,6 +97,9 @@ def test_orders_are_answered_a_stall_ends_and_so_does_the_server(
         for number in range(ORDERS):
             status, order = ask(connection, "POST", "/orders", ORDER | {"order_id": f"o{number}"})
             assert (status, order["order_id"]) == (201, f"o{number}")
+
+        if log is unread_pipe:
+            wait_until(lambda: not select.select([], [stderr], [], 0)[1], 30, "a full pipe")
 
         make_full(server)
         waiting.request("POST", "/orders", json.dumps(ORDER | {"order_id": "waits"}))

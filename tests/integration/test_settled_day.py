@@ -20,6 +20,7 @@ import pytest
 from tests.conftest import ROOT, SOAK, Server, wait_until
 from tests.integration.test_binance import (
     COUNTS,
+    FILES,
     INSTRUMENT,
     SECONDS_MAX,
     capture_part,
@@ -62,7 +63,7 @@ def settled(server: Server, folder: Path) -> tuple[dict[str, Any], dict[str, Any
         read(client.post("/admin/instruments", json=MARKET), 201)
         read(client.post(f"/admin/instruments/{INSTRUMENT}/clearing", json={"fees": FEES}))
         if SOAK:
-            assert play_files(server)["trades"] == COUNTS["trades"]
+            assert play_files(server, FILES)["trades"] == COUNTS["trades"]
         else:
             play(server, "--file", str(capture_part(folder)), "--speed", "max")
         words = ("settle", "--url", server.url, "--cycle", str(CYCLE))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Server, scaled
+from tests.conftest import SOAK, Server, scaled
 from tests.integration.ws_client import (
     BINARY,
     CLOSE,
@@ -232,7 +232,7 @@ messages = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=scaled(3000), deadline=None)
+@settings(max_examples=3000 if SOAK else 100, deadline=None)
 @given(st.lists(messages | json_values, min_size=1, max_size=10))
 def test_random_json(server: Server, client: WsClient, fuzz: list[object]) -> None:
     for message in fuzz:

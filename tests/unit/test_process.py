@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from novate.process import YOUNG_OBJECTS_MAX
+
 FAULTS = """
 import resource, sys
 from novate.process import tune_process
@@ -34,3 +36,25 @@ def test_a_tuned_process_keeps_its_memory_and_has_its_files() -> None:
     faults, soft, hard = run("tuned")
     assert faults < 20
     assert soft == hard == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+COLLECTED = """
+import atexit, gc
+from novate import cli
+atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count()))
+try:
+    cli.main()
+except SystemExit:
+    print(gc.get_freeze_count())
+"""
+
+
+@pytest.mark.slow
+def test_the_end_of_a_command_does_not_look_for_cycles_in_all_that_lives() -> None:
+    command = [sys.executable, "-c", COLLECTED, "version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    _, while_it_runs, at_the_end = done.stdout.split("\n", 2)
+    assert int(while_it_runs) == 0
+    threshold, frozen = at_the_end.split()
+    assert int(threshold) == YOUNG_OBJECTS_MAX
+    assert int(frozen) > 10_000
