@@ -26,6 +26,7 @@ from novate.config import Settings
 from novate.engine import Accounts, Engine, Reporter, Switches
 from novate.gateway.accounts import AccountReads
 from novate.gateway.activity_reads import ActivityReads
+from novate.gateway.busts import Busts
 from novate.gateway.calls import Calls
 from novate.gateway.clearing import Clearing
 from novate.gateway.fast_lane import Lane, protocol_class
@@ -457,7 +458,8 @@ def make_server(exchange: Exchange) -> Server:
     activity = ActivityReads(reads, exchange.activity, exchange.history)
     accounts = Accounts(engine)
     past_accounts = PastAccounts(AccountReads(engine, accounts), exchange.history)
-    clearing = Clearing(operations, accounts, past_accounts, reporter, settings.partition)
+    busts = Busts(operations, accounts, engine, reporter, exchange.history, settings.partition)
+    clearing = Clearing(operations, accounts, past_accounts, busts)
     switches = SwitchReads(Switches(engine), engine, instruments)
     calls = Calls(operations, reads, past, candles, market, activity, clearing, switches)
     desk = StreamDesk(

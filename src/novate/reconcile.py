@@ -35,6 +35,7 @@ from novate.ledger.reckoning import (
 )
 from novate.ledger.rendering import decimal
 from novate.ledger.schema import ledger_state
+from novate.ledger.trade_checks import Misfit
 from novate.model.clearing import ClearingTerms, SettlementState
 from novate.model.errors import LedgerAway, LedgerFault
 from novate.model.events import EventKind
@@ -78,11 +79,11 @@ class EngineReckoning:
     """What an engine's accounts say, and what they said of cycles that they forgot since.
 
     Attributes:
-        funded: By the seq of each command that gave an instrument terms: whether they say `funded`.
+        terms: By the seq of each command that gave an instrument terms.
     """
 
     def __init__(self) -> None:
-        self.funded: dict[int, bool] = {}
+        self.terms: dict[int, ClearingTerms] = {}
         self._closed: Figures = {}
 
     def note(
@@ -102,8 +103,7 @@ class EngineReckoning:
             packed = Commands(commands, first_seq)
             for seq in terms:
                 text = packed.text(packed.at(seq))
-                said = msgspec.json.decode(text, type=ClearingTerms)
-                self.funded[seq] = said.mode == "funded"
+                self.terms[seq] = msgspec.json.decode(text, type=ClearingTerms)
         moving = (kinds == EventKind.CYCLE_CLOSED) | (kinds == EventKind.SETTLEMENT_MOVED)
         for number in events["order"][moving].tolist():
             self._closed |= _cycle(accounts, number)
@@ -179,7 +179,7 @@ class Reckoned(NamedTuple):
 def compare(connection: Connection, engine: EngineReckoning, accounts: Accounts) -> Reckoned:
     """Hold a ledger against an engine that stands where it does."""
     expected = engine.figures(accounts)
-    trades = TradesReckoning(markets(connection), engine.funded)
+    trades = TradesReckoning(markets(connection), engine.terms)
     reckoned = {"trades": trades.go_through(connection), "entries": from_entries(connection)}
     reckoned["tables"] = from_tables(connection, trades.late)
     said = ""
@@ -188,6 +188,8 @@ def compare(connection: Connection, engine: EngineReckoning, accounts: Accounts)
         difference = first_difference(known, found, source)
         if difference is not None and not said:
             said = _Names(connection).say(difference)
+    if trades.misfit is not None and not said:
+        said = _Names(connection).say_misfit(trades.misfit)
     count = sum(
         key[0] in SOURCES[source]
         for source, found in reckoned.items()
@@ -231,6 +233,29 @@ class _Names:
         whose = f"{what} {self._owner(what, key)}".rstrip()
         values = self._value(what, key, expected), self._value(what, key, found)
         return f"{whose}: expected {values[0]} (engine), found {values[1]} (from {source})"
+
+    def say_misfit(self, misfit: Misfit) -> str:
+        """A trade that was charged otherwise than the rates say, or a bust of another trade."""
+        what, (instrument, seq, index), bust_seq, expected, found = misfit
+        trade = f"trade {seq}-{index} in {self._instrument(instrument)}"
+        if what == "trade":
+            return f"bust at seq {bust_seq}: expected a {trade}, found none"
+        values = (self._of_trade(what, instrument, each) for each in (expected, found))
+        if bust_seq:
+            was, said = values
+            field = what.replace("_", "'s ")
+            return f"{field} of the bust at seq {bust_seq}: expected {was} ({trade}), found {said}"
+        due, charged = values
+        whose = what.removesuffix("_fee")
+        return f"fee of the {whose} of {trade}: expected {due} (rates in force), found {charged}"
+
+    def _of_trade(self, what: str, instrument: int, value: int) -> str:
+        if what in ("buyer", "seller"):
+            return str(self._clients[value][1]) if value in self._clients else f"number {value}"
+        if what in ("price", "quantity"):
+            return f"{value} {'ticks' if what == 'price' else 'lots'}"
+        row = self._instruments[instrument]
+        return f"{decimal(value, row[3])} {row[2]}"
 
     def _owner(self, what: str, key: list[int]) -> str:
         if what == "state":

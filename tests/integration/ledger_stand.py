@@ -71,7 +71,8 @@ class LedgerStand:
 
     def play_clearing(self, seed: int, count: int, batch: int, step_ns: int) -> None:
         """The like, with the clearing house's commands among them."""
-        workload = ClearingWorkload(seed, self.oracle, Cleared(instruments=3, numbered=False))
+        shape = Cleared(instruments=3, numbered=False, honest=True)
+        workload = ClearingWorkload(seed, self.oracle, shape)
         for instrument, mode in enumerate(("open", "funded")):
             tiers = (FeeTier(maker=-1000, taker=3001), FeeTier(maker=500, taker=2500))
             self.play([SetClearing(ClearingTerms(mode=mode, tiers=tiers), instrument)])

@@ -37,12 +37,6 @@ def bust(client: httpx.Client, trade_id: str, **members: object) -> int:
     return sequence
 
 
-def whole(price: object, quantity: object) -> dict[str, object]:
-    """A trade as the caller has to give it where memory does not have it."""
-    parties = {"buy_client_id": "bob", "sell_client_id": "ann"}
-    return {"price": price, "quantity": quantity, **parties}
-
-
 def wait_for_ledger(client: httpx.Client, seq: int) -> None:
     wait_until(lambda: ledger_seq(client) >= seq, 60, "a ledger that caught up")
     wait_until(lambda: client.get("/trades/stats").status_code == 200, 30)
@@ -72,9 +66,10 @@ def test_a_busted_trade_is_marked_in_memory_and_in_the_ledger(
         taken_back = bust(client, ids[0])
         corrected = bust(client, ids[2], new_price=101, new_quantity=5)
         undone = bust(client, ids[4], new_price=90, new_quantity=1)
-        bust(client, f"0-{undone}-0", **whole(90, 1))
         again = bust(client, ids[6], new_price=99, new_quantity=4)
-        last = bust(client, f"0-{again}-0", **whole(99, 4), new_price=98, new_quantity=3)
+        wait_for_ledger(client, again)
+        bust(client, f"0-{undone}-0")
+        last = bust(client, f"0-{again}-0", new_price=98, new_quantity=3)
 
         def marked(listed: bytes) -> bytes:
             """What was listed before the busts, with a mark at the end of four of the trades."""
@@ -92,8 +87,7 @@ def test_a_busted_trade_is_marked_in_memory_and_in_the_ledger(
         assert client.get("/trades").content == marked(plain)
 
         trade(client, KEPT)
-        newest = read(client.get("/trades"))["trades"][0]["sequence"]
-        wait_for_ledger(client, newest)
+        wait_for_ledger(client, read(client.get("/trades"))["trades"][0]["sequence"])
         for path, before in (("/trades", plain), ("/trades/detailed", detailed)):
             page = client.get(path, params={"limit": 1000})
             older = read(page)["trades"][KEPT:]

@@ -17,7 +17,7 @@ from novate import reconcile
 from novate.ledger import database
 from novate.ledger.digest import digest
 from novate.model.clearing import ClearingTerms, FeeTier, SettlementState, TradeCorrection
-from novate.model.commands import Side
+from novate.model.commands import Phase, Side
 from novate.model.errors import LedgerAway, LedgerFault
 from novate.model.events import EventKind
 from novate.rebuild import run_rebuild
@@ -25,7 +25,16 @@ from novate.reconcile import Reckoned, compare
 from tests.conftest import scaled
 from tests.integration.data_folder import fill, settings_of
 from tests.integration.ledger_stand import LedgerStand
-from tests.oracle.words import CorrectTrade, Deposit, MoveSettlement, Place, SetClearing, Settle
+from tests.oracle.words import (
+    CorrectTrade,
+    Deposit,
+    MoveSettlement,
+    Place,
+    SetClearing,
+    SetPhase,
+    SetTier,
+    Settle,
+)
 from tests.postgres import Postgres
 
 
@@ -104,8 +113,20 @@ BOBS, CATS = 1, 2
 """Their numbers, in the order in which they came."""
 
 
-def clearing_day(url: str) -> LedgerStand:
-    """A day with a bit of everything: an open market with fees, a funded one, two cycles."""
+CORRECTED = {
+    "seq": 13, "index": 0, "instrument": 0, "buyer": BOBS, "seller": CATS, "price_ticks": 90,
+    "quantity_lots": 2, "buyer_fee": 6, "seller_fee": -1,
+}  # fmt: skip
+"""The trade of the day that is corrected, as it was."""
+
+
+def clearing_day(url: str, **otherwise: int) -> LedgerStand:
+    """A day with a bit of everything: an open market with fees, a funded one, two cycles.
+
+    Args:
+        url: Where its ledger is.
+        otherwise: What the command that corrects a trade says of it that was not so.
+    """
     stand = LedgerStand([url], 0)
     tiers = (FeeTier(maker=-1000, taker=3001),)
     stand.play(
@@ -126,13 +147,7 @@ def clearing_day(url: str) -> LedgerStand:
             MoveSettlement(1, SettlementState.INSTRUCTED),
             CorrectTrade(
                 TradeCorrection(
-                    seq=13,
-                    index=0,
-                    instrument=0,
-                    buyer=BOBS,
-                    seller=CATS,
-                    price_ticks=90,
-                    quantity_lots=2,
+                    **(CORRECTED | otherwise),
                     new_price_ticks=95,
                     new_quantity_lots=1,
                     new_buyer_fee=3,
@@ -209,7 +224,7 @@ TAMPERED = {
 def test_it_agrees_with_a_day_by_hand(day: tuple[LedgerStand, Path]) -> None:
     stand, path = day
     found = reckon(stand, f"sqlite:///{path}")
-    assert found == Reckoned("", figures=137, trades=7, entries=112)
+    assert found == Reckoned("", figures=137, trades=7, entries=116)
 
 
 @pytest.mark.parametrize("statement", TAMPERED, ids=range(len(TAMPERED)))
@@ -220,6 +235,106 @@ def test_a_tampered_row_is_named(
     shutil.copy(path, tmp_path / "ledger.db")
     found = reckon(stand, tampered(tmp_path / "ledger.db", statement))
     assert TAMPERED[statement] in found.difference
+
+
+UNDONE_WRONG: list[tuple[dict[str, int], str, str, str]] = [
+    ({"price_ticks": 91}, "price of", "90 ticks", "91 ticks"),
+    ({"quantity_lots": 3}, "quantity of", "2 lots", "3 lots"),
+    ({"buyer": CATS, "seller": BOBS}, "buyer of", "bob", "cat"),
+    ({"seller": 0}, "seller of", "cat", "ann"),
+    ({"buyer_fee": 0}, "buyer's fee of", "0.000006 USD", "0 USD"),
+    ({"seller_fee": 2}, "seller's fee of", "-0.000001 USD", "0.000002 USD"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("otherwise", "what", "expected", "found"), UNDONE_WRONG)
+def test_a_bust_that_is_not_of_the_trade_as_it_was_is_named(
+    otherwise: dict[str, int], what: str, expected: str, found: str, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    said = reckon(clearing_day(url, **otherwise), url).difference
+    trade = f"expected {expected} (trade 13-0 in INS-0)"
+    assert said == f"{what} the bust at seq 18: {trade}, found {found}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("otherwise", [{"seq": 12}, {"index": 1}])
+def test_a_bust_of_a_trade_that_never_was_is_named(
+    otherwise: dict[str, int], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    said = reckon(clearing_day(url, **otherwise), url).difference
+    place = CORRECTED | otherwise
+    trade = f"trade {place['seq']}-{place['index']} in INS-0"
+    assert said == f"bust at seq 18: expected a {trade}, found none"
+
+
+@pytest.mark.slow
+def test_a_correction_beside_an_auctions_trade_is_told_from_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    stand = LedgerStand([url], 0)
+    stand.play([SetClearing(ClearingTerms(), 0), Place("ann", "s-1", Side.SELL, 4, 100)])
+    stand.play([Place("bob", "b-1", Side.BUY, 4, 100)])
+    stand.play([SetPhase(Phase.AUCTION, 0, stand.now_ns + 10**9)])
+    stand.play([Place("ann", "s-2", Side.SELL, 3, 100), Place("bob", "b-2", Side.BUY, 3, 100)])
+    stand.now_ns += 2 * 10**9
+    parties = {"instrument": 0, "index": 0, "buyer": 1, "seller": 0, "price_ticks": 100}
+    first = TradeCorrection(
+        seq=6, quantity_lots=4, new_price_ticks=90, new_quantity_lots=4, **parties
+    )
+    said = stand.play([CorrectTrade(first)])
+    traded = [each for each in said if each.kind is EventKind.TRADE]
+    assert [(each.seq, each.quantity) for each in traded] == [(stand.oracle.seq, 3)]
+    again = TradeCorrection(seq=stand.oracle.seq, quantity_lots=3, **parties)
+    assert stand.play([CorrectTrade(again)])[0].kind is EventKind.TRADE_BUSTED
+    stand.write()
+    stand.close()
+    assert reckon(stand, url).difference == ""
+
+
+FEES_WRONG = {
+    "UPDATE trades SET auction = 1 WHERE seq = 13":
+        "fee of the seller of trade 13-0 in INS-0: expected 0.000006 USD (rates in force), "
+        "found -0.000001 USD",
+    "UPDATE order_events SET side = 1 - side WHERE kind = 28 AND seq = 9":
+        "fee of the buyer of trade 9-0 in INS-0: expected",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", FEES_WRONG, ids=range(len(FEES_WRONG)))
+def test_fees_that_the_rates_did_not_say_are_named(
+    statement: str, day: tuple[LedgerStand, Path], tmp_path: Path
+) -> None:
+    stand, path = day
+    shutil.copy(path, tmp_path / "ledger.db")
+    found = reckon(stand, tampered(tmp_path / "ledger.db", statement))
+    assert FEES_WRONG[statement] in found.difference
+
+
+@pytest.mark.slow
+def test_fees_follow_rates_and_tiers_as_they_change(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    stand = LedgerStand([url], 0)
+    low, high = (FeeTier(100, 2000), FeeTier(-50, 900)), (FeeTier(300, 7000), FeeTier(-500, 5000))
+    changes = [
+        [SetClearing(ClearingTerms(tiers=low), 0)],
+        [SetTier("bob", 1)],
+        [SetClearing(ClearingTerms(tiers=high), 0)],
+        [SetTier("ann", 1)],
+        [SetTier("ann", 5), SetTier("bob", 0)],
+    ]
+    for number, change in enumerate(changes):
+        stand.play([*change, Place("ann", f"s-{number}", Side.SELL, 3, 100)])
+        stand.play([Place("bob", f"b-{number}", Side.BUY, 3, 100)])
+    stand.write()
+    stand.close()
+    assert reckon(stand, url).difference == ""
+    charged = "SELECT price_ticks FROM order_events WHERE kind = 28 ORDER BY seq, position"
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        fees = [row[0] for row in connection.execute(charged)]
+    connection.close()
+    assert fees == [6, 1, 3, 1, 15, 1, 15, -1, 21, 1]
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ class Cleared(Market):
         choices: Which of them, each as often as it stands here.
         funds: Units of a deposit or withdrawal at most; 0: enough for a few orders.
         unknown: One in so many deposits names an asset that there is not, where it may be any.
+        honest: Whether busts give back the fees that were charged, and of trades that were alone.
     """
 
     ids: int = 14
@@ -62,6 +63,7 @@ class Cleared(Market):
     choices: tuple[str, ...] = CHOICES
     funds: int = 0
     unknown: int = 1000
+    honest: bool = False
 
 
 def ranges(shape: Cleared) -> dict[str, tuple[int, int]]:
@@ -91,6 +93,7 @@ class ClearingWorkload(MarketWorkload):
         self.cleared = shape or Cleared()
         super().__init__(seed, exchange, self.cleared)
         self.trades: list[Event] = []
+        self.fees: dict[tuple[int, int], list[int]] = {}
 
     def commands(self, count: int) -> Iterator[Command]:
         """The next commands."""
@@ -100,11 +103,19 @@ class ClearingWorkload(MarketWorkload):
             count -= len(block)
 
     def note(self, events: list[Event]) -> None:
-        """Remember the last trades."""
+        """Remember the last trades, and what they were charged."""
         self.trades = [
             *self.trades,
             *(event for event in events if event.kind is EventKind.TRADE),
         ][-8:]
+        fees = {place: self.fees.get(place, [0, 0]) for place in map(place_of, self.trades)}
+        charged: list[int] | None = None
+        for event in events:
+            if event.kind is EventKind.FEE_CHARGED and charged is not None:
+                charged[event.side] = (event.quantity << 64) + event.price % 2**64
+            elif event.kind is not EventKind.FEE_CHARGED:
+                charged = fees.get(place_of(event)) if event.kind is EventKind.TRADE else None
+        self.fees = fees
 
     def command(self, row: dict[str, Any]) -> Command:
         """The command that a row of numbers means."""
@@ -184,7 +195,7 @@ class ClearingWorkload(MarketWorkload):
         if not self.trades:
             return CorrectTrade(
                 TradeCorrection(
-                    seq=1, index=0, instrument=0, buyer=0, seller=0,
+                    seq=0 if self.cleared.honest else 1, index=0, instrument=0, buyer=0, seller=0,
                     price_ticks=row["price"], quantity_lots=1,
                 )
             )  # fmt: skip
@@ -195,6 +206,9 @@ class ClearingWorkload(MarketWorkload):
             else (trade.client, trade.taker_client)
         )
         corrected = row["way"] % 2
+        fees = [row["rate"], -row["rate"] if row["dice"] % 4 == 0 else 0]
+        if self.cleared.honest:
+            fees = self.fees[place_of(trade)]
         return CorrectTrade(
             TradeCorrection(
                 seq=trade.seq,
@@ -204,11 +218,16 @@ class ClearingWorkload(MarketWorkload):
                 seller=seller,
                 price_ticks=trade.price,
                 quantity_lots=trade.quantity,
-                buyer_fee=row["rate"],
-                seller_fee=-row["rate"] if row["dice"] % 4 == 0 else 0,
+                buyer_fee=fees[0],
+                seller_fee=fees[1],
                 new_price_ticks=row["price"] if corrected else 0,
                 new_quantity_lots=row["quantity"] if corrected else 0,
                 new_buyer_fee=row["amount"] if corrected else 0,
                 new_seller_fee=0,
             )
         )
+
+
+def place_of(event: Event) -> tuple[int, int]:
+    """What a trade's id is made of."""
+    return event.seq, event.index

@@ -1,19 +1,16 @@
-"""Clearing's calls: funds, terms, marks, tiers, settlements, busts; each becomes one command."""
+"""Clearing's calls: funds, terms, marks, tiers, settlements; each becomes one command."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from novate.gateway import clearing_forms as forms
 from novate.gateway.accounts import AccountReader
+from novate.gateway.busts import Busts
 from novate.gateway.fields import (
     check_id,
     decoded,
@@ -23,23 +20,18 @@ from novate.gateway.fields import (
     raise_all,
     read_decimal,
     read_price,
-    read_quantity,
+    read_signed,
 )
 from novate.gateway.operations import Operations, Reply
 from novate.gateway.past_accounts import PastAccounts
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
-from novate.gateway.reads import Reporter
 from novate.gateway.submissions import Submission
 from novate.model import clearing, codec
-from novate.model.clearing import RATE_MAX, TIERS_MAX, ClearingTerms, FeeTier, TradeCorrection
+from novate.model.clearing import RATE_MAX, TIERS_MAX, UNITS_MAX, ClearingTerms, FeeTier
 from novate.model.instrument import Instrument
 
 Handler = Callable[[bytes, str | None, Reply], None]
 
-UNITS_MAX: Final = 10**33
-"""Most units of an asset that one command may move."""
-
-_TRADE_ID = re.compile(r"(\d{1,10})-(\d{1,15})-(\d{1,9})")
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)")
 _STATES: Final = {"instructed": 2, "settled": 3, "failed": 4}
 
@@ -51,8 +43,7 @@ class Clearing:
         operations: Where commands are submitted.
         accounts: The engine's accounts.
         past: What is answered of them, from memory and ledger.
-        reporter: Knows the last trades.
-        partition: The first part of every trade id.
+        busts: Takes trades back; is told when rates change.
         clock: ns since 1970 UTC; its date numbers a cycle that is closed without a number.
     """
 
@@ -61,16 +52,14 @@ class Clearing:
         operations: Operations,
         accounts: AccountReader,
         past: PastAccounts,
-        reporter: Reporter,
-        partition: int = 0,
+        busts: Busts,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._operations = operations
         self._accounts = accounts
         self.past = past
         self.reads = past.reads
-        self._reporter = reporter
-        self._partition = partition
+        self.busts = busts
         self._clock = clock
 
     # --- funds ------------------------------------------------------------------------------------
@@ -127,7 +116,13 @@ class Clearing:
             raise_all(errors)
             return clearing.pack_set_clearing(instrument.index, terms)
 
-        return self._handler(command, lambda said: self.reads.terms(self.instrument(name)))
+        def handler(body: bytes, header_key: str | None, reply: Reply) -> None:
+            found = self._operations.validator.instruments.find(name)
+            noted = reply if found is None else self.busts.rates.change(found.index, reply)
+            inner(body, header_key, noted)
+
+        inner = self._handler(command, lambda said: self.reads.terms(self.instrument(name)))
+        return handler
 
     def then_cleared(self, name: str, reply: Reply) -> Reply:
         """A reply that lets a new instrument be cleared in open mode before it is given."""
@@ -140,7 +135,8 @@ class Clearing:
                 return
             number = self.instrument(name).index
             command = clearing.pack_set_clearing(number, ClearingTerms())
-            self._operations.command(command, lambda *_: reply(201, body))
+            noted = self.busts.rates.change(number, lambda *_: reply(201, body))
+            self._operations.command(command, noted)
 
         return answer
 
@@ -170,7 +166,8 @@ class Clearing:
             raise_all(errors)
             return clearing.pack_set_tier(client.encode(), asked.tier)
 
-        return self._handler(command)
+        inner = self._handler(command)
+        return lambda body, key, reply: inner(body, key, self.busts.rates.change(None, reply))
 
     # --- settlements ------------------------------------------------------------------------------
 
@@ -234,134 +231,6 @@ class Clearing:
             return clearing.pack_set_cutoff(seconds)
 
         return self._handler(command)
-
-    # --- busts ------------------------------------------------------------------------------------
-
-    def bust(self, trade_id: str) -> Handler:
-        """POST /admin/trades/{trade_id}/bust."""
-
-        def command(body: bytes) -> bytes:
-            asked = decoded(forms.decode_bust, body)
-            return clearing.pack_correct_trade(self._correction(trade_id, asked))
-
-        return self._handler(command)
-
-    def _correction(self, trade_id: str, asked: forms.BustTrade) -> TradeCorrection:
-        match = _TRADE_ID.fullmatch(trade_id)
-        if match is None or int(match[1]) != self._partition:
-            raise ProblemError(404, "unknown_trade", f"no trade is named {shown(trade_id)}")
-        seq, index = int(match[2]), int(match[3])
-        errors: list[FieldError] = []
-        instrument = self._operations.validator.find_instrument(asked.instrument, errors)
-        if instrument is None:
-            raise refused(errors)
-        known = self._remembered(instrument, seq, index)
-        price, lots = self._as_it_was(asked, known, instrument, errors)
-        buyer = self._party("buy_client_id", asked.buy_client_id, known, errors)
-        seller = self._party("sell_client_id", asked.sell_client_id, known, errors)
-        new_price = new_lots = 0
-        if given(asked.new_quantity) or given(asked.new_price):
-            new_price = read_price(asked.new_price, instrument, errors, "new_price")
-            new_lots = read_quantity(asked.new_quantity, instrument, errors)
-        raise_all(errors)
-        fees = [
-            self._fee(instrument, client, side, units, known)
-            for units in (
-                price * lots * instrument.quote_units,
-                new_price * new_lots * instrument.quote_units,
-            )
-            for client, side in ((buyer, "buy"), (seller, "sell"))
-        ]
-        fees[0] = self._given_fee("buy_fee", asked.buy_fee, fees[0], instrument, errors)
-        fees[1] = self._given_fee("sell_fee", asked.sell_fee, fees[1], instrument, errors)
-        raise_all(errors)
-        return TradeCorrection(
-            seq=seq,
-            index=index,
-            instrument=instrument.index,
-            buyer=buyer,
-            seller=seller,
-            price_ticks=price,
-            quantity_lots=lots,
-            buyer_fee=fees[0],
-            seller_fee=fees[1],
-            new_price_ticks=new_price,
-            new_quantity_lots=new_lots,
-            new_buyer_fee=fees[2],
-            new_seller_fee=fees[3],
-        )
-
-    def _remembered(self, instrument: Instrument, seq: int, index: int) -> dict[str, Any]:
-        """The trade as the window of last trades has it, {}: it left."""
-        after = f"{self._partition}-{seq}-{index + 1}"
-        text = self._reporter.trades_json(instrument.index, 1, after, True)
-        found = json.loads(text or b'{"trades": []}', parse_float=Decimal)["trades"]
-        wanted = f"{self._partition}-{seq}-{index}"
-        return found[0] if found and found[0]["trade_id"] == wanted else {}
-
-    def _as_it_was(
-        self,
-        asked: forms.BustTrade,
-        known: dict[str, Any],
-        instrument: Instrument,
-        errors: list[FieldError],
-    ) -> tuple[int, int]:
-        """Price in ticks and quantity in lots, as remembered or given, which must agree."""
-        raw_price, raw_quantity = asked.price, asked.quantity
-        if known and not given(raw_price):
-            raw_price = msgspec.Raw(str(known["price"]).encode())
-        if known and not given(raw_quantity):
-            raw_quantity = msgspec.Raw(str(known["quantity"]).encode())
-        price = read_price(raw_price, instrument, errors)
-        lots = read_quantity(raw_quantity, instrument, errors)
-        if not errors and known and (price, lots) != self._steps(known, instrument):
-            message = "expected price and quantity as the trade had them"
-            errors.append(FieldError("price", message, "out_of_bounds"))
-        return price, lots
-
-    def _steps(self, known: dict[str, Any], instrument: Instrument) -> tuple[int, int]:
-        errors: list[FieldError] = []
-        return (
-            read_price(msgspec.Raw(str(known["price"]).encode()), instrument, errors),
-            read_quantity(msgspec.Raw(str(known["quantity"]).encode()), instrument, errors),
-        )
-
-    def _party(
-        self, field: str, asked: str | None, known: dict[str, Any], errors: list[FieldError]
-    ) -> int:
-        name = asked or known.get(field)
-        if name is None:
-            message = "expected a client, for the exchange does not remember the trade"
-            errors.append(FieldError(field, message, "missing_field"))
-            return 0
-        number = self._accounts.client(name)
-        if number < 0 or name != known.get(field, name):
-            message = f"expected the client of the trade, found {shown(name)}"
-            errors.append(FieldError(field, message, "invalid_value"))
-        return number
-
-    def _fee(
-        self, instrument: Instrument, client: int, side: str, units: int, known: dict[str, Any]
-    ) -> int:
-        """The fee of a side at present rates; 0 where it is not known who was the taker."""
-        if not known:
-            return 0
-        taker = known["taker_side"] in (None, side)
-        rate = self._accounts.rate(instrument.index, client, taker)
-        return clearing.fee_units(units, rate)
-
-    def _given_fee(
-        self,
-        field: str,
-        raw: msgspec.Raw,
-        usual: int,
-        instrument: Instrument,
-        errors: list[FieldError],
-    ) -> int:
-        text = given(raw)
-        if not text:
-            return usual
-        return read_signed(field, text, instrument.quote_scale, UNITS_MAX, errors)
 
     # --- what all share ---------------------------------------------------------------------------
 
@@ -434,11 +303,3 @@ def read_terms(asked: forms.SetClearing, errors: list[FieldError]) -> ClearingTe
     if errors:
         return ClearingTerms()
     return ClearingTerms(mode=mode, tiers=tuple(tiers), mark=mark)  # type: ignore[arg-type]
-
-
-def read_signed(field: str, raw: bytes, exponent: int, most: int, errors: list[FieldError]) -> int:
-    """A decimal that may be under 0, in steps of `10**-exponent`."""
-    text = raw.strip(b'"')
-    below = text.startswith(b"-")
-    value = read_decimal(field, text[1:] if below else raw, (1, exponent), (0, most), errors)
-    return -value if below else value

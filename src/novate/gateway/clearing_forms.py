@@ -119,9 +119,10 @@ class SetCutoff(Struct, forbid_unknown_fields=True):
 
 
 class BustTrade(Struct, forbid_unknown_fields=True):
-    """A trade that is taken back; what the exchange remembers of it need not be given.
+    """A trade that is taken back, or with both new fields corrected.
 
-    `instrument` is required, and of a trade that it does not remember all but the new fields.
+    The exchange knows what the trade was and what it was charged; what is said of that here only
+    confirms it.
     """
 
     instrument: InstrumentName = None
@@ -129,9 +130,7 @@ class BustTrade(Struct, forbid_unknown_fields=True):
     quantity: Annotated[Raw, _decimal("As it was.", 0.25)] = ABSENT
     buy_client_id: ClientId = None
     sell_client_id: ClientId = None
-    buy_fee: Annotated[Raw, _decimal("To be given back; default: at present rates.", 1, True)] = (
-        ABSENT
-    )
+    buy_fee: Annotated[Raw, _decimal("As it was charged; under 0: a rebate.", 1, True)] = ABSENT
     sell_fee: Annotated[Raw, _decimal("The same of the seller.", 1, True)] = ABSENT
     new_price: Annotated[Raw, _decimal("A correction: as it is to be.", 70100)] = ABSENT
     new_quantity: Annotated[Raw, _decimal("A correction: as it is to be.", 0.2)] = ABSENT

@@ -105,6 +105,14 @@ def read_decimal(
     return 0
 
 
+def read_signed(field: str, raw: bytes, exponent: int, most: int, errors: list[FieldError]) -> int:
+    """A decimal that may be under 0, in steps of `10**-exponent`."""
+    text = raw.strip(b'"')
+    below = text.startswith(b"-")
+    value = read_decimal(field, text[1:] if below else raw, (1, exponent), (0, most), errors)
+    return -value if below else value
+
+
 def read_price(
     raw: Raw, instrument: Instrument, errors: list[FieldError], field: str = "price"
 ) -> int:

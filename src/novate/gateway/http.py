@@ -163,7 +163,7 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
         _named(request, "cycle")
     ),
     "set_cutoff": lambda calls, request: calls.clearing.cutoff(),
-    "bust_trade": lambda calls, request: calls.clearing.bust(_named(request, "trade_id")),
+    "bust_trade": lambda calls, request: calls.clearing.busts.bust(_named(request, "trade_id")),
     "get_clearing": lambda calls, request: _read(
         request, partial(_terms_of, calls, _named(request, "instrument"))
     ),

@@ -16,6 +16,7 @@ from novate.ledger.rendering import Row, time_text
 from novate.ledger.settlements import ClosedCycle
 from novate.ledger.stored_books import PastMarket
 from novate.ledger.wide import join
+from novate.model.clearing import ClearedTrade
 from novate.model.instrument import Instrument
 
 MINUTE_NS: Final = 60 * 10**9
@@ -94,6 +95,12 @@ class Answers:
         found = self._reader.trades(instrument, limit, before)
         listed = [rendering.trade(row, self._partition, detailed).encode() for row in found.rows]
         return found.seq, listed
+
+    def cleared_trade(
+        self, instrument: int, seq: int, index: int
+    ) -> tuple[int, ClearedTrade | None]:
+        """A trade of two orders or a correction with what it was charged, None: no such."""
+        return self._reader.cleared_trade(instrument, seq, index)
 
     def stats(self, instrument: Instrument, window: str, start_ns: int, end_ns: int) -> bytes:
         """Trading from the start of one minute to the end of another."""

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from novate.ledger import activity, candles, database, settlements, stored_books
-from novate.ledger.busts import bust_seq, with_correction
+from novate.ledger.busts import bust_seq, cleared_trade, with_correction
 from novate.ledger.candles import CandlePage, Span
 from novate.ledger.naming import name_hash
 from novate.ledger.schema import ledger_state
 from novate.ledger.statuses import STATUS_SQL
+from novate.model.clearing import ClearedTrade
 from novate.model.errors import LedgerAway
 from novate.model.events import EventKind
 
@@ -193,6 +194,14 @@ class LedgerReader:
             seq = _seq(connection)
             rows = connection.execute(statement, values).mappings().all()
             return Found(seq, [with_correction(connection, row) for row in rows])
+
+    def cleared_trade(
+        self, instrument: int, seq: int, trade_index: int
+    ) -> tuple[int, ClearedTrade | None]:
+        """A trade with what it was charged, None: no such, with the seq up to which it is true."""
+        with self._reading() as connection:
+            state = _seq(connection)
+            return state, cleared_trade(connection, instrument, seq, trade_index)
 
     def minutes(self, instrument: int, first: int, end: int) -> Found:
         """Minutes in which an instrument traded, from `first` up to and without `end`."""

@@ -17,7 +17,15 @@ from sqlalchemy.engine import Connection, Row
 
 from novate.ledger import wide
 from novate.ledger.positions import trade
-from novate.model.clearing import ASSET_SCALE_LEAST, Account, EntryKind, SettlementState
+from novate.ledger.trade_checks import Misfit, TradeChecks, undone
+from novate.model.clearing import (
+    ASSET_SCALE_LEAST,
+    Account,
+    ClearingTerms,
+    EntryKind,
+    SettlementState,
+    amount_of,
+)
 from novate.model.commands import Side
 from novate.model.events import EventKind
 
@@ -58,19 +66,19 @@ TOTALS: Final = (
 _FEES: Final = TOTALS.index("cycle_fees")
 _BUSTS: Final = TOTALS.index("busts")
 _HALF: Final = 10**9
-_LOW: Final = 2**64 - 1
 _TELLING: Final = (
     EventKind.CLEARING_SET, EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.FEE_CHARGED,
     EventKind.CYCLE_CLOSED, EventKind.SETTLEMENT_MOVED, EventKind.TRADE_BUSTED,
-    EventKind.TRADE_CORRECTED,
+    EventKind.TRADE_CORRECTED, EventKind.TIER_SET,
 )  # fmt: skip
 
 _HISTORY: Final = f"""SELECT seq, position, {int(EventKind.TRADE)} AS kind, instrument,
  CASE taker_side WHEN {int(Side.BUY)} THEN taker_client ELSE maker_client END AS one,
  CASE taker_side WHEN {int(Side.BUY)} THEN maker_client ELSE taker_client END AS other,
- price_ticks AS price, quantity_lots AS lots, 0 AS number, 0 AS event_index FROM trades
+ price_ticks AS price, quantity_lots AS lots, 0 AS number, trade_index AS event_index,
+ CASE auction WHEN 1 THEN -1 ELSE taker_side END AS side FROM trades
  UNION ALL SELECT seq, position, kind, instrument, client, other_client, price_ticks,
- quantity_lots, order_number, event_index FROM order_events
+ quantity_lots, order_number, event_index, side FROM order_events
  WHERE kind IN ({", ".join(str(int(kind)) for kind in _TELLING)}) ORDER BY seq, position"""
 
 
@@ -109,16 +117,18 @@ class TradesReckoning:
 
     Args:
         markets: What trades move.
-        funded: By the seq of each command that gave an instrument terms: whether they say `funded`.
+        terms: By the seq of each command that gave an instrument terms.
 
     Attributes:
         late: Instruments that traded before they were given terms: the core keeps positions since.
         trades: How many trades, busts and corrections it saw.
+        misfit: The first trade whose fees are not those of the rates, or bust that does not undo
+            the trade it names; None: there is none.
     """
 
-    def __init__(self, markets: Mapping[int, Market], funded: Mapping[int, bool]) -> None:
+    def __init__(self, markets: Mapping[int, Market], terms: Mapping[int, ClearingTerms]) -> None:
         self._markets = markets
-        self._terms = funded
+        self._terms = terms
         self._funded: dict[int, bool] = {}
         self._positions: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         self._balances: dict[tuple[int, int], int] = defaultdict(int)
@@ -130,11 +140,17 @@ class TradesReckoning:
         self._cycle_totals: Figures = {}
         self.late: set[int] = set()
         self.trades = 0
+        self.misfit: Misfit | None = None
 
     def go_through(self, connection: Connection) -> Figures:
         """All that the ledger has."""
+        units = {number: market.quote_units for number, market in self._markets.items()}
+        checks = TradeChecks(units, self._terms, undone(connection))
         for row in connection.execute(sa.text(_HISTORY)):
             self.take(row)
+            checks.take(row)
+        checks.close()
+        self.misfit = checks.first
         return self.figures()
 
     def take(self, row: Row[Any]) -> None:
@@ -147,7 +163,7 @@ class TradesReckoning:
         elif kind == EventKind.TRADE_BUSTED:
             self._trade(row, row.other, row.one, _BUSTS)
         elif kind == EventKind.CLEARING_SET:
-            self._funded[row.instrument] = self._terms[row.seq]
+            self._funded[row.instrument] = self._terms[row.seq].mode == "funded"
         elif kind == EventKind.CYCLE_CLOSED:
             self._cycles[row.number] = {key: units for key, units in self._due.items() if units}
             self._states[row.number] = int(SettlementState.OPEN)
@@ -157,9 +173,9 @@ class TradesReckoning:
             self._totals.clear()
         elif kind == EventKind.SETTLEMENT_MOVED:
             self._states[row.number] = row.event_index
-        else:
+        elif kind in (EventKind.DEPOSITED, EventKind.WITHDRAWN):
             sign = 1 if kind == EventKind.DEPOSITED else -1
-            self._balances[row.one, row.instrument] += sign * _amount(row)
+            self._balances[row.one, row.instrument] += sign * amount_of(row.price, row.lots)
 
     def _trade(self, row: Row[Any], buyer: int, seller: int, counts_at: int = 0) -> None:
         funded = self._funded.get(row.instrument)
@@ -177,7 +193,7 @@ class TradesReckoning:
             account[client, market.quote] -= lots * row.price * market.quote_units
 
     def _charge(self, row: Row[Any]) -> None:
-        units, key = _amount(row), (row.one, row.other)
+        units, key = amount_of(row.price, row.lots), (row.one, row.other)
         self._fees[key] += units
         self._totals[row.instrument][_FEES] += units
         (self._balances if self._funded[row.instrument] else self._due)[key] -= units
@@ -198,11 +214,6 @@ class TradesReckoning:
 def totals_of(cycle: int, instrument: int, values: Sequence[int]) -> Figures:
     """The figures of a cycle in an instrument, from their values in the order of `TOTALS`."""
     return {(what, cycle, instrument): value for what, value in zip(TOTALS, values, strict=True)}
-
-
-def _amount(row: Row[Any]) -> int:
-    """An event's 128-bit amount."""
-    return (int(row.lots) << 64) | (int(row.price) & _LOW)
 
 
 def settling(figures: Figures) -> Figures:

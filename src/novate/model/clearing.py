@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 
-from novate.model.commands import COMMAND, CommandKind, Flag
+from novate.model.commands import COMMAND, CommandKind, Flag, Side
 from novate.model.instrument import Instrument
 
 HOUSE: Final = 0xFFFFFFFF
@@ -20,6 +20,9 @@ HOUSE: Final = 0xFFFFFFFF
 
 TIERS_MAX: Final = 16
 """Tiers that fees may have."""
+
+UNITS_MAX: Final = 10**33
+"""Most units of an asset that one command may move."""
 
 RATE_MAX: Final = 1_000_000
 """Highest rate of a fee, in millionths of a trade's value: all of it."""
@@ -123,6 +126,26 @@ class ClearingTerms(
         return len(self.tiers) <= TIERS_MAX and all(each.sound() for each in self.tiers)
 
 
+class ClearedTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A trade as the accounts took it: of two orders, or in the place of one that was corrected.
+
+    Attributes:
+        buyer, seller: Numbers of its clients.
+        buyer_fee, seller_fee: Units of the quote asset that were charged; under 0: a rebate.
+        taker_side: Who was the taker; None: nobody, as in an auction.
+        cleared: Whether its instrument had terms then; else it is in no account.
+    """
+
+    buyer: int
+    seller: int
+    price_ticks: int
+    quantity_lots: int
+    buyer_fee: int = 0
+    seller_fee: int = 0
+    taker_side: Side | None = None
+    cleared: bool = True
+
+
 class TradeCorrection(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -161,6 +184,11 @@ def lot_units(instrument: Instrument) -> int:
     """Units of the base asset in one lot."""
     shift = base_scale(instrument) - instrument.lot_exponent
     return instrument.lot_coefficient * int(10**shift)
+
+
+def amount_of(low: int, high: int) -> int:
+    """An event's 128-bit amount, units, from its `price_ticks` and `quantity_lots`."""
+    return (int(high) << 64) | (int(low) & _LOW)
 
 
 def fee_units(units: int, rate: int) -> int:
