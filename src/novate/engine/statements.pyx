@@ -240,6 +240,20 @@ cdef class Accounts:
         return self.engine.st.clearing.last_cycle
 
     @property
+    def last_closed_ns(self):
+        """When a cycle was closed last, ns since 1970 UTC; 0: never."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        if not clearing.cycles_count:
+            return 0
+        return clearing.cycles[clearing.cycles_count - 1].closed_ns
+
+    def cycle_numbers(self):
+        """The numbers of the closed cycles that are kept, the newest first."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        cdef uint32_t i
+        return [clearing.cycles[i].id for i in range(clearing.cycles_count)][::-1]
+
+    @property
     def cutoff_s(self):
         """Seconds after 00:00 UTC at which cycles close by themselves, -1: none."""
         cdef int64_t cutoff_ns = self.engine.st.clearing.cutoff_ns

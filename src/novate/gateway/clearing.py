@@ -44,7 +44,8 @@ class Clearing:
         accounts: The engine's accounts.
         past: What is answered of them, from memory and ledger.
         busts: Takes trades back; is told when rates change.
-        clock: ns since 1970 UTC; its date numbers a cycle that is closed without a number.
+        clock: ns since 1970 UTC; its date numbers a cycle that is closed without a number, and no
+            cycle has a later one.
     """
 
     def __init__(
@@ -180,7 +181,11 @@ class Clearing:
             except ProblemError as error:
                 self._operations.refuse(error, reply)
                 return
-            number = asked.cycle or self._today()
+            try:
+                number = self._cycle_number(asked.cycle)
+            except ProblemError as error:
+                self._operations.refuse(error, reply)
+                return
 
             def answer(
                 status: int, body: bytes, replayed: bool = False, retry_after: int | None = None
@@ -196,9 +201,29 @@ class Clearing:
 
         return handler
 
+    def _cycle_number(self, asked: int | None) -> int:
+        """The number that a cycle is to be closed under: the one asked for, or today's date.
+
+        No number is past today's date, for it would leave none to the days and cut-offs before it.
+        Where one is, as journals of older versions may have it, the one after it can be asked for.
+        Raises ProblemError 400, or 409 where today's date is not over the last cycle's number.
+        """
+        today, last = self._today(), self._accounts.last_cycle
+        if asked is None and last > today:
+            detail = f"the last cycle, {last}, is past today's date, {today}: expected its number"
+            raise ProblemError(409, "cycle_closed_already", f"{detail}, {last + 1}, found nothing")
+        number = asked or today
+        most = today if last <= today else last + 1
+        if number > most:
+            which = "today's date" if last <= today else "the one after the last"
+            message = f"expected at most {most}, {which}, found {number}"
+            raise refused([FieldError("cycle", message, "out_of_bounds")])
+        return number
+
     def _today(self) -> int:
-        """Today's UTC date as a number such as 20260131."""
-        return int(datetime.fromtimestamp(self._clock() // 10**9, UTC).strftime("%Y%m%d"))
+        """Today's UTC date as a number such as 20250131, never before the journal's last time."""
+        now_ns = max(self._clock(), self.reads.time_ns)
+        return int(datetime.fromtimestamp(now_ns // 10**9, UTC).strftime("%Y%m%d"))
 
     def move_settlement(self, name: str) -> Handler:
         """POST /admin/settlements/{cycle}/state."""

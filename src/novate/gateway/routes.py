@@ -359,7 +359,7 @@ ROUTES: Final = (
         "POST", "/admin/settlements", "close_cycle", "clearing",
         "Close the open cycle; 200 with its report where it is closed already",
         forms.SettlementReport, 201, forms.CloseCycle, request_required=False,
-        errors=(400, 409, 413, 422), example={"cycle": 20260131},
+        errors=(400, 409, 413, 422), example={"cycle": 20250131},
     ),
     Route(
         "POST", "/admin/settlements/{cycle}/state", "move_settlement", "clearing",
