@@ -125,22 +125,6 @@ class Clearing:
         inner = self._handler(command, lambda said: self.reads.terms(self.instrument(name)))
         return handler
 
-    def then_cleared(self, name: str, reply: Reply) -> Reply:
-        """A reply that lets a new instrument be cleared in open mode before it is given."""
-
-        def answer(
-            status: int, body: bytes, replayed: bool = False, retry_after: int | None = None
-        ) -> None:
-            if status != 201:
-                reply(status, body, replayed, retry_after)
-                return
-            number = self.instrument(name).index
-            command = clearing.pack_set_clearing(number, ClearingTerms())
-            noted = self.busts.rates.change(number, lambda *_: reply(201, body))
-            self._operations.command(command, noted)
-
-        return answer
-
     def mark(self, name: str) -> Handler:
         """POST /admin/instruments/{instrument}/mark."""
 
