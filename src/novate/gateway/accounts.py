@@ -15,7 +15,7 @@ import msgspec
 from novate.gateway.fields import check_id
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.model import codec
-from novate.model.clearing import HOUSE, ClearingTerms, SettlementState
+from novate.model.clearing import CYCLES_KEPT, HOUSE, ClearingTerms, SettlementState
 from novate.model.instrument import Instrument
 from novate.model.rejects import Reason
 
@@ -233,15 +233,36 @@ class AccountReads:
 
     # --- settlements ------------------------------------------------------------------------------
 
-    def settlements(self) -> bytes:
-        """GET /settlements: the open cycle and the closed ones that are kept, newest first."""
-        _, totals = self._accounts.open_cycle()
-        rows = [self._heading(None) | {"instruments": self._totals(totals)}]
-        rows += [
-            self._heading(cycle) | {"instruments": self._totals(cycle["totals"])}
-            for cycle in self._accounts.cycles()
-        ]
-        return _encode({"count": len(rows), "settlements": rows, "cutoff": self._cutoff()})
+    def settlements(self, limit: int, before: int) -> list[dict[str, Any]]:
+        """Rows of GET /settlements that memory has, newest first.
+
+        Args:
+            limit: Most that are given.
+            before: Only cycles of a lower number; 0: all, first of them the open one.
+        """
+        rows = []
+        if not before:
+            _, totals = self._accounts.open_cycle()
+            rows = [self._heading(None) | {"instruments": self._totals(totals)}]
+        numbers = self._accounts.cycle_numbers()
+        if before and (not numbers or before <= numbers[-1]):
+            return rows
+        kept = [row for row in self._accounts.cycles() if not before or row["cycle"] < before]
+        return rows + [self.closed_row(cycle) for cycle in kept[: limit - len(rows)]]
+
+    def closed_row(self, cycle: dict[str, Any]) -> dict[str, Any]:
+        """The row of a closed cycle, as `Accounts.cycles` says it."""
+        return self._heading(cycle) | {"instruments": self._totals(cycle["totals"])}
+
+    def listed(self, rows: list[dict[str, Any]], **more: int) -> bytes:
+        """GET /settlements: these rows, with `more` members."""
+        body = {"count": len(rows), "settlements": rows, "cutoff": self._cutoff()}
+        return _encode(body | more)
+
+    def oldest_cycle(self) -> int:
+        """The oldest cycle that is kept, where others may have left memory; 0: none has."""
+        numbers = self._accounts.cycle_numbers()
+        return numbers[-1] if len(numbers) >= CYCLES_KEPT else 0
 
     def _cutoff(self) -> dict[str, Any]:
         """When cycles close by themselves, and what came of the last time."""

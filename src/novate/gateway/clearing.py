@@ -176,8 +176,8 @@ class Clearing:
             ) -> None:
                 if status == 200:
                     reply(201, self.reads.settlement(str(number)))
-                elif status == 409 and self.reads.cycle_exists(number):
-                    reply(200, self.reads.settlement(str(number)))
+                elif status == 409:
+                    self.past.closed_again(number, reply, lambda: reply(status, body))
                 else:
                     reply(status, body, replayed, retry_after)
 

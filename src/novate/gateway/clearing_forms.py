@@ -298,11 +298,12 @@ class Cutoff(Struct, kw_only=True):
 
 
 class Settlements(Struct, kw_only=True):
-    """The open cycle and the closed ones that are kept, newest first."""
+    """The open cycle and the closed ones, newest first."""
 
     count: int
     settlements: list[Settlement]
     cutoff: Cutoff
+    ledger_sequence: PartSequence = None
 
 
 class StatementLine(Struct, kw_only=True):

@@ -179,7 +179,11 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
             _named(request, "client_id"), parse_query(_query(request), LINES_PARAMETERS), reply
         )
     ),
-    "list_settlements": lambda calls, request: _read(request, calls.clearing.reads.settlements),
+    "list_settlements": lambda calls, request: late(
+        lambda reply: calls.clearing.past.settlements(
+            parse_query(_query(request), LINES_PARAMETERS), reply
+        )
+    ),
 }
 """The endpoints whose answer comes by callback, as in the fast lane."""
 

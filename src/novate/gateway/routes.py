@@ -114,9 +114,17 @@ MINUTES_END: Final = "end in minutes"
 ORDER_SIDE: Final = "side of an order"
 
 LINE_BEFORE: Final = "before a line"
+CYCLE_BEFORE: Final = "before a cycle"
+CYCLES_LIMIT: Final = "limit of cycles"
 
 PARAMETERS.update(
     {
+        CYCLE_BEFORE: Parameter(
+            "before", "query", "cycle of the last one of the page before.", _whole(1, 10**18 - 1)
+        ),
+        CYCLES_LIMIT: Parameter(
+            "limit", "query", "Most that are listed, the open one with them.", _whole(1, 100, 65)
+        ),
         LINE_BEFORE: Parameter(
             "before",
             "query",
@@ -337,7 +345,8 @@ ROUTES: Final = (
     ),
     Route(
         "GET", "/settlements", "list_settlements", "clearing",
-        "The open cycle and the closed ones that are kept", forms.Settlements,
+        "The open cycle and the closed ones, newest first", forms.Settlements,
+        parameters=(CYCLES_LIMIT, CYCLE_BEFORE), errors=(400,),
     ),
     Route(
         "GET", "/settlements/{cycle}", "get_settlement", "clearing",
