@@ -35,6 +35,7 @@ class Route(NamedTuple):
         also: A content type that its success can be asked for in, beside JSON.
         errors: Statuses of its problems, beside 408, 431 and 503 that any call can have.
         rejects: Whether a 422 may be an order that a rule refused.
+        again: Status of its success where it was done already, with the same reply.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Route(NamedTuple):
     rejects: bool = False
     example: Any = None
     also: str | None = None
+    again: int | None = None
 
 
 _NAME: Final = {"type": "string", "pattern": requests.NAME_PATTERN}
@@ -367,7 +369,7 @@ ROUTES: Final = (
     Route(
         "POST", "/admin/settlements", "close_cycle", "clearing",
         "Close the open cycle; 200 with its report where it is closed already",
-        forms.SettlementReport, 201, forms.CloseCycle, request_required=False,
+        forms.SettlementReport, 201, forms.CloseCycle, request_required=False, again=200,
         errors=(400, 409, 413, 422), example={"cycle": 20250131},
     ),
     Route(
