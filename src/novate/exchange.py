@@ -23,6 +23,7 @@ import novate
 from novate import logs
 from novate.alarm import Alarm
 from novate.config import Settings
+from novate.cutoff_watch import CutoffWatch
 from novate.engine import Accounts, Engine, Reporter, Switches
 from novate.gateway.accounts import AccountReads
 from novate.gateway.activity_reads import ActivityReads
@@ -189,13 +190,15 @@ class Exchange:
             self._order_log.want_updates = self.publisher.keep_updates
             self.publisher.keep_updates(True)
         self._alarm = Alarm(sequencer, self.partition.engine.next_due_ns, time.time_ns, loop)
-        sequencer.on_applied.append(self._alarm.look)
+        self._cutoffs = CutoffWatch(Accounts(self.partition.engine))
+        sequencer.on_applied += [self._alarm.look, self._cutoffs.look]
         sequencer.on_commit.append(self.metrics.commit)
         sequencer.on_failed.append(self._on_failed)
         self.metrics.queue_depth = lambda: sequencer.depth
         self.metrics.follower_lag = self._follower_lag
         self.metrics.ledger_lag = lambda: self.follower.ledger.lag(sequencer.seq)
         self.metrics.ledger_up = lambda: self.follower.ledger.state == "up"
+        self.metrics.cutoff_missed = lambda: bool(self._cutoffs.fault)
         self.metrics.log_lines_lost = logs.lines_lost
 
     async def start(self) -> None:
@@ -254,6 +257,7 @@ class Exchange:
         well = well and not follower.snapshot_fault and not follower.journal_fault
         ledger, written = follower.ledger, sequencer.seq
         well = well and ledger.is_well(written, self.settings.ledger_lag_max)
+        well = well and not self._cutoffs.fault
         overall = "healthy" if well else "degraded"
         if journal["status"] != "ok":
             overall = "unhealthy"
@@ -266,6 +270,7 @@ class Exchange:
                 "snapshots": _check("failing", follower.snapshot_fault),
                 "archive": _check("damaged", follower.journal_fault),
                 "ledger": ledger.check(written),
+                "settlement": _check("cutoff_missed", self._cutoffs.fault),
             },
         }
 

@@ -110,6 +110,7 @@ class Metrics(Collector):
         follower_lag: Gives the sequences the follower is behind; None where it is unknown.
         ledger_lag: Gives the sequences the ledger is behind; None where it is unknown.
         ledger_up: Whether the ledger is written.
+        cutoff_missed: Whether the last cut-off closed no cycle, and none has closed since.
         log_lines_lost: Gives the log lines that could not be written.
         on_rejected: Told of each request that a gateway refused, as `rejected` is, for the log.
     """
@@ -122,6 +123,7 @@ class Metrics(Collector):
         self.follower_lag: Callable[[], int | None] = _zero
         self.ledger_lag: Callable[[], int | None] = _none
         self.ledger_up: Callable[[], bool] = bool
+        self.cutoff_missed: Callable[[], bool] = bool
         self.log_lines_lost: Callable[[], int] = _zero
         self.on_rejected: Callable[[str, str, str], None] | None = None
         self._instruments_max = instruments_max
@@ -272,6 +274,11 @@ class Metrics(Collector):
             yield GaugeMetricFamily(
                 "ledger_up", "Whether the ledger is written.", value=self.ledger_up()
             )
+        yield GaugeMetricFamily(
+            "settlement_cutoff_missed",
+            "Whether the last cut-off closed no cycle, and none has closed since.",
+            value=self.cutoff_missed(),
+        )
         yield GaugeMetricFamily(
             "websocket_connections", "Open WebSockets.", value=self.websocket_connections
         )

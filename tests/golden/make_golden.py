@@ -1,6 +1,6 @@
 """Makes the golden files of a version: commands, and what the engine makes of them.
 
-    python -m tests.golden.make_golden 4
+    python -m tests.golden.make_golden 5
 
 Files of a version that was released are never made again: they prove that old journals and dumps
 go on meaning what they meant. A change of layout or of rules makes a new version beside them.
@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice, pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from novate.engine import Engine
 from novate.model.instrument import Instrument
-from tests.oracle.clearing_workload import Cleared, ClearingWorkload
+from tests.oracle.clearing_workload import CHOICES, OFTEN_CUT_OFF, Cleared, ClearingWorkload
 from tests.oracle.duel import START_NS, Duel, spec
 from tests.oracle.exchange import Exchange
 from tests.oracle.market import MarketWorkload
@@ -28,8 +29,11 @@ from tests.oracle.workload import TINIER, TINY, Workload
 
 FOLDER = Path(__file__).parent
 NO_EVENTS = bytes(32)
-RULEBOOK_COMMANDS, ADOPTED_AT = 900, 40
-SEEDS = {2: 19, 3: 19, 4: 31}
+RULEBOOK_COMMANDS = 900
+ADOPTED_AT = {4: {40: 2}, 5: {10: 2, 20: 3}}
+"""By version, the version of the rules that a batch adopts."""
+
+SEEDS = {2: 19, 3: 19, 4: 31, 5: 22}
 THIRD = spec(2, quantity_lots_max=9)
 
 
@@ -37,11 +41,12 @@ def golden_batches(version: int) -> list[list[Command]]:
     """What a version's files hold, in uneven batches."""
     if version == 1:
         return plain_batches()
-    seed, wide = SEEDS[version], version > 3
+    seed, wide = SEEDS[version], version == 4
     specs = [spec(0), spec(1, price_ticks_max=103), WIDE if wide else THIRD]
     if version == 2:
         return rulebook_batches(specs, lambda exchange: MarketWorkload(seed, exchange))
-    shape, adopts = Cleared(wide=2 if wide else -1), ADOPTED_AT if wide else -1
+    shape = Cleared(wide=2 if wide else -1, choices=OFTEN_CUT_OFF if version > 4 else CHOICES)
+    adopts = ADOPTED_AT.get(version, {})
     return rulebook_batches(specs, lambda each: ClearingWorkload(seed, each, shape), adopts)
 
 
@@ -51,12 +56,15 @@ def batch_time_ns(number: int) -> int:
 
 
 def rulebook_batches(
-    specs: list[Instrument], begin: Callable[[Exchange], MarketWorkload], adopts: int = -1
+    specs: list[Instrument],
+    begin: Callable[[Exchange], MarketWorkload],
+    adopts: Mapping[int, int] = MappingProxyType({}),
 ) -> list[list[Command]]:
     """Version 2: a workload over the whole rulebook, and a change of limits in its middle.
 
     Version 3: the same with clearing. Version 4: with an instrument of which orders may be worth
-    too much, and from the batch `adopts` on under the second version of the rules.
+    too much, and from the batch that adopts it on under the second version of the rules. Version 5:
+    as version 3, under the second version of the rules and then under the third.
     """
     batches: list[list[Command]] = [[Configure(TINY), *map(Create, specs)]]
     duel = Duel.begin(alone=True, specs=[], rules=1)
@@ -66,8 +74,8 @@ def rulebook_batches(
     for number in range(1, RULEBOOK_COMMANDS):
         workload.now_ns = batch_time_ns(number)
         batch: list[Command] = [Configure(TINIER)] if number == 60 else [Snapshot()]
-        if number == adopts:
-            batch = [Adopt(2)]
+        if number in adopts:
+            batch = [Adopt(adopts[number])]
             play(duel, batch, number)
         elif number % 60:
             batch = []

@@ -80,6 +80,21 @@ def fill(settings: Settings, numbers: range) -> KeyedAnswers:
     return asyncio.run(play())
 
 
+def command(settings: Settings, commands: list[bytes]) -> None:
+    """Open a folder, have these commands journaled as one group, close it."""
+
+    async def play() -> None:
+        recovered = open_partition(settings)
+        try:
+            partition = Partition(settings.partition, recovered, bounds_of(settings))
+            partition.sequencer.submit_many(commands, lambda outcomes: None)
+            assert await partition.sequencer.stop(30)
+        finally:
+            recovered.close()
+
+    asyncio.run(play())
+
+
 def store_of(settings: Settings) -> SnapshotStore:
     """The snapshots of a folder."""
     return SnapshotStore(settings.data_dir, keep=settings.snapshots_kept)

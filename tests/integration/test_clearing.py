@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Server
+from novate.model.clearing import pack_settle
+from tests.conftest import Server, wait_until
+from tests.integration.data_folder import command, settings_of
 
 MakeServer = Callable[..., Server]
 FEES = [{"maker_bps": "-0.5", "taker_bps": 3}]
@@ -29,8 +35,6 @@ def client(server: Server) -> Any:
 
 
 def read(reply: httpx.Response, status: int = 200) -> Any:
-    import json
-
     assert reply.status_code == status, reply.text
     return json.loads(reply.text, parse_float=Decimal, parse_int=int)
 
@@ -164,7 +168,7 @@ def trade_for_a_cycle(client: httpx.Client) -> list[dict[str, Any]]:
 
 def test_a_report_ties_to_the_trades(client: httpx.Client) -> None:
     trades = trade_for_a_cycle(client)
-    report = read(client.post("/admin/settlements", json={"cycle": 20260131}), 201)
+    report = read(client.post("/admin/settlements", json={"cycle": 20250131}), 201)
     expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for trade in trades:
         value = trade["price"] * Decimal(trade["quantity"])
@@ -190,7 +194,7 @@ def test_a_report_ties_to_the_trades(client: httpx.Client) -> None:
     assert totals["quantity"] == sum(each["quantity"] for each in trades)
     house = [row["amount"] for row in report["obligations"] if row["client_id"] is None]
     assert house == [totals["fees"]]
-    text = client.get("/settlements/20260131?format=csv")
+    text = client.get("/settlements/20250131?format=csv")
     assert text.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(text.text)))
     signed = {
@@ -247,6 +251,111 @@ def test_a_trade_is_busted_once_or_corrected(client: httpx.Client) -> None:
     }
     fee, rebate = Decimal("95") * Decimal("0.0003"), Decimal("95") * Decimal("0.00005")
     assert usd == {"ann": 95 + rebate, "cat": -95 - fee, None: fee - rebate}
+
+
+def today() -> int:
+    """The UTC date as a cycle's number."""
+    return int(datetime.now(UTC).strftime("%Y%m%d"))
+
+
+def test_no_cycle_is_numbered_past_today(client: httpx.Client) -> None:
+    for number in (20991231, 2**53):
+        refused = client.post("/admin/settlements", json={"cycle": number})
+        assert (refused.status_code, refused.json()["code"]) == (400, "out_of_bounds")
+        (error,) = refused.json()["errors"]
+        expected = f"expected at most {today()}, today's date, found {number}"
+        assert (error["field"], error["message"]) == ("cycle", expected)
+    before = read(client.get("/settlements"))
+    assert [row["cycle"] for row in before["settlements"]] == [None]
+    assert before["cutoff"] == {"at": None, "next_at": None, "last": None}
+    number = read(client.post("/admin/settlements"), 201)["cycle"]
+    assert number == today()
+    assert read(client.post("/admin/settlements"))["cycle"] == number
+    assert read(client.post("/admin/settlements", json={"cycle": number}))["cycle"] == number
+
+
+@pytest.mark.slow
+def test_a_journal_with_a_number_past_today_still_loads_and_settles(
+    make_server: MakeServer,
+) -> None:
+    """Older versions took any number."""
+    server = make_server()
+    command(settings_of(server.data_dir), [pack_settle(99991231)])
+    server.start()
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        trade_for_a_cycle(client)
+        refused = client.post("/admin/settlements")
+        assert (refused.status_code, refused.json()["code"]) == (409, "cycle_closed_already")
+        assert "expected its number, 99991232, found nothing" in refused.json()["detail"]
+        beyond = client.post("/admin/settlements", json={"cycle": 99991233})
+        expected = "cycle: expected at most 99991232, the one after the last, found 99991233"
+        assert (beyond.status_code, beyond.json()["detail"]) == (400, expected)
+        again = read(client.post("/admin/settlements", json={"cycle": 99991231}))
+        assert again["obligation_count"] == 0
+        closed = read(client.post("/admin/settlements", json={"cycle": 99991232}), 201)
+        assert closed["instruments"][0]["trade_count"] == 3
+
+
+def cut_off_soon(client: httpx.Client) -> str:
+    """Let cycles close at a time of day that comes in a moment."""
+    at = f"{datetime.now(UTC) + timedelta(seconds=2):%H:%M:%S}"
+    read(client.post("/admin/settlements/cutoff", json={"at": at}))
+    return at
+
+
+@pytest.mark.slow
+def test_a_cut_off_that_closed_nothing_is_seen_everywhere(make_server: MakeServer) -> None:
+    server = make_server().start()
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        for number in range(1, 65):
+            read(client.post("/admin/settlements", json={"cycle": number}), 201)
+        trade_for_a_cycle(client)
+        at = cut_off_soon(client)
+        set_to = read(client.get("/settlements"))["cutoff"]
+        assert (set_to["at"], set_to["next_at"][10:]) == (at, f"T{at}.000000Z")
+        assert set_to["last"] is None
+        wait_until(lambda: read(client.get("/settlements"))["cutoff"]["last"], 30, "the cut-off")
+        shown = read(client.get("/settlements"))["cutoff"]
+        last = shown["last"]
+        assert last["due_at"] == set_to["next_at"] < shown["next_at"]
+        assert (last["closed"], last["reason"]) == (False, "cycles_limit")
+        assert last["cycle"] == int(last["due_at"][:10].replace("-", ""))
+        health = read(client.get("/healthz"))
+        assert health["status"] == "degraded"
+        assert health["checks"]["settlement"]["status"] == "cutoff_missed"
+        assert "closed no cycle: cycles_limit" in health["checks"]["settlement"]["reason"]
+        assert "settlement_cutoff_missed 1.0" in client.get("/metrics").text
+        lines = [
+            json.loads(line) for line in server.log().splitlines() if '"cutoff_missed"' in line
+        ]
+        assert [(line["level"], line["cycle"], line["reason"]) for line in lines] == [
+            ("warning", last["cycle"], "cycles_limit")
+        ]
+    server.kill()
+    server.start()
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        assert read(client.get("/settlements"))["cutoff"] == shown
+        assert read(client.get("/healthz"))["checks"]["settlement"]["status"] == "cutoff_missed"
+        end = read(client.get("/settlements"))["settlements"][0]["sequence"]
+        stats = "/trades/stats"
+        wait_until(lambda: client.get(stats).json().get("ledger_sequence", 0) >= end, 30)
+        assert missed(server) == [(last["cycle"], "cycles_limit")]
+        for state in ("instructed", "settled"):
+            read(client.post("/admin/settlements/1/state", json={"state": state}))
+        cut_off_soon(client)
+        wait_until(lambda: read(client.get("/settlements"))["cutoff"]["last"]["closed"], 30)
+        (_, newest, *_) = read(client.get("/settlements"))["settlements"]
+        assert newest["cycle"] == read(client.get("/settlements"))["cutoff"]["last"]["cycle"]
+        assert newest["instruments"][0]["trade_count"] == 3
+        assert read(client.get("/healthz"))["checks"]["settlement"] == {"status": "ok"}
+        assert "settlement_cutoff_missed 0.0" in client.get("/metrics").text
+
+
+def missed(server: Server) -> list[tuple[int, str]]:
+    """The cut-offs that the ledger says closed nothing: (cycle, reason)."""
+    asked = "SELECT order_number, reason FROM audit_trail WHERE kind = 'cutoff_missed'"
+    with contextlib.closing(sqlite3.connect(server.data_dir / "ledger.db")) as ledger:
+        return ledger.execute(asked).fetchall()
 
 
 @pytest.mark.slow

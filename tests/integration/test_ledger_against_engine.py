@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from novate.ledger import database, rendering
 from novate.ledger.digest import digest
@@ -62,7 +62,15 @@ def compare_statuses(reader: LedgerReader) -> set[str]:
     return set(status.values())
 
 
-def compare_positions(stand: LedgerStand, reader: LedgerReader) -> None:
+def positions_of(url: str) -> dict[tuple[str, int], RowMapping]:
+    """The ledger's positions by client and instrument."""
+    asked = "SELECT c.client_id, p.* FROM positions p JOIN clients c ON c.client = p.client"
+    with database.open_writer(url).connect() as connection:
+        rows = connection.execute(text(asked)).mappings().all()
+    return {(row["client_id"], row["instrument"]): row for row in rows}
+
+
+def compare_positions(url: str, reader: LedgerReader) -> None:
     """Net quantities add up from the trades; what was paid and received is all accounted for."""
     net: dict[tuple[str, int], int] = defaultdict(int)
     paid: dict[tuple[str, int], int] = defaultdict(int)
@@ -74,9 +82,10 @@ def compare_positions(stand: LedgerStand, reader: LedgerReader) -> None:
                 net[key] += signed * row["quantity_lots"]
                 paid[key] += signed * row["quantity_lots"] * row["price_ticks"]
     assert net
+    held_by = positions_of(url)
+    assert set(held_by) == set(net)
     for client_id, instrument in net:
-        rows = {row["instrument"]: row for row in reader.positions(client_id).rows}
-        row = rows[instrument]
+        row = held_by[client_id, instrument]
         held = join(row["net_high"], row["net_low"])
         cost = join(row["cost_high"], row["cost_low"])
         assert held == net[client_id, instrument]
@@ -120,7 +129,7 @@ def test_orders_trades_positions_and_minutes(seed: int, tmp_path: Path, postgres
         assert compare_orders(stand, reader) > scaled(8_000) // 3
         assert compare_trades(stand, reader) > scaled(8_000) // 20
         assert {"filled", "cancelled", "rejected"} <= compare_statuses(reader)
-        compare_positions(stand, reader)
+        compare_positions(url, reader)
         compare_minutes(reader)
         reader.close()
     digests = [digest(database.open_writer(url)) for url in urls]

@@ -70,6 +70,65 @@ def test_a_cycle_that_left_memory_is_reported_as_it_was(server: Server) -> None:
             assert client.get(f"/settlements/{name}").json()["code"] == "unknown_cycle"
 
 
+def test_closing_a_cycle_that_left_memory_again_answers_as_the_first_time(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        trade_for_a_cycle(client)
+        first = read(client.post("/admin/settlements", json={"cycle": 7}), 201)
+        for cycle in range(8, 8 + KEPT - 1):
+            close(client, cycle)
+        for state in ("instructed", "settled"):
+            report = read(client.post("/admin/settlements/7/state", json={"state": state}))
+        close(client, 7 + KEPT)
+        wait_for_ledger(client)
+        before = read(client.get("/settlements"))["settlements"][1:]
+        again = read(client.post("/admin/settlements", json={"cycle": 7}))
+        assert again.pop("ledger_sequence") >= report["sequence"]
+        assert again == report
+        assert again == {**first, "state": "settled", "sequence": report["sequence"]}
+        for never in (6, 1):
+            refused = client.post("/admin/settlements", json={"cycle": never})
+            assert (refused.status_code, refused.json()["code"]) == (409, "cycle_closed_already")
+        assert read(client.get("/settlements"))["settlements"][1:] == before
+
+
+def test_the_list_goes_on_in_the_ledger(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        trade_for_a_cycle(client)
+        closed = []
+        for cycle in range(1, KEPT + 7):
+            row = close(client, cycle)
+            closed.insert(0, {name: row[name] for name in row if name != "obligations"})
+        wait_for_ledger(client)
+        listed = read(client.get("/settlements"))
+        assert listed["settlements"][1:] == closed[:KEPT]
+        assert "ledger_sequence" not in listed
+        pages: list[Any] = []
+        while not pages or len(pages[-1]["settlements"]) == 9:
+            before = f"&before={pages[-1]['settlements'][-1]['cycle']}" if pages else ""
+            pages.append(read(client.get(f"/settlements?limit=9{before}")))
+            assert pages[-1]["count"] == len(pages[-1]["settlements"])
+        every = [row for page in pages for row in page["settlements"]]
+        assert every[0]["state"] == "trading"
+        assert every[1:] == closed
+        assert closed[-1]["instruments"][0]["trade_count"] == 3
+        parts = [page.get("ledger_sequence") for page in pages]
+        assert parts[0] is None
+        assert parts[-1] >= closed[0]["sequence"]
+        assert read(client.get("/settlements?limit=100"))["settlements"][1:] == closed
+        (oldest,) = read(client.get("/settlements?before=2"))["settlements"]
+        assert oldest == closed[-1]
+        assert read(client.get("/settlements?before=1"))["settlements"] == []
+        for query in (
+            "limit=0",
+            "limit=101",
+            "before=0",
+            "before=x",
+            f"before={10**18}",
+            "cursor=1",
+        ):
+            assert client.get(f"/settlements?{query}").status_code == 400
+
+
 def test_the_lines_of_a_statement_come_to_its_accounts(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=10) as client:
         trade_for_a_cycle(client)
@@ -166,3 +225,12 @@ def test_without_a_ledger_only_what_needs_it_is_refused(
         gone = client.get("/settlements/1")
         expected = (404, "unknown_cycle") if url == "none" else (503, code)
         assert (gone.status_code, gone.json()["code"]) == expected
+        assert len(read(client.get("/settlements"))["settlements"]) == 1 + KEPT
+        again = client.post("/admin/settlements", json={"cycle": 1})
+        expected = (409, "cycle_closed_already") if url == "none" else (503, code)
+        assert (again.status_code, again.json()["code"]) == expected
+        older = client.get("/settlements?before=2")
+        if url == "none":
+            assert read(older)["settlements"] == []
+        else:
+            assert (older.status_code, older.json()["code"]) == (503, code)

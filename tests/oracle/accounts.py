@@ -50,6 +50,8 @@ def compare(oracle: Exchange, engine: Engine, ledger: Ledger | None = None) -> N
     """Compare everything that accounts say."""
     accounts, clearing = Accounts(engine), oracle.clearing
     assert accounts.assets() == clearing.assets
+    assert accounts.next_cutoff_ns == clearing.cutoff_due_ns
+    assert accounts.last_cutoff == clearing.last_cutoff
     held_now = {
         (client, asset): held(oracle, client, asset)
         for client in range(len(oracle.registry.clients))

@@ -130,6 +130,7 @@ class Clearing:
     busted_before: int = 0  # trades that were taken back before the first command that is seen
     cutoff_s: int = -1
     cutoff_due_ns: int = 0
+    last_cutoff: tuple[int, int, Reason] | None = None
 
     def add_instrument(self, spec: Instrument) -> None:
         """Number the assets of a new instrument."""
@@ -571,7 +572,14 @@ def cut_off(exchange: Exchange) -> None:
 
     clearing, time_ns = exchange.clearing, exchange.clearing.cutoff_due_ns
     date = datetime.fromtimestamp(time_ns // NS, UTC)
-    close_cycle(exchange, int(date.strftime("%Y%m%d")))
+    number = int(date.strftime("%Y%m%d"))
+    if exchange.rules > 2 and number < clearing.last_cycle:
+        number = (clearing.last_cycle + 1) % 2**64
+    why = close_cycle(exchange, number)
+    if exchange.rules > 2:
+        clearing.last_cutoff = time_ns, number, why
+        if why is not Reason.NONE:
+            exchange.say(EventKind.CUTOFF_MISSED, order=number, reason=why)
     after_ns = max(time_ns, exchange.now_ns - DAY_S * NS - 1)
     clearing.cutoff_due_ns = next_daily(after_ns, clearing.cutoff_s)
 

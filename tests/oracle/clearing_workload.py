@@ -44,6 +44,16 @@ CHOICES = (
     *["cutoff"] * 1,
 )
 
+OFTEN_CUT_OFF = (
+    *["deposit"] * 3,
+    *["terms"] * 1,
+    *["bust"] * 2,
+    *["move"] * 2,
+    *["settle"] * 1,
+    *["cutoff"] * 3,
+)
+"""So many cut-offs, and so few cycles closed besides, that one often comes twice on a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cleared(Market):

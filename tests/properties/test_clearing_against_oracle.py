@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 
 from novate.engine import Accounts, Engine
 from novate.model.clearing import ClearingTerms
+from novate.model.events import EventKind
 from novate.model.instrument import Limits
 from tests.conftest import scaled
 from tests.oracle.accounts import Ledger, compare
-from tests.oracle.clearing_workload import Cleared, ClearingWorkload, draw, ranges
+from tests.oracle.clearing_workload import (
+    OFTEN_CUT_OFF,
+    Cleared,
+    ClearingWorkload,
+    draw,
+    ranges,
+)
 from tests.oracle.duel import Duel, spec
 from tests.oracle.wide import WIDE
-from tests.oracle.words import SetClearing
+from tests.oracle.words import SetClearing, Settle
 from tests.oracle.workload import TINY
 
 pytestmark = pytest.mark.slow
@@ -28,6 +35,10 @@ SPECS = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_min=2, qua
 LATER_NS = (0, 0, 0, 1, 0, 20_000_000, 0, 40_000_000, 0, 900_000_000)
 SMALL = Cleared(keys=4)
 WIDE_MARKET = Cleared(keys=4, instruments=2, wide=1)
+CUT_OFF = Cleared(
+    keys=4, share=60, choices=tuple(each for each in OFTEN_CUT_OFF if each != "settle")
+)
+AHEAD = 20260105  # of the date that a duel begins at
 NUMBERED = Cleared(clients=3, instruments=2, numbered=True)
 
 
@@ -56,11 +67,13 @@ class Fight:
         accounts.collect_entries(True)
         return accounts
 
-    def play(self, row: dict[str, Any]) -> None:
-        """One command, and everything that can be seen after it."""
+    def play(self, row: dict[str, Any]) -> int:
+        """One command, and everything that can be seen after it; how many cut-offs it missed."""
         self.workload.now_ns = self.duel.now_ns + row["later_ns"]
         command = self.workload.command(row)
-        self.workload.note(self.duel.play(command, row["later_ns"]))
+        events = self.duel.play(command, row["later_ns"])
+        self.workload.note(events)
+        return sum(event.kind is EventKind.CUTOFF_MISSED for event in events)
 
     def compare(self) -> None:
         """Books and accounts, and the engine's own checks."""
@@ -118,6 +131,22 @@ def test_long_runs_with_dumps_in_between(seed: int, shape: Cleared) -> None:
             fight.reload()
     fight.compare()
     assert fight.ledger.count > 100
+
+
+@pytest.mark.parametrize("seed", range(scaled(10)))
+def test_long_runs_of_cut_offs_with_dumps_in_between(seed: int) -> None:
+    fight = Fight(CUT_OFF, Limits())
+    chance = np.random.default_rng(seed)
+    missed = 0
+    for number, row in enumerate(draw(CUT_OFF, chance, 600)):
+        if number == 300:
+            assert missed
+            fight.duel.play(Settle(AHEAD))
+        missed += fight.play({**row, "later_ns": LATER_NS[number % len(LATER_NS)]})
+        fight.compare()
+        if number % 50 == 49:
+            fight.reload()
+    assert fight.duel.oracle.clearing.last_cycle > AHEAD
 
 
 def test_the_same_commands_without_entries_give_the_same_state() -> None:

@@ -26,6 +26,7 @@ from novate.model.clearing import (
     TradeCorrection,
 )
 from novate.model.events import EventKind
+from novate.model.rejects import Reason
 from tests.oracle.accounts import compare
 from tests.oracle.words import (
     Command,
@@ -143,6 +144,8 @@ class ClearingScene(Scene):
                 return f"fee {units} of {self.client(event)}"
             case EventKind.CYCLE_CLOSED:
                 return f"cycle {event.order} closed with {event.quantity} obligations"
+            case EventKind.CUTOFF_MISSED:
+                return f"cycle {event.order} missed {Reason(event.reason).name.lower()}"
             case EventKind.SETTLEMENT_MOVED:
                 return f"cycle {event.order} {SettlementState(event.index).name.lower()}"
             case EventKind.TRADE_BUSTED:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import struct
 from typing import NamedTuple
 
 import pytest
 
 from novate.engine import Accounts, Engine
 from novate.model.clearing import ClearingTerms, FeeTier, fee_units, pack_set_clearing
+from novate.model.commands import NEWEST_RULES
+from novate.model.errors import SnapshotCorrupt
+from novate.model.rejects import Reason
 from tests.conftest import ROOT
 from tests.oracle.clearing import Position
-from tests.oracle.duel import Duel, spec
+from tests.oracle.duel import START_NS, Duel, spec
 from tests.oracle.words import Create, to_bytes
 from tests.tables.clearing_notation import ClearingScene
 
@@ -19,8 +23,8 @@ PAGE = (ROOT / "docs" / "clearing.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```clearing\n(.*?)^```", PAGE, re.M | re.S)
 
 
-def scene() -> ClearingScene:
-    return ClearingScene(Duel.begin(specs=[spec(0), spec(1)]))
+def scene(rules: int = NEWEST_RULES) -> ClearingScene:
+    return ClearingScene(Duel.begin(specs=[spec(0), spec(1)], rules=rules))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -48,6 +52,8 @@ class Case(NamedTuple):
     answers: dict[str, str]
 
 
+DAY_NS = 86_400 * 10**9
+TRADED = "s: sell 4 @ 100 client=a; x: buy 4 @ 100 client=b"
 FUNDS = "clearing funded; deposit a INS 10000000000; deposit b USD 10000; deposit c USD 10000"
 FUNDED = "clearing set; a deposited 10000000000 INS; b deposited 10000 USD; c deposited 10000 USD"
 
@@ -231,6 +237,38 @@ CASES = [
         {},
     ),
     Case(
+        "a_cut_off_of_a_day_that_is_closed_says_so_and_the_next_closes_both_days",
+        f"clearing open; settle 20260101; cutoff 60; {TRADED}; wait 60; tick; "
+        "t: sell 2 @ 100 client=a; y: buy 2 @ 100 client=b; wait 86400; tick",
+        "clearing set; cycle 20260101 closed with 0 obligations; cutoff set; s accepted; "
+        "x accepted; x took 4 @ 100 of s; cycle 20260101 missed cycle_closed_already; "
+        "time advanced; t accepted; y accepted; y took 2 @ 100 of t; "
+        "cycle 20260102 closed with 4 obligations; time advanced",
+        {
+            "due": "",
+            "cycle 20260102": "open; a INS -6000000000; a USD 6000; b INS 6000000000; b USD -6000",
+        },
+    ),
+    Case(
+        "a_cut_off_before_the_last_number_closes_under_the_one_after_it",
+        f"clearing open; settle 20260202; cutoff 60; {TRADED}; wait 60; tick; wait 86400; tick; "
+        f"wait {30 * 86400}; tick; cutoff none; wait {27 * 86400}; cutoff 60; wait 86400; tick",
+        "clearing set; cycle 20260202 closed with 0 obligations; cutoff set; s accepted; "
+        "x accepted; x took 4 @ 100 of s; cycle 20260203 closed with 4 obligations; "
+        "time advanced; cycle 20260204 closed with 0 obligations; time advanced; "
+        "cycle 20260205 closed with 0 obligations; cycle 20260206 closed with 0 obligations; "
+        "cycle 20260207 closed with 0 obligations; time advanced; "
+        "cutoff set; cutoff set; cycle 20260301 closed with 0 obligations; time advanced",
+        {"due": ""},
+    ),
+    Case(
+        "a_cut_off_behind_the_last_number_there_is_says_so",
+        f"settle {2**64 - 1}; cutoff 60; wait 60; tick",
+        f"cycle {2**64 - 1} closed with 0 obligations; cutoff set; "
+        "cycle 0 missed cycle_closed_already; time advanced",
+        {},
+    ),
+    Case(
         "a_bust_leaves_what_was_realized_before",
         "clearing open; s: sell 4 @ 100 client=a; x: buy 4 @ 100 client=b; "
         "t: sell 4 @ 120 client=b; y: buy 4 @ 120 client=c; bust 1",
@@ -274,6 +312,52 @@ def test_a_cycle_that_is_not_settled_is_never_forgotten() -> None:
     played.play("instruct 1; paid 1")
     assert played.play("settle 65") == "cycle 65 closed with 0 obligations"
     assert [row["cycle"] for row in played.accounts.cycles()] == list(range(65, 1, -1))
+
+
+def test_a_cut_off_that_finds_no_room_says_so_and_the_next_one_closes_both_days() -> None:
+    played = scene()
+    played.play("clearing open; cutoff 60; " + "; ".join(f"settle {each}" for each in range(1, 65)))
+    assert played.accounts.last_cutoff is None
+    played.play(f"{TRADED}; wait 60")
+    assert played.play("tick") == "cycle 20260101 missed cycles_limit; time advanced"
+    minute_ns = START_NS + 60 * 10**9
+    assert played.accounts.last_cutoff == (minute_ns, 20260101, Reason.CYCLES_LIMIT)
+    assert played.accounts.next_cutoff_ns == minute_ns + DAY_NS
+    again = Engine.load(played.duel.engine.dump())
+    assert Accounts(again).last_cutoff == played.accounts.last_cutoff
+    assert Accounts(again).next_cutoff_ns == played.accounts.next_cutoff_ns
+    assert again.state_hash() == played.duel.engine.state_hash()
+    played.play(f"{TRADED.replace('s:', 't:').replace('x:', 'y:')}; instruct 1; paid 1; wait 86400")
+    said = "cycle 20260102 closed with 4 obligations; time advanced"
+    assert played.play("tick") == said
+    assert played.ask("cycle 20260102").startswith("open; a INS -8000000000; a USD 8000; ")
+    assert played.accounts.last_cutoff == (minute_ns + DAY_NS, 20260102, Reason.NONE)
+
+
+@pytest.mark.parametrize("rules", [1, 2])
+def test_m_rul_3_cut_offs_died_silently_before(rules: int) -> None:
+    played = scene(rules)
+    played.play("clearing open; settle 20270101; cutoff 60; wait 60")
+    for _ in range(2):
+        assert played.play("tick; wait 86400") == "time advanced"
+    assert played.accounts.last_cutoff is None
+    assert [row["cycle"] for row in played.accounts.cycles()] == [20270101]
+    for version in range(rules + 1, NEWEST_RULES + 1):
+        played.play(f"adopt {version}")
+    said = "cycle 20270102 closed with 0 obligations; time advanced"
+    assert played.play("wait 86400; tick") == said
+
+
+def test_a_dump_says_only_what_can_come_of_a_cut_off() -> None:
+    played = scene()
+    played.play("settle 20260101; cutoff 60; wait 60; tick")
+    whole = played.duel.engine.dump()
+    noted = struct.pack("<qQ", START_NS + 60 * 10**9, 20260101)
+    assert whole.count(noted) == 1
+    at = whole.index(noted) + len(noted)
+    assert whole[at] == Reason.CYCLE_CLOSED_ALREADY
+    with pytest.raises(SnapshotCorrupt):
+        Engine.load(whole[:at] + bytes([Reason.POST_ONLY_WOULD_CROSS]) + whole[at + 1 :])
 
 
 def test_an_instrument_of_two_scales_can_not_be_funded() -> None:

@@ -50,8 +50,8 @@ def test_the_first_version_of_the_rules(case: Case) -> None:
 
 
 def test_m_rul_1_an_engine_begins_under_the_newest_or_the_one_it_is_told() -> None:
-    assert Engine().rules_version == NEWEST_RULES == 2
-    assert Engine(rules=1).rules_version == 1
+    assert Engine().rules_version == NEWEST_RULES == 3
+    assert [Engine(rules=each).rules_version for each in (1, 2)] == [1, 2]
     for unknown in (0, -1, NEWEST_RULES + 1, 2**40):
         with pytest.raises(ValueError, match=f"expected 1 to {NEWEST_RULES}, before seq 1; got"):
             Engine(rules=unknown)
@@ -82,9 +82,9 @@ def test_m_rul_1_the_version_is_in_the_dump_and_in_the_hash(given: str) -> None:
 @pytest.mark.parametrize(
     ("found", "made", "said"),
     [
-        (b'"rules_version":2', b'"rules_version":3', "goes with rules of version 2 to 2, 3 found"),
-        (b'"rules_version":2', b'"rules_version":1', "goes with rules of version 2 to 2, 1 found"),
-        (b'"version":4', b'"version":1', "goes with rules of version 1 to 1, 2 found"),
+        (b'"rules_version":3', b'"rules_version":4', "goes with rules of version 2 to 3, 4 found"),
+        (b'"rules_version":3', b'"rules_version":1', "goes with rules of version 2 to 3, 1 found"),
+        (b'"version":4', b'"version":1', "goes with rules of version 1 to 1, 3 found"),
         (b'"version":4', b'"version":5', "dump version 1 to 4 expected, 5 found"),
         (b'"parts":1', b'"parts":4', "has parts 4, 1 to 3 expected"),
         (b'"parts":1', b'"parts":0', "has parts 0, 1 to 3 expected"),

@@ -106,6 +106,9 @@ struct NovateClearing {
     int64_t cutoff_ns;                 /* after 00:00 UTC; below 0: none */
     uint32_t cutoff_due_at;            /* in the heap of due items, or NONE */
     uint32_t collecting, used;         /* whether entries are; whether there is anything at all */
+    uint32_t cutoff_last_reason;       /* why the last cut-off closed nothing; 0: it closed */
+    int64_t cutoff_last_ns;            /* when the last cut-off was due, under rules from 3 on */
+    uint64_t cutoff_last_cycle;        /* and the number it closed a cycle under, or was to */
 };
 typedef struct NovateClearing Clearing;
 

@@ -20,9 +20,9 @@ from novate.engine.state cimport (
     NONE, Asset, Clearing, Event, Obligation, Totals, event_new, grow,
 )
 from novate.model.records cimport (
-    BALANCE_LIMIT, COMMAND_REFUSED, CUTOFF_SET, CYCLES_LIMIT, CYCLE_CLOSED, CYCLE_CLOSED_ALREADY,
-    CYCLE_STATE, MALFORMED_COMMAND, SETTLEMENT_FAILED, SETTLEMENT_INSTRUCTED, SETTLEMENT_MOVED,
-    SETTLEMENT_OPEN, SETTLEMENT_SETTLED, UNKNOWN_CYCLE,
+    BALANCE_LIMIT, COMMAND_REFUSED, CUTOFF_MISSED, CUTOFF_SET, CYCLES_LIMIT, CYCLE_CLOSED,
+    CYCLE_CLOSED_ALREADY, CYCLE_STATE, MALFORMED_COMMAND, SETTLEMENT_FAILED, SETTLEMENT_INSTRUCTED,
+    SETTLEMENT_MOVED, SETTLEMENT_OPEN, SETTLEMENT_SETTLED, UNKNOWN_CYCLE,
 )
 
 
@@ -215,9 +215,32 @@ cdef void set_cutoff(State *st, Command *command, const uint8_t *text) noexcept 
     event.quantity_lots = command.quantity_lots
 
 
+cdef void note_cutoff(State *st, int64_t time_ns, uint64_t number, int reason) noexcept nogil:
+    """Keep what came of a cut-off, and say it where its cycle did not close."""
+    cdef Clearing *clearing = st.clearing
+    cdef Event *event
+    clearing.cutoff_last_ns = time_ns
+    clearing.cutoff_last_cycle = number
+    clearing.cutoff_last_reason = reason
+    if reason:
+        event = event_new(st, CUTOFF_MISSED, NONE)
+        event.reason = reason
+        event.order = number
+
+
 cdef void cut_off(State *st, int64_t time_ns) noexcept nogil:
-    """The cut-off came: the cycle closes under the day's date, unless one of that number has."""
+    """The cut-off came: the cycle closes under the day's date, unless one of that number has.
+
+    Where the last cycle's number is past the date, it closes under the one after that. What does
+    not close is said, and stays for the next cut-off. Rules before 3 did neither.
+    """
+    cdef uint64_t number = date_number(time_ns)
+    cdef int reason
     due_remove(st, st.clearing.cutoff_due_at)
-    close_cycle(st, date_number(time_ns))
+    if st.rules > 2 and number < st.clearing.last_cycle:
+        number = st.clearing.last_cycle + 1
+    reason = close_cycle(st, number)
+    if st.rules > 2:
+        note_cutoff(st, time_ns, number, reason)
     due_add(st, next_daily(max(time_ns, st.time_ns - DAY_NS - 1), st.clearing.cutoff_ns),
             DUE_CUTOFF, 0, 0)

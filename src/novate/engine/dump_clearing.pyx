@@ -23,6 +23,7 @@ from novate.engine.state cimport (
     NONE, Account, AccountTable, Asset, Busted, Clearing, Cycle, Market, Obligation, Settled,
     Totals, grow, i128,
 )
+from novate.model.records cimport BALANCE_LIMIT, CYCLES_LIMIT, CYCLE_CLOSED_ALREADY
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -141,6 +142,10 @@ cdef void put_clearing(State *st, Writer *out) noexcept nogil:
     put_u64(out, clearing.cutoff_ns)
     put_u64(out, 0 if clearing.cutoff_due_at == NONE
             else st.due[clearing.cutoff_due_at].time_ns)
+    if st.rules > 2:
+        put_u64(out, clearing.cutoff_last_ns)
+        put_u64(out, clearing.cutoff_last_cycle)
+        put_u8(out, clearing.cutoff_last_reason)
     put_u64(out, clearing.cycles_count)
     for i in range(clearing.cycles_count):
         put_cycle(out, clearing.cycles + i)
@@ -307,6 +312,12 @@ cdef void get_tiers(State *st, Reader *source) noexcept nogil:
         i += 1
 
 
+cdef bint misses(uint32_t reason) noexcept nogil:
+    """Whether a cut-off may have come to this: 0, or why no cycle closed."""
+    return not reason or reason == CYCLE_CLOSED_ALREADY or reason == CYCLES_LIMIT or (
+        reason == BALANCE_LIMIT)
+
+
 cdef void get_clearing(State *st, Reader *source) noexcept nogil:
     """Read all of clearing into a state that has its instruments, clients and orders."""
     cdef Clearing *clearing = st.clearing
@@ -332,6 +343,12 @@ cdef void get_clearing(State *st, Reader *source) noexcept nogil:
     due_ns = get_u64(source)
     if not source.short and due_ns:
         due_add(st, due_ns, DUE_CUTOFF, 0, 0)
+    if st.rules > 2:
+        clearing.cutoff_last_ns = get_u64(source)
+        clearing.cutoff_last_cycle = get_u64(source)
+        clearing.cutoff_last_reason = get_u8(source)
+        if not misses(clearing.cutoff_last_reason):
+            source.short = True
     if not source.short:
         get_cycles(st, source)
     if not source.short:

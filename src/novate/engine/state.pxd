@@ -276,7 +276,9 @@ cdef extern from "novate/engine/state.h":
         uint32_t entries_count, entries_capacity, entry_index
         uint64_t entry_seq, last_cycle
         int64_t cutoff_ns
-        uint32_t cutoff_due_at, collecting, used
+        uint32_t cutoff_due_at, collecting, used, cutoff_last_reason
+        int64_t cutoff_last_ns
+        uint64_t cutoff_last_cycle
 
     ctypedef struct State:
         uint32_t open_max, closed_max, trades_max, keys_max, clients_max, instruments_max

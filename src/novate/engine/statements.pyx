@@ -13,8 +13,8 @@ from novate.engine.engine cimport Engine
 from novate.engine.netting cimport net
 from novate.engine.registry cimport find_client
 from novate.engine.state cimport (
-    NONE, Account, AccountTable, Asset, Book, Clearing, Cycle, Entry, Market, Obligation, Totals,
-    i128, level_price, name_text,
+    NONE, Account, AccountTable, Asset, Book, Clearing, Cycle, Entry, Market, Obligation, State,
+    Totals, i128, level_price, name_text,
 )
 from novate.engine.terms cimport terms_of
 from novate.model.records cimport ID_TEXT, MARK_MID
@@ -240,10 +240,44 @@ cdef class Accounts:
         return self.engine.st.clearing.last_cycle
 
     @property
+    def last_closed_ns(self):
+        """When a cycle was closed last, ns since 1970 UTC; 0: never."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        if not clearing.cycles_count:
+            return 0
+        return clearing.cycles[clearing.cycles_count - 1].closed_ns
+
+    def cycle_numbers(self):
+        """The numbers of the closed cycles that are kept, the newest first."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        cdef uint32_t i
+        return [clearing.cycles[i].id for i in range(clearing.cycles_count)][::-1]
+
+    @property
     def cutoff_s(self):
         """Seconds after 00:00 UTC at which cycles close by themselves, -1: none."""
         cdef int64_t cutoff_ns = self.engine.st.clearing.cutoff_ns
         return cutoff_ns // 1000000000 if cutoff_ns >= 0 else -1
+
+    @property
+    def next_cutoff_ns(self):
+        """When the next cut-off is due, ns since 1970 UTC; 0: none is set."""
+        cdef State *st = self.engine.st
+        cdef uint32_t at = st.clearing.cutoff_due_at
+        return 0 if at == NONE else st.due[at].time_ns
+
+    @property
+    def last_cutoff(self):
+        """What came of the last cut-off under rules from 3 on, None: there was none.
+
+        (when it was due, ns since 1970 UTC; the number its cycle has, or was to have; 0, or the
+        `Reason` why none closed).
+        """
+        cdef Clearing *clearing = self.engine.st.clearing
+        if not clearing.cutoff_last_ns:
+            return None
+        return (clearing.cutoff_last_ns, clearing.cutoff_last_cycle,
+                int(clearing.cutoff_last_reason))
 
     def open_cycle(self):
         """What the open cycle would come to now: (obligations, totals by instrument)."""

@@ -15,8 +15,9 @@ import msgspec
 from novate.gateway.fields import check_id
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.model import codec
-from novate.model.clearing import HOUSE, ClearingTerms, SettlementState
+from novate.model.clearing import CYCLES_KEPT, HOUSE, ClearingTerms, SettlementState
 from novate.model.instrument import Instrument
+from novate.model.rejects import Reason
 
 AVERAGE_DIGITS: Final = 4
 """Digits that an average price has beyond the tick's."""
@@ -31,6 +32,25 @@ class AccountReader(Protocol):
     @property
     def last_cycle(self) -> int:
         """The number of the last closed cycle."""
+        ...
+
+    @property
+    def cutoff_s(self) -> int:
+        """Seconds after 00:00 UTC at which cycles close by themselves, -1: none."""
+        ...
+
+    @property
+    def next_cutoff_ns(self) -> int:
+        """When the next cut-off is due, 0: none is set."""
+        ...
+
+    @property
+    def last_cutoff(self) -> tuple[int, int, int] | None:
+        """(when it was due in ns, its cycle's number, 0 or why none closed), None: no cut-off."""
+        ...
+
+    def cycle_numbers(self) -> list[int]:
+        """The numbers of the closed cycles that are kept, the newest first."""
         ...
 
     def assets(self) -> list[tuple[str, int]]:
@@ -98,6 +118,11 @@ class Engine(Protocol):
         """The sequence that everything shown is true at."""
         ...
 
+    @property
+    def last_timestamp_ns(self) -> int:
+        """The time of the command of that sequence."""
+        ...
+
     def instruments(self) -> list[Instrument]:
         """Every instrument, by number."""
         ...
@@ -114,6 +139,11 @@ class AccountReads:
     def __init__(self, engine: Engine, accounts: AccountReader) -> None:
         self._engine = engine
         self._accounts = accounts
+
+    @property
+    def time_ns(self) -> int:
+        """The journal's last time, ns since 1970 UTC."""
+        return self._engine.last_timestamp_ns
 
     # --- clients ----------------------------------------------------------------------------------
 
@@ -203,15 +233,54 @@ class AccountReads:
 
     # --- settlements ------------------------------------------------------------------------------
 
-    def settlements(self) -> bytes:
-        """GET /settlements: the open cycle and the closed ones that are kept, newest first."""
-        _, totals = self._accounts.open_cycle()
-        rows = [self._heading(None) | {"instruments": self._totals(totals)}]
-        rows += [
-            self._heading(cycle) | {"instruments": self._totals(cycle["totals"])}
-            for cycle in self._accounts.cycles()
-        ]
-        return _encode({"count": len(rows), "settlements": rows})
+    def settlements(self, limit: int, before: int) -> list[dict[str, Any]]:
+        """Rows of GET /settlements that memory has, newest first.
+
+        Args:
+            limit: Most that are given.
+            before: Only cycles of a lower number; 0: all, first of them the open one.
+        """
+        rows = []
+        if not before:
+            _, totals = self._accounts.open_cycle()
+            rows = [self._heading(None) | {"instruments": self._totals(totals)}]
+        numbers = self._accounts.cycle_numbers()
+        if before and (not numbers or before <= numbers[-1]):
+            return rows
+        kept = [row for row in self._accounts.cycles() if not before or row["cycle"] < before]
+        return rows + [self.closed_row(cycle) for cycle in kept[: limit - len(rows)]]
+
+    def closed_row(self, cycle: dict[str, Any]) -> dict[str, Any]:
+        """The row of a closed cycle, as `Accounts.cycles` says it."""
+        return self._heading(cycle) | {"instruments": self._totals(cycle["totals"])}
+
+    def listed(self, rows: list[dict[str, Any]], **more: int) -> bytes:
+        """GET /settlements: these rows, with `more` members."""
+        body = {"count": len(rows), "settlements": rows, "cutoff": self._cutoff()}
+        return _encode(body | more)
+
+    def oldest_cycle(self) -> int:
+        """The oldest cycle that is kept, where others may have left memory; 0: none has."""
+        numbers = self._accounts.cycle_numbers()
+        return numbers[-1] if len(numbers) >= CYCLES_KEPT else 0
+
+    def _cutoff(self) -> dict[str, Any]:
+        """When cycles close by themselves, and what came of the last time."""
+        seconds, next_ns = self._accounts.cutoff_s, self._accounts.next_cutoff_ns
+        last = self._accounts.last_cutoff
+        hour, rest = divmod(seconds, 3600)
+        at = f"{hour:02}:{rest // 60:02}:{rest % 60:02}" if seconds >= 0 else None
+        return {
+            "at": at,
+            "next_at": _time(next_ns) if next_ns else None,
+            "last": last
+            and {
+                "due_at": _time(last[0]),
+                "cycle": last[1],
+                "closed": not last[2],
+                "reason": Reason(last[2]).name.lower() if last[2] else None,
+            },
+        }
 
     def settlement(self, name: str, form: str = "json") -> bytes:
         """GET /settlements/{cycle}: the report, as JSON or CSV."""
@@ -286,7 +355,7 @@ class AccountReads:
         return {
             "cycle": cycle["cycle"],
             "state": SettlementState(cycle["state"]).name.lower(),
-            "closed_at": codec.format_time(cycle["closed_ns"] // 1000).decode(),
+            "closed_at": _time(cycle["closed_ns"]),
             "sequence": cycle["moved_seq"],
             "obligation_count": cycle["obligations"],
         }
@@ -357,6 +426,10 @@ class AccountReads:
                 "sequence": self._engine.last_seq,
             }
         )
+
+
+def _time(timestamp_ns: int) -> str:
+    return codec.format_time(timestamp_ns // 1000).decode()
 
 
 def _grid(value: int, coefficient: int, exponent: int) -> msgspec.Raw:

@@ -44,7 +44,8 @@ class Clearing:
         accounts: The engine's accounts.
         past: What is answered of them, from memory and ledger.
         busts: Takes trades back; is told when rates change.
-        clock: ns since 1970 UTC; its date numbers a cycle that is closed without a number.
+        clock: ns since 1970 UTC; its date numbers a cycle that is closed without a number, and no
+            cycle has a later one.
     """
 
     def __init__(
@@ -124,22 +125,6 @@ class Clearing:
         inner = self._handler(command, lambda said: self.reads.terms(self.instrument(name)))
         return handler
 
-    def then_cleared(self, name: str, reply: Reply) -> Reply:
-        """A reply that lets a new instrument be cleared in open mode before it is given."""
-
-        def answer(
-            status: int, body: bytes, replayed: bool = False, retry_after: int | None = None
-        ) -> None:
-            if status != 201:
-                reply(status, body, replayed, retry_after)
-                return
-            number = self.instrument(name).index
-            command = clearing.pack_set_clearing(number, ClearingTerms())
-            noted = self.busts.rates.change(number, lambda *_: reply(201, body))
-            self._operations.command(command, noted)
-
-        return answer
-
     def mark(self, name: str) -> Handler:
         """POST /admin/instruments/{instrument}/mark."""
 
@@ -180,15 +165,19 @@ class Clearing:
             except ProblemError as error:
                 self._operations.refuse(error, reply)
                 return
-            number = asked.cycle or self._today()
+            try:
+                number = self._cycle_number(asked.cycle)
+            except ProblemError as error:
+                self._operations.refuse(error, reply)
+                return
 
             def answer(
                 status: int, body: bytes, replayed: bool = False, retry_after: int | None = None
             ) -> None:
                 if status == 200:
                     reply(201, self.reads.settlement(str(number)))
-                elif status == 409 and self.reads.cycle_exists(number):
-                    reply(200, self.reads.settlement(str(number)))
+                elif status == 409:
+                    self.past.closed_again(number, reply, lambda: reply(status, body))
                 else:
                     reply(status, body, replayed, retry_after)
 
@@ -196,9 +185,29 @@ class Clearing:
 
         return handler
 
+    def _cycle_number(self, asked: int | None) -> int:
+        """The number that a cycle is to be closed under: the one asked for, or today's date.
+
+        No number is past today's date, for it would leave none to the days and cut-offs before it.
+        Where one is, as journals of older versions may have it, the one after it can be asked for.
+        Raises ProblemError 400, or 409 where today's date is not over the last cycle's number.
+        """
+        today, last = self._today(), self._accounts.last_cycle
+        if asked is None and last > today:
+            detail = f"the last cycle, {last}, is past today's date, {today}: expected its number"
+            raise ProblemError(409, "cycle_closed_already", f"{detail}, {last + 1}, found nothing")
+        number = asked or today
+        most = today if last <= today else last + 1
+        if number > most:
+            which = "today's date" if last <= today else "the one after the last"
+            message = f"expected at most {most}, {which}, found {number}"
+            raise refused([FieldError("cycle", message, "out_of_bounds")])
+        return number
+
     def _today(self) -> int:
-        """Today's UTC date as a number such as 20260131."""
-        return int(datetime.fromtimestamp(self._clock() // 10**9, UTC).strftime("%Y%m%d"))
+        """Today's UTC date as a number such as 20250131, never before the journal's last time."""
+        now_ns = max(self._clock(), self.reads.time_ns)
+        return int(datetime.fromtimestamp(now_ns // 10**9, UTC).strftime("%Y%m%d"))
 
     def move_settlement(self, name: str) -> Handler:
         """POST /admin/settlements/{cycle}/state."""

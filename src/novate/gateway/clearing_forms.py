@@ -93,7 +93,8 @@ class CloseCycle(Struct, forbid_unknown_fields=True):
         Annotated[
             int,
             Meta(
-                description="Its number, over the last; default: today's date such as 20260131.",
+                description="Its number, over the last and not past today's date such as 20250131, "
+                "the default.",
                 ge=1,
                 le=2**53,
             ),
@@ -279,11 +280,30 @@ class SettlementReport(Settlement, kw_only=True):
     ledger_sequence: PartSequence = None
 
 
+class LastCutoff(Struct, kw_only=True):
+    """What came of a cut-off: `cycle` was closed, or was to be and why not."""
+
+    due_at: Time
+    cycle: int
+    closed: bool
+    reason: str | None
+
+
+class Cutoff(Struct, kw_only=True):
+    """When cycles close by themselves: a time of day in UTC, and the next and the last time."""
+
+    at: str | None
+    next_at: Time | None
+    last: LastCutoff | None
+
+
 class Settlements(Struct, kw_only=True):
-    """The open cycle and the closed ones that are kept, newest first."""
+    """The open cycle and the closed ones, newest first."""
 
     count: int
     settlements: list[Settlement]
+    cutoff: Cutoff
+    ledger_sequence: PartSequence = None
 
 
 class StatementLine(Struct, kw_only=True):

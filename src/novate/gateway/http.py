@@ -23,6 +23,7 @@ from novate.gateway.accounts import wanted_format
 from novate.gateway.admin import ExchangeView, encode, read_instrument
 from novate.gateway.calls import Calls, Handler, late, read
 from novate.gateway.fast_lane import INTERNAL_ERROR
+from novate.gateway.new_instruments import NewInstruments
 from novate.gateway.operations import unavailable
 from novate.gateway.problems import (
     CONTENT_TYPE,
@@ -178,7 +179,11 @@ _HANDLERS: Final[dict[str, Callable[[Calls, Request], Handler]]] = {
             _named(request, "client_id"), parse_query(_query(request), LINES_PARAMETERS), reply
         )
     ),
-    "list_settlements": lambda calls, request: _read(request, calls.clearing.reads.settlements),
+    "list_settlements": lambda calls, request: late(
+        lambda reply: calls.clearing.past.settlements(
+            parse_query(_query(request), LINES_PARAMETERS), reply
+        )
+    ),
 }
 """The endpoints whose answer comes by callback, as in the fast lane."""
 
@@ -221,6 +226,8 @@ class Endpoints:
         self._exchange = exchange
         self._calls = calls
         self._metrics = exchange.metrics
+        operations = exchange.operations
+        self._new_instruments = NewInstruments(operations, operations.validator.instruments)
         self._body_bytes_max = exchange.settings.body_bytes_max
         self._document = openapi.document()
         self._document_bytes = encode(self._document)
@@ -345,15 +352,10 @@ class Endpoints:
 
     async def create_instrument(self, request: Request) -> Reply:
         """POST /admin/instruments."""
-        operations = self._exchange.operations
-        wanted = read_instrument(await self._body(request), operations.validator.instruments)
-        command = codec.pack_create_instrument(wanted)
+        known = self._exchange.operations.validator.instruments
+        wanted = read_instrument(await self._body(request), known)
         return await self._answer(
-            lambda body, key, reply: operations.command(
-                command, self._calls.clearing.then_cleared(wanted.name, reply)
-            ),
-            b"",
-            request,
+            lambda body, key, reply: self._new_instruments.create(wanted, reply), b"", request
         )
 
     async def get_settlement(self, request: Request) -> Reply:

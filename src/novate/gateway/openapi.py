@@ -127,13 +127,15 @@ def _parameter(route: Route, parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    responses = {str(route.status): _success(route)}
+    responses = {str(route.status): _success(route, route.status)}
+    if route.again is not None:
+        responses[str(route.again)] = _success(route, route.again)
     for status in sorted({*route.errors, *ALWAYS}):
         responses[str(status)] = _problem(route, status)
     return responses
 
 
-def _success(route: Route) -> dict[str, Any]:
+def _success(route: Route, status: int) -> dict[str, Any]:
     content: dict[str, Any]
     if isinstance(route.reply, str):
         content = {route.reply: {"schema": {"type": "string"}}}
@@ -143,7 +145,7 @@ def _success(route: Route) -> dict[str, Any]:
         content = {"application/json": {"schema": _reference(route.reply)}}
     if route.also is not None:
         content[route.also] = {"schema": {"type": "string"}}
-    response: dict[str, Any] = {"description": MEANINGS[route.status], "content": content}
+    response: dict[str, Any] = {"description": MEANINGS[status], "content": content}
     if "Idempotency-Key" in route.parameters:
         response["headers"] = {
             "Idempotency-Replayed": {

@@ -178,6 +178,20 @@ class Operations:
         except NotAccepting as error:
             self.refuse(unavailable(error), reply)
 
+    def together(
+        self,
+        commands: list[bytes],
+        on_outcomes: Callable[[list[tuple[int, bytes, int]]], None],
+        reply: Reply,
+    ) -> bool:
+        """Submit an operator's commands as one record; `reply` and False where they can't be."""
+        try:
+            self._partition.sequencer.submit_many(commands, on_outcomes)
+        except NotAccepting as error:
+            self.refuse(unavailable(error), reply)
+            return False
+        return True
+
     def client_command(self, command: bytes, client_id: str, reply: Reply) -> None:
         """Submit a client's command that is about no order: throttled, without a key."""
         wait = self._take(client_id)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from novate.gateway.accounts import AccountReads
 from novate.gateway.history import History
 from novate.gateway.operations import Reply
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.gateway.reads import LIST_MAX, Query, whole
+from novate.model.clearing import CYCLES_KEPT
 
 if TYPE_CHECKING:
     from novate.ledger.settlements import ClosedCycle
 
 LINES_DEFAULT: Final = 50
+CYCLES_DEFAULT: Final = CYCLES_KEPT + 1
+"""The open cycle and all that memory keeps."""
+
+CYCLES_MAX: Final = 100
+CYCLE_MAX: Final = 10**18 - 1
+"""The highest number of a cycle that can be asked for."""
+
 _LINE_ID: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,10})", re.ASCII)
 
 
@@ -40,11 +49,19 @@ class PastAccounts:
             if unknown.status != 404 or not number or not self._history.is_on:
                 raise
 
+        def missing(seq: int) -> None:
+            detail = f"no cycle in memory or, up to sequence {seq}, in the ledger is"
+            ProblemError(404, "unknown_cycle", f"{detail} {shown(name)}").answer(reply)
+
+        self._ask_cycle(number, form, reply, missing)
+
+    def _ask_cycle(
+        self, number: int, form: str, reply: Reply, missing: Callable[[int], None]
+    ) -> None:
         def answered(found: tuple[int, ClosedCycle | None]) -> None:
             seq, cycle = found
             if cycle is None:
-                detail = f"no cycle in memory or, up to sequence {seq}, in the ledger is"
-                ProblemError(404, "unknown_cycle", f"{detail} {shown(name)}").answer(reply)
+                missing(seq)
                 return
             heading, rows = cycle
             totals = heading["totals"]
@@ -55,6 +72,43 @@ class PastAccounts:
             answered,
             lambda problem: problem.answer(reply),
         )
+
+    def settlements(self, query: Query, reply: Reply) -> None:
+        """The open cycle and the closed ones, newest first; what left memory from the ledger."""
+        errors: list[FieldError] = []
+        limit = whole(query, "limit", CYCLES_DEFAULT, 1, CYCLES_MAX, errors)
+        before = whole(query, "before", 0, 1, CYCLE_MAX, errors)
+        if errors:
+            raise refused(errors)
+        rows = self.reads.settlements(limit, before)
+        lacking, oldest = limit - len(rows), self.reads.oldest_cycle()
+        if not lacking or not oldest or not self._history.is_on:
+            reply(200, self.reads.listed(rows))
+            return
+
+        def answered(found: tuple[int, list[dict[str, Any]]]) -> None:
+            seq, cycles = found
+            older = [self.reads.closed_row(cycle) for cycle in cycles]
+            reply(200, self.reads.listed(rows + older, ledger_sequence=seq))
+
+        below = min(before, oldest) if before else oldest
+        self._history.ask(
+            lambda answers: answers.closed_cycles(below, lacking),
+            answered,
+            lambda problem: problem.answer(reply),
+        )
+
+    def closed_again(self, number: int, reply: Reply, never: Callable[[], None]) -> None:
+        """The report of a cycle that was to be closed again; `never` where there is none."""
+        if self.reads.cycle_exists(number):
+            reply(200, self.reads.settlement(str(number)))
+        elif number >= self.reads.oldest_cycle() or not self._history.is_on:
+            never()
+        else:
+            try:
+                self._ask_cycle(number, "json", reply, lambda seq: never())
+            except ProblemError as away:
+                away.answer(reply)
 
     def statement(self, client_id: str, query: Query, reply: Reply) -> None:
         """A client's accounts as they are now; with `limit` or `before` its entries as well."""

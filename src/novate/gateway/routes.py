@@ -35,6 +35,7 @@ class Route(NamedTuple):
         also: A content type that its success can be asked for in, beside JSON.
         errors: Statuses of its problems, beside 408, 431 and 503 that any call can have.
         rejects: Whether a 422 may be an order that a rule refused.
+        again: Status of its success where it was done already, with the same reply.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Route(NamedTuple):
     rejects: bool = False
     example: Any = None
     also: str | None = None
+    again: int | None = None
 
 
 _NAME: Final = {"type": "string", "pattern": requests.NAME_PATTERN}
@@ -114,9 +116,17 @@ MINUTES_END: Final = "end in minutes"
 ORDER_SIDE: Final = "side of an order"
 
 LINE_BEFORE: Final = "before a line"
+CYCLE_BEFORE: Final = "before a cycle"
+CYCLES_LIMIT: Final = "limit of cycles"
 
 PARAMETERS.update(
     {
+        CYCLE_BEFORE: Parameter(
+            "before", "query", "cycle of the last one of the page before.", _whole(1, 10**18 - 1)
+        ),
+        CYCLES_LIMIT: Parameter(
+            "limit", "query", "Most that are listed, the open one with them.", _whole(1, 100, 65)
+        ),
         LINE_BEFORE: Parameter(
             "before",
             "query",
@@ -337,7 +347,8 @@ ROUTES: Final = (
     ),
     Route(
         "GET", "/settlements", "list_settlements", "clearing",
-        "The open cycle and the closed ones that are kept", forms.Settlements,
+        "The open cycle and the closed ones, newest first", forms.Settlements,
+        parameters=(CYCLES_LIMIT, CYCLE_BEFORE), errors=(400,),
     ),
     Route(
         "GET", "/settlements/{cycle}", "get_settlement", "clearing",
@@ -358,8 +369,8 @@ ROUTES: Final = (
     Route(
         "POST", "/admin/settlements", "close_cycle", "clearing",
         "Close the open cycle; 200 with its report where it is closed already",
-        forms.SettlementReport, 201, forms.CloseCycle, request_required=False,
-        errors=(400, 409, 413, 422), example={"cycle": 20260131},
+        forms.SettlementReport, 201, forms.CloseCycle, request_required=False, again=200,
+        errors=(400, 409, 413, 422), example={"cycle": 20250131},
     ),
     Route(
         "POST", "/admin/settlements/{cycle}/state", "move_settlement", "clearing",

@@ -163,6 +163,10 @@ class Answers:
         """A closed cycle in the shapes of the core's accounts, None: no such."""
         return self._reader.closed_cycle(number)
 
+    def closed_cycles(self, before: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
+        """Closed cycles of lower numbers, newest first, as the core's accounts say them."""
+        return self._reader.closed_cycles(before, limit)
+
     def statement_lines(
         self, client_id: str, limit: int, before: tuple[int, int] | None
     ) -> tuple[int, list[bytes]]:

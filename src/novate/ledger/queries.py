@@ -241,23 +241,15 @@ class LedgerReader:
             book = stored_books.stored_book(connection, span.instrument, time_ns)
             return stored_books.PastMarket(seq, book, candles.read(connection, span)[0])
 
-    def positions(self, client_id: str) -> Found:
-        """A client's positions, by instrument, with the last price of each."""
-        last = (
-            "(SELECT m.close_ticks FROM trade_minutes m WHERE m.instrument = p.instrument"
-            " ORDER BY m.minute DESC LIMIT 1) AS mark_ticks"
-        )
-        return self._ask(
-            f"SELECT p.*, {last}, {_GRID} FROM clients c JOIN positions p ON p.client = c.client"
-            " JOIN instruments i ON i.instrument = p.instrument"
-            " WHERE c.client_id = :client_id ORDER BY p.instrument",
-            client_id=client_id,
-        )
-
     def closed_cycle(self, number: int) -> tuple[int, settlements.ClosedCycle | None]:
         """A closed cycle, None: no such, with the seq up to which that is true."""
         with self._reading() as connection:
             return _seq(connection), settlements.closed_cycle(connection, number)
+
+    def closed_cycles(self, before: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
+        """Closed cycles of lower numbers, newest first, with the seq up to which that is true."""
+        with self._reading() as connection:
+            return _seq(connection), settlements.closed_cycles(connection, before, limit)
 
     def lines(self, client_id: str, limit: int, before: tuple[int, int] | None) -> Found:
         """A client's entries, newest first; only those before (seq, entry), if given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -20,6 +21,10 @@ _LINES: Final = f"""WITH own AS (SELECT * FROM ledger_transfers t
  SELECT e.*, a.name AS asset_name, a.scale FROM ({entries_of("own t")}) e
  JOIN assets a ON a.asset = e.asset WHERE e.client >= 0{{before}}
  ORDER BY e.seq DESC, e.entry DESC LIMIT :limit"""
+_CYCLES: Final = (
+    "SELECT * FROM settlement_cycles WHERE cycle < :before ORDER BY cycle DESC LIMIT :limit"
+)
+_HEADING: Final = ("cycle", "state", "closed_ns", "closed_seq", "moved_seq", "obligations")
 _BEFORE: Final = " AND ({0}.seq, {0}.entry) < (:seq, :entry)"
 
 
@@ -37,28 +42,39 @@ class ClosedCycle(NamedTuple):
 
 def closed_cycle(connection: Connection, number: int) -> ClosedCycle | None:
     """A closed cycle, None: the ledger has none of this number."""
-    asked = {"cycle": number}
-    statement = sa.text("SELECT * FROM settlement_cycles WHERE cycle = :cycle")
-    cycle = connection.execute(statement, asked).mappings().first()
-    if cycle is None:
+    found = closed_cycles(connection, number + 1, 1)
+    if not found or found[0]["cycle"] != number:
         return None
+    asked = {"cycle": number}
     owed = "SELECT * FROM settlement_obligations WHERE cycle = :cycle ORDER BY client, asset"
     rows = [
         (row.client, row.asset, join(row.amount_high, row.amount_low))
         for row in connection.execute(sa.text(owed), asked)
     ]
-    names = ("cycle", "state", "closed_ns", "closed_seq", "moved_seq", "obligations")
-    heading = {name: cycle[name] for name in names}
-    return ClosedCycle(heading | {"totals": _totals(connection, number)}, rows)
+    return ClosedCycle(found[0], rows)
 
 
-def _totals(connection: Connection, number: int) -> list[dict[str, int]]:
-    """What each instrument's cycle came to, by its number."""
-    count = connection.execute(sa.text("SELECT count(*) FROM instruments")).scalar_one()
-    found = [dict.fromkeys(_TOTALS, 0) for _ in range(int(count))]
-    statement = sa.text("SELECT * FROM settlement_totals WHERE cycle = :cycle")
-    for row in connection.execute(statement, {"cycle": number}).mappings():
-        found[row["instrument"]] = {name: _whole(row, name) for name in _TOTALS}
+def closed_cycles(connection: Connection, before: int, limit: int) -> list[dict[str, Any]]:
+    """What `Accounts.cycle` says of the closed cycles of lower numbers, newest first."""
+    asked = {"before": before, "limit": limit}
+    cycles = connection.execute(sa.text(_CYCLES), asked).mappings().all()
+    if not cycles:
+        return []
+    totals = _totals(connection, cycles[-1]["cycle"], cycles[0]["cycle"])
+    return [
+        {name: cycle[name] for name in _HEADING} | {"totals": totals[cycle["cycle"]]}
+        for cycle in cycles
+    ]
+
+
+def _totals(connection: Connection, first: int, last: int) -> dict[int, list[dict[str, int]]]:
+    """What each instrument's cycle came to, by its number, of a range of cycles."""
+    count = int(connection.execute(sa.text("SELECT count(*) FROM instruments")).scalar_one())
+    nothing = dict.fromkeys(_TOTALS, 0)
+    found: dict[int, list[dict[str, int]]] = defaultdict(lambda: [nothing] * count)
+    statement = sa.text("SELECT * FROM settlement_totals WHERE cycle BETWEEN :first AND :last")
+    for row in connection.execute(statement, {"first": first, "last": last}).mappings():
+        found[row["cycle"]][row["instrument"]] = {name: _whole(row, name) for name in _TOTALS}
     return found
 
 

@@ -200,6 +200,9 @@ def fee_units(units: int, rate: int) -> int:
 
 _HEAD: Final = struct.Struct("<BBBBBBBBIIQqqQq16sQHHI")
 assert _HEAD.size == COMMAND.itemsize
+CYCLES_KEPT: Final = 64
+"""Closed cycles that the core keeps; the ledger has all."""
+
 _LOW: Final = 2**64 - 1
 
 

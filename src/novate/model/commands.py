@@ -23,7 +23,7 @@ import numpy as np
 
 COMMAND_VERSION: Final = 1
 
-NEWEST_RULES: Final = 2
+NEWEST_RULES: Final = 3
 """Newest version of the engine's rules that this build knows; it knows all before, from 1."""
 
 

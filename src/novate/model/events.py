@@ -72,6 +72,7 @@ class EventKind(IntEnum):
     TRADE_CORRECTED = 33
     COMMAND_SKIPPED = 34
     RULES_ADOPTED = 35
+    CUTOFF_MISSED = 36
 
 
 BOOK_KINDS: Final = (
@@ -152,6 +153,7 @@ Beyond orders and trades:
 | SETTLEMENT_MOVED | `order`: the cycle; `index`: the new state; `taker_client`: the one before; |
 | | `quantity_lots`: its obligations |
 | CUTOFF_SET | `quantity_lots`: seconds after 00:00 UTC, -1: none |
+| CUTOFF_MISSED | `reason`: why no cycle closed at the cut-off; `order`: the number it was to have |
 | TRADE_BUSTED | `order`, `index`: seq and index of the trade; `client`: the buyer; |
 | | `taker_client`: the seller; `price_ticks`, `quantity_lots` |
 | TRADE_CORRECTED | the same of the trade that takes its place; its own id is this `seq`, 0 |

@@ -75,7 +75,7 @@ cdef enum:
 
 # as in novate.model.commands
 cdef enum:
-    NEWEST_RULES = 2
+    NEWEST_RULES = 3
 
 cdef enum:
     ID_NUMBER = 0
@@ -178,6 +178,7 @@ cdef enum:
     TRADE_CORRECTED = 33
     COMMAND_SKIPPED = 34
     RULES_ADOPTED = 35
+    CUTOFF_MISSED = 36
 
 # reasons: as in novate.model.rejects
 cdef enum:
