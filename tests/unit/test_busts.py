@@ -14,9 +14,10 @@ from novate.engine import Accounts, Engine, Reporter
 from novate.gateway.busts import Busts
 from novate.gateway.problems import ProblemError
 from novate.model.clearing import ClearedTrade, ClearingTerms, FeeTier, TradeCorrection
-from novate.model.commands import COMMAND, Side
+from novate.model.commands import COMMAND, Phase, Side
+from novate.model.packing import pack_advance_time
 from tests.oracle.duel import START_NS, spec
-from tests.oracle.words import Command, Create, Place, SetClearing, SetTier, to_bytes
+from tests.oracle.words import Command, Create, Place, SetClearing, SetPhase, SetTier, to_bytes
 
 LOW, HIGH = (FeeTier(-1000, 3001),), (FeeTier(-1000, 30_010),)
 
@@ -50,6 +51,8 @@ class Desk:
         self.accounts = Accounts(engine)
         self.ledger = Ledger()
         self.commands: list[TradeCorrection] = []
+        self.submitted: list[bytes] = []
+        self.on_outcomes: Any = None
         self.answers: list[tuple[int, dict[str, Any], int | None]] = []
         self.play(Create(spec(0)), SetClearing(ClearingTerms(tiers=LOW), 0))
         self.start()
@@ -60,6 +63,7 @@ class Desk:
         operations: Any = SimpleNamespace(
             validator=SimpleNamespace(find_instrument=lambda *_: engine.instruments()[0]),
             command=self.submit,
+            together=self.submit_together,
             refuse=lambda problem, reply: problem.answer(reply),
         )
         answers: Any = self.ledger
@@ -80,6 +84,13 @@ class Desk:
     def submit(self, command: bytes, reply: Any) -> None:
         text = command[COMMAND.itemsize :].rstrip(bytes(1))
         self.commands.append(msgspec.json.decode(text, type=TradeCorrection))
+
+    def submit_together(self, commands: list[bytes], on_outcomes: Any, reply: Any) -> bool:
+        first, command = commands
+        assert first == pack_advance_time()
+        self.submit(command, reply)
+        self.submitted, self.on_outcomes = commands, on_outcomes
+        return True
 
     def bust(self, trade_id: str, **members: object) -> None:
         def reply(
@@ -205,3 +216,21 @@ def test_what_differs_is_named_of_the_ledgers_trade_as_of_memorys(desk: Desk) ->
     assert (status, problem, _) == remembered
     assert (status, problem["code"]) == (409, "trade_differs")
     assert [each["field"] for each in problem["errors"]] == ["buy_client_id"]
+
+
+def test_an_auction_that_is_due_at_a_correction_has_ids_of_its_own(desk: Desk) -> None:
+    seq = desk.trade()
+    due_ns = START_NS + 10**9
+    desk.play(SetPhase(Phase.AUCTION, 0, due_ns))
+    desk.play(Place("ann", "s", Side.SELL, 1, 100), Place("bob", "b", Side.BUY, 1, 100))
+    desk.bust(f"0-{seq}-0", new_price="0.5", new_quantity="0.002")
+    last = desk.reporter.engine.last_seq
+    desk.reporter.apply(b"".join(desk.submitted), last + 1, due_ns)
+    assert [each["trade_id"] for each in shown_trades(desk)][:1] == [f"0-{last + 1}-0"]
+    desk.on_outcomes([(200, b"{}", last + 1), (200, b'{"sequence": 1}', last + 2)])
+    assert desk.answers == [(200, {"sequence": 1}, None)]
+
+
+def shown_trades(desk: Desk) -> list[dict[str, Any]]:
+    text = desk.reporter.trades_json(0, 9, "0-99-0", True)
+    return list(json.loads(text)["trades"])

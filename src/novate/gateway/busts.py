@@ -33,6 +33,7 @@ from novate.model import clearing, codec
 from novate.model.clearing import UNITS_MAX, ClearedTrade, TradeCorrection
 from novate.model.commands import Side
 from novate.model.instrument import Instrument
+from novate.model.packing import pack_advance_time
 
 if TYPE_CHECKING:
     from novate.ledger.answers import Answers
@@ -304,7 +305,15 @@ class Busts:
             new_buyer_fee=new_fees[0],
             new_seller_fee=new_fees[1],
         )
-        self._operations.command(clearing.pack_correct_trade(correction), reply)
+        command = clearing.pack_correct_trade(correction)
+        if not correction.new_quantity_lots:
+            self._operations.command(command, reply)
+            return
+        # The trade in the other's place is named by the command's seq and 0. So would be the first
+        # trade of an auction that falls due with it: what is due happens at a command before.
+        self._operations.together(
+            [pack_advance_time(), command], lambda outcomes: reply(*outcomes[1][:2]), reply
+        )
 
     def _confirm(self, place: Place, asked: Asked, trade: ClearedTrade) -> None:
         """Raise a ProblemError 409 that names whatever the request has otherwise."""
