@@ -20,7 +20,7 @@ import typer
 import novate
 from novate import config, logs
 from novate.model.errors import ConfigurationError, InvariantViolated, NovateError
-from novate.process import collect_rarely
+from novate.process import collect_rarely, keep_standard_files
 from novate.setting_kinds import Setting
 
 EXIT_FAULT = 1
@@ -370,6 +370,7 @@ def main() -> None:
     Exits with 0, a verb's own code, 1 for a fault, 2 for bad usage or a bad setting and 130 after
     Ctrl-C.
     """
+    keep_standard_files()
     collect_rarely()
     try:
         app()

@@ -55,6 +55,19 @@ def allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def keep_standard_files() -> None:
+    """Put nothing in place of each of stdin, stdout and stderr that came closed.
+
+    What is opened next would have its number otherwise: a journal could be written to as stderr,
+    and no child be given files of its own.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the least free number
+
+
 def keep_memory() -> None:
     """Keep the memory of large requests and replies for the next ones.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from novate import exchange
@@ -95,4 +96,14 @@ def test_a_second_signal_ends_a_stop_that_takes_long(
         server.process.send_signal(second)
         assert server.process.wait(5) == -second
     server.start()
+    assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_start_with_stdin_stdout_and_stderr_closed(make_server: Callable[..., Server]) -> None:
+    """What the server opens first must not stand where its children's files belong."""
+    server = make_server().start(shell='exec "$@" <&- >&- 2>&-')
+    assert {os.readlink(f"/proc/{server.pid}/fd/{each}") for each in range(3)} == {os.devnull}
+    reply = httpx.post(f"{server.url}/admin/snapshot", timeout=30)
+    assert reply.status_code == 201, reply.text
     assert server.stop() == 0
