@@ -57,7 +57,7 @@ from novate.model import codec
 from novate.model.errors import NotAccepting
 from novate.order_log import OrderLog
 from novate.outcomes import OutcomeStore
-from novate.process import say, tune_process
+from novate.process import FILES_KEPT, connections_allowed, say, tune_process
 from novate.recovery import Progress, Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.activity_window import ActivityWindow
@@ -581,11 +581,12 @@ def announce(exchange: Exchange, listener: socket.socket) -> None:
         log.warning("not_announced", line=line.rstrip())
     for warning in recovered.warnings:
         log.warning("recovered", warning=warning)
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files < settings.connections_max + 64:
+    allowed = connections_allowed(settings.connections_max)
+    if allowed < settings.connections_max:
         log.warning(
             "few_open_files",
-            limit=files,
-            needed=settings.connections_max + 64,
+            limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            needed=settings.connections_max + FILES_KEPT,
+            connections=allowed,
             advice="raise the hard limit (ulimit -Hn), or lower connections_max",
         )

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from novate.gateway.calls import Call
 from novate.gateway.problems import CONTENT_TYPE, problem, retry_after_of
+from novate.process import connections_allowed
 
 KNOWN_HEADS_MAX: Final = 1024
 KNOWN_HEAD_BYTES_MAX: Final = 2048
@@ -106,6 +107,7 @@ class Lane:
     ) -> None:
         self.recognise = calls.recognise
         self.limits = limits
+        self.connections_max = connections_allowed(limits.connections_max)
         self.metrics = metrics
         self.enabled = enabled
         self.known_heads: dict[bytes, KnownHead] = {}
@@ -210,7 +212,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Start; one connection too many is answered 503 when it speaks."""
         super().connection_made(transport)
         self._idle_since = self.loop.time()
-        self._refused = len(self.connections) > self.lane.limits.connections_max
+        self._refused = len(self.connections) > self.lane.connections_max
         self.lane.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -256,7 +258,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         if self._refused:
-            detail = f"the server has its {self.lane.limits.connections_max} connections"
+            detail = f"the server has its {self.lane.connections_max} connections"
             self._end_with(503, "too_many_connections", detail, b"retry-after: 1\r\n")
             return
         if self._broken:
