@@ -288,6 +288,8 @@ def test_a_member_that_stands_twice_is_refused(stage: Stage, text: bytes, field:
     assert (reply["problem"]["status"], reply["problem"]["code"]) == (400, "duplicate_field")
     assert reply["problem"]["errors"][0]["field"] == field
     assert stage.operations.asked == []
+    about_an_order = b'"place"' in text or b'"cancel"' in text
+    assert stage.counts.reasons == (["duplicate_field"] if about_an_order else [])
 
 
 def test_from_trade_id_replays_after_the_confirmation(stage: Stage) -> None:

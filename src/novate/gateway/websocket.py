@@ -213,7 +213,7 @@ class Session:
         except Exception as error:  # whatever a text can make a decoder raise is the client's doing
             self._read_again(text, error)
             return
-        if self._has_a_name_twice(text, request_id):
+        if self._has_a_name_twice(text, message, request_id):
             return
         if type(message) is Place:
             order = bytes(message.order)
@@ -253,7 +253,7 @@ class Session:
                 answer = self.tell
             if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
                 message = decode_by_type(text)
-                if not self._has_a_name_twice(text, request_id):
+                if not self._has_a_name_twice(text, message, request_id):
                     self._dispatch(message, request_id)
                 return
             check_op(bytes(envelope.op))
@@ -263,12 +263,12 @@ class Session:
         except Exception as unreadable:
             answer(undecodable(unreadable), request_id)
 
-    def _has_a_name_twice(self, text: bytes, request_id: bytes) -> bool:
+    def _has_a_name_twice(self, text: bytes, message: Message, request_id: bytes) -> bool:
         """Whether one of a message's own members stands twice, and the message so was refused."""
         try:
             check_names(text, outermost=True)
         except ProblemError as refusal:
-            self.refuse(refusal, request_id)
+            self._answer_refusal(refusal, message, request_id)
             return True
         return False
 
@@ -276,8 +276,11 @@ class Session:
         try:
             self._handlers[type(message)](message, request_id)
         except ProblemError as refusal:
-            answer = self.refuse if isinstance(message, ENTRIES) else self.tell
-            answer(refusal, request_id)
+            self._answer_refusal(refusal, message, request_id)
+
+    def _answer_refusal(self, refusal: ProblemError, message: Message, request_id: bytes) -> None:
+        answer = self.refuse if isinstance(message, ENTRIES) else self.tell
+        answer(refusal, request_id)
 
     # --- order entry ------------------------------------------------------------------------------
 
