@@ -469,7 +469,7 @@ def make_server(exchange: Exchange) -> Server:
     calls = Calls(operations, reads, past, candles, market, activity, clearing, switches)
     desk = StreamDesk(
         operations,
-        reporter,
+        past.order,
         exchange.publisher,
         instruments,
         exchange.metrics,
