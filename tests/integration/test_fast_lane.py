@@ -283,6 +283,13 @@ def test_requests_behind_an_order_that_waits(fresh: Pair):
     assert statuses == [b"201", b"200", b"201", b"404"]
 
 
+def test_too_many_headers_are_told_how_many_may_be(pair: Pair):
+    for each in ("too many headers", "headers too large"):
+        for stand in pair:
+            told = talk(stand, CONVERSATIONS[each], b"")
+            assert b"expected at most 256 headers of at most 8192 bytes together" in told
+
+
 @pytest.mark.slow
 def test_garbage_behind_an_order_that_waits_does_not_take_its_answer(fresh: Pair):
     for stand in fresh:

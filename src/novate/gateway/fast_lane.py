@@ -227,7 +227,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._hang_up()
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over."""
+        """Hand the connection over; behind answers that are due it ends after them instead."""
+        if self._is_answering():
+            self._fail(400, "malformed_http", "expected no upgrade behind a request")
+            return
         self.lane.connections.discard(self)
         super().handle_websocket_upgrade()
 
@@ -538,7 +541,8 @@ class HttpProtocol(HttpToolsProtocol):
         return isinstance(cycle, RequestResponseCycle) and cycle.response_started
 
     def _head_limit(self) -> str:
-        return f"expected at most {self.lane.limits.header_bytes_max} bytes of headers"
+        bytes_max = self.lane.limits.header_bytes_max
+        return f"expected at most {HEADERS_MAX} headers of at most {bytes_max} bytes together"
 
     def _end_with(self, status: int, code: str, detail: str, more: bytes = b"") -> None:
         """Answer with a problem and close."""
