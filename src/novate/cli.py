@@ -178,7 +178,10 @@ def verify(*, settings: config.Settings) -> int:
 @settings_flags(*STORE_SETTINGS)
 def replay(
     *,
-    until: Annotated[int, typer.Option(help="Last sequence to apply; 0 = all.", min=0)] = 0,
+    until: Annotated[
+        int,
+        typer.Option(help="Stop behind the batch that has this sequence; 0 = at the end.", min=0),
+    ] = 0,
     from_snapshot: Annotated[
         bool, typer.Option("--from-snapshot", help="Start at the latest snapshot, not at zero.")
     ] = False,
