@@ -201,7 +201,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._unread_since = 0.0
         self._head_done = False
+        # Of a head that comes in parts, without what came with the end of the request before it.
         self._head_bytes = 0
+        self._ended_one = False  # a request ended in what is being read
         self._refused = False
         self._broken = False
         self._answered: RequestResponseCycle | None = None
@@ -267,9 +269,10 @@ class HttpProtocol(HttpToolsProtocol):
         if self._broken:
             return
         self._learnable = None
+        self._ended_one = False
         super().data_received(data)
         self._learn(data)
-        if self._message_since and not self._head_done:
+        if self._message_since and not self._head_done and not self._ended_one:
             self._head_bytes += len(data)
             if self._head_bytes > self.lane.limits.header_bytes_max:
                 self._fail(431, "headers_too_large", self._head_limit())
@@ -380,6 +383,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole: a recognised one is handled now."""
         self._message_since = 0.0
+        self._ended_one = True
         call = self._collecting
         if call is None:
             if not self._broken:
