@@ -112,6 +112,7 @@ class Stage:
             subscriptions_max,
             cancel_after=self.operations.cancel_after,
         )
+        self.desk = desk
         self.session = Session(desk, self.outlet)
 
     def say(self, message: object) -> list[dict[str, Any]]:
