@@ -250,10 +250,11 @@ class Exchange:
             journal["unsynced_ms"] = round(sequencer.unsynced_seconds * 1000, 3)
         lag = self._follower_lag()
         follow: dict[str, Any] = {"status": follower.state, "lag_sequences": lag}
-        if follower.why:
-            follow["reason"] = follower.why
+        silence = follower.silence()
+        if follower.why or silence:
+            follow["reason"] = follower.why or silence
         behind = lag is not None and lag > self.settings.follower_lag_max
-        well = follower.state in ("running", "starting", "off") and not behind
+        well = follower.state in ("running", "starting", "off") and not (behind or silence)
         well = well and not follower.snapshot_fault and not follower.journal_fault
         ledger, written = follower.ledger, sequencer.seq
         well = well and ledger.is_well(written, self.settings.ledger_lag_max)
