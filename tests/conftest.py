@@ -122,13 +122,23 @@ class Server:
         return self.log_path.read_text(encoding="utf-8") if self.log_path.exists() else ""
 
     def start(
-        self, *, ready: bool = True, stdout: int | None = None, stderr: int | None = None
+        self,
+        *,
+        ready: bool = True,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        shell: str = "",
     ) -> Server:
-        """Start it and, if asked, wait until it takes orders; it speaks to `log_path`, or there."""
+        """Start it and, if asked, wait until it takes orders; it speaks to `log_path`, or there.
+
+        `shell` is a line that becomes it: `exec "$@"` with what it shall find.
+        """
         command = [sys.executable, "-m", "novate", "serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), "--log-format", "json"]
         for name, value in self.flags.items():
             command += ["--" + name.replace("_", "-"), str(value)]
+        if shell:
+            command = ["sh", "-c", shell, "sh", *command]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command,

@@ -20,7 +20,7 @@ import typer
 import novate
 from novate import config, logs
 from novate.model.errors import ConfigurationError, InvariantViolated, NovateError
-from novate.process import collect_rarely
+from novate.process import collect_rarely, keep_standard_files
 from novate.setting_kinds import Setting
 
 EXIT_FAULT = 1
@@ -178,7 +178,10 @@ def verify(*, settings: config.Settings) -> int:
 @settings_flags(*STORE_SETTINGS)
 def replay(
     *,
-    until: Annotated[int, typer.Option(help="Last sequence to apply; 0 = all.", min=0)] = 0,
+    until: Annotated[
+        int,
+        typer.Option(help="Stop behind the batch that has this sequence; 0 = at the end.", min=0),
+    ] = 0,
     from_snapshot: Annotated[
         bool, typer.Option("--from-snapshot", help="Start at the latest snapshot, not at zero.")
     ] = False,
@@ -370,6 +373,7 @@ def main() -> None:
     Exits with 0, a verb's own code, 1 for a fault, 2 for bad usage or a bad setting and 130 after
     Ctrl-C.
     """
+    keep_standard_files()
     collect_rarely()
     try:
         app()

@@ -57,7 +57,7 @@ from novate.model import codec
 from novate.model.errors import NotAccepting
 from novate.order_log import OrderLog
 from novate.outcomes import OutcomeStore
-from novate.process import say, tune_process
+from novate.process import FILES_KEPT, connections_allowed, say, tune_process
 from novate.recovery import Progress, Recovered, open_partition
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.streams.activity_window import ActivityWindow
@@ -250,10 +250,11 @@ class Exchange:
             journal["unsynced_ms"] = round(sequencer.unsynced_seconds * 1000, 3)
         lag = self._follower_lag()
         follow: dict[str, Any] = {"status": follower.state, "lag_sequences": lag}
-        if follower.why:
-            follow["reason"] = follower.why
+        silence = follower.silence()
+        if follower.why or silence:
+            follow["reason"] = follower.why or silence
         behind = lag is not None and lag > self.settings.follower_lag_max
-        well = follower.state in ("running", "starting", "off") and not behind
+        well = follower.state in ("running", "starting", "off") and not (behind or silence)
         well = well and not follower.snapshot_fault and not follower.journal_fault
         ledger, written = follower.ledger, sequencer.seq
         well = well and ledger.is_well(written, self.settings.ledger_lag_max)
@@ -469,7 +470,7 @@ def make_server(exchange: Exchange) -> Server:
     calls = Calls(operations, reads, past, candles, market, activity, clearing, switches)
     desk = StreamDesk(
         operations,
-        reporter,
+        past.order,
         exchange.publisher,
         instruments,
         exchange.metrics,
@@ -581,11 +582,12 @@ def announce(exchange: Exchange, listener: socket.socket) -> None:
         log.warning("not_announced", line=line.rstrip())
     for warning in recovered.warnings:
         log.warning("recovered", warning=warning)
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files < settings.connections_max + 64:
+    allowed = connections_allowed(settings.connections_max)
+    if allowed < settings.connections_max:
         log.warning(
             "few_open_files",
-            limit=files,
-            needed=settings.connections_max + 64,
+            limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            needed=settings.connections_max + FILES_KEPT,
+            connections=allowed,
             advice="raise the hard limit (ulimit -Hn), or lower connections_max",
         )

@@ -8,7 +8,7 @@ thread, a second replay feeds the ledger (`novate.ledger_feed`). To its parent i
 lines on stdout:
 
     {"kind": "ready", "seq": 0}
-    {"kind": "progress", "seq": 41}               at most ten a second
+    {"kind": "progress", "seq": 41}               at most ten a second, one every ten at least
     {"kind": "snapshot", "seq": 41, "timestamp_ns": ..., "bytes": ..., "path": ...,
      "state_hash": ...}
     {"kind": "snapshot_failed", "seq": 41, "why": ...}
@@ -52,6 +52,9 @@ SCRUB_SECONDS: Final = 0.002
 """How long it looks at the journal's older part each time that it has caught up."""
 
 PROGRESS_SECONDS: Final = 0.1
+ALIVE_SECONDS: Final = 10.0
+"""Silence after which it says where it is, though that is where it was."""
+
 STEP_RECORDS_MAX: Final = 2000
 NICENESS: Final = 10
 LEDGER_STOP_SECONDS: Final = 1.0
@@ -186,7 +189,8 @@ class Follower:
 
     def _tell_progress(self) -> None:
         now = self._clock()
-        if self._replayer.seq == self._said_seq or now - self._said_time < PROGRESS_SECONDS:
+        news = self._replayer.seq != self._said_seq
+        if now - self._said_time < (PROGRESS_SECONDS if news else ALIVE_SECONDS):
             return
         self._said_seq, self._said_time = self._replayer.seq, now
         self._say({"kind": "progress", "seq": self._replayer.seq})

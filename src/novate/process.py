@@ -26,6 +26,9 @@ YOUNG_OBJECTS_MAX: Final = 50_000
 """New objects after which Python looks for cycles among them. Orders and imports leave none behind,
 and looking after every 700 cost a batch of orders 7% of its time."""
 
+FILES_KEPT: Final = 64
+"""Files that connections leave to the exchange: its journal, snapshots, ledger and follower."""
+
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
@@ -53,6 +56,30 @@ def allow_files() -> None:
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def connections_allowed(wanted: int) -> int:
+    """How many connections there are files for, at most `wanted`, beside the exchange's own files.
+
+    A journal that can't open its next segment stalls, so clients must not have every file.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(files - FILES_KEPT, files // 2))
+
+
+def keep_standard_files() -> None:
+    """Put nothing in place of each of stdin, stdout and stderr that came closed.
+
+    What is opened next would have its number otherwise: a journal could be written to as stderr,
+    and no child be given files of its own.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the least free number
 
 
 def keep_memory() -> None:

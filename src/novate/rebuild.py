@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -17,8 +18,11 @@ from novate.journal.verify import believed_end
 from novate.ledger import database
 from novate.ledger.digest import digest
 from novate.ledger_feed import Scribe
-from novate.model.errors import ConfigurationError
+from novate.model.errors import ConfigurationError, LedgerAway
 from novate.recovery import Replayer
+
+DIGEST_SECONDS_MAX: Final = 86400.0
+"""How long one statement of a digest may take: it reads whole tables."""
 
 log: Final = logs.get("rebuild")
 
@@ -32,6 +36,15 @@ def ledger_url(settings: Settings) -> str:
     if settings.ledger_url == NO_LEDGER:
         raise ConfigurationError("ledger_url: expected the URL of a ledger, found none")
     return database.url_of(settings.ledger_url, settings.data_dir)
+
+
+@contextlib.contextmanager
+def naming(url: str) -> Iterator[None]:
+    """Say of a ledger that is away which one it is."""
+    try:
+        yield
+    except LedgerAway as away:
+        raise LedgerAway(f"{database.shown(url)}: {away}") from away
 
 
 class WholeJournal:
@@ -75,7 +88,8 @@ def run_migrate(settings: Settings) -> int:
     """`novate migrate`."""
     url = ledger_url(settings)
     engine = database.open_writer(url)
-    changed = database.migrate(engine)
+    with naming(url):
+        changed = database.migrate(engine)
     engine.dispose()
     state = "migrated to" if changed else "was at"
     print(f"{database.shown(url)} {state} revision {database.newest_revision()}")
@@ -91,7 +105,8 @@ def run_rebuild(settings: Settings) -> int:
     url, journal = ledger_url(settings), WholeJournal(settings)
     began = time.monotonic()
     try:
-        seq = write(url, journal, settings.partition, anew=True)
+        with naming(url):
+            seq = write(url, journal, settings.partition, anew=True)
     finally:
         journal.close()
     seconds = time.monotonic() - began
@@ -122,8 +137,10 @@ def write(url: str, journal: WholeJournal, partition: int = 0, anew: bool = Fals
 
 def run_digest(settings: Settings) -> int:
     """`novate ledger-digest`."""
-    engine = database.open_writer(ledger_url(settings))
-    found = digest(engine)
+    url = ledger_url(settings)
+    engine = database.open_reader(url, DIGEST_SECONDS_MAX, 1)
+    with naming(url):
+        found = digest(engine)
     engine.dispose()
     for name in sorted(found):
         print(f"{found[name]}  {name or 'all tables'}")

@@ -39,7 +39,7 @@ from novate.ledger.trade_checks import Misfit
 from novate.model.clearing import ClearingTerms, SettlementState
 from novate.model.errors import LedgerAway, LedgerFault
 from novate.model.events import EventKind
-from novate.rebuild import WholeJournal, ledger_url
+from novate.rebuild import WholeJournal, ledger_url, naming
 from novate.recovery import Replayer
 
 SECONDS_MAX: Final = 86_400.0
@@ -302,7 +302,7 @@ def run(settings: Settings) -> int:
     try:
         engine = database.open_reader(url, SECONDS_MAX, 1)
         try:
-            with database.faults(), engine.connect() as connection, connection.begin():
+            with naming(url), database.faults(), engine.connect() as connection, connection.begin():
                 seq, reckoned = _reconcile(connection, journal)
         finally:
             engine.dispose()

@@ -23,6 +23,9 @@ RESTART_SECONDS_MAX: Final = 30.0
 STEADY_SECONDS: Final = 60.0
 """A follower that ran so long is started again without a longer pause."""
 
+SILENT_SECONDS: Final = 60.0
+"""Silence after which a follower is taken for hung: it says something every ten seconds."""
+
 STOP_SECONDS: Final = 2.0
 LINE_BYTES_MAX: Final = 65536
 NOT_STARTED: Final = -1
@@ -149,8 +152,15 @@ class FollowerSupervisor:
         on_ledger_up: Called when the ledger is written, and was not before.
     """
 
-    def __init__(self, settings: Settings, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        command: Sequence[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
+        self._clock = clock
+        self._heard = clock()
         self._command = command or (
             sys.executable, "-m", "novate", "follow", "--parent-pid", str(os.getpid()),
         )  # fmt: skip
@@ -177,6 +187,13 @@ class FollowerSupervisor:
     def waiting(self) -> int:
         """How many wait for a snapshot."""
         return len(self._waiters)
+
+    def silence(self) -> str:
+        """That it runs and says nothing, for how long; "" of one that was heard of lately."""
+        seconds = self._clock() - self._heard
+        if self.state != "running" or seconds < SILENT_SECONDS:
+            return ""
+        return f"the follower runs, and has said nothing for {seconds:.0f} s"
 
     def start(self) -> None:
         """Start it, if the settings want one, and keep it running."""
@@ -286,6 +303,7 @@ class FollowerSupervisor:
         except (msgspec.DecodeError, ValueError, RecursionError):
             log.warning("follower_unintelligible", line=line[:200].decode("utf-8", "replace"))
             return
+        self._heard = self._clock()
         if isinstance(said, _Progress):
             self.state, self.why = "running", ""
             self.seq = said.seq

@@ -11,7 +11,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+import typer
 
+from novate import cli
 from novate.gateway import docs, openapi
 from novate.gateway.requests import decode_amend, decode_batch, decode_cancel, decode_place
 from novate.gateway.routes import ROUTES
@@ -118,3 +120,36 @@ def test_the_page_names_every_call_and_escapes(document: dict[str, Any]):
     assert "<1>" not in page
     assert "<code>&lt;b&gt;</code>" in page
     assert page.count('class="method"') == len(ROUTES)
+
+
+def test_every_verb_is_in_the_readme():
+    verbs = set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    named = set(re.findall(r"`novate ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert len(verbs) > 10
+    assert named == verbs
+
+
+def test_every_module_at_the_top_is_in_the_tree_of_architecture_md():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    tree = text[text.index("## The tree") :]
+    found = {each.name for each in (ROOT / "src" / "novate").glob("*.py")}
+    found |= {f"{each.parent.name}/" for each in (ROOT / "src" / "novate").glob("*/__init__.py")}
+    assert len(found) > 30
+    assert [each for each in sorted(found) if each not in tree and "__" not in each] == []
+
+
+def test_links_in_the_documents_lead_somewhere():
+    found = 0
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"):
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if link.startswith("http"):
+                continue
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                anchors = [re.sub(r"[^\w\- ]", "", each.lower()) for each in heads]
+                assert anchor in [each.strip().replace(" ", "-") for each in anchors], link
+            found += 1
+    assert found > 30

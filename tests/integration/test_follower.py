@@ -15,8 +15,8 @@ import httpx
 import msgspec
 import pytest
 
-from novate.exchange import Partition, bounds_of
-from novate.follower import EXIT_DIVERGED, Cadence, Follower
+from novate.exchange import Exchange, Partition, bounds_of
+from novate.follower import ALIVE_SECONDS, EXIT_DIVERGED, Cadence, Follower
 from novate.journal.disk import RealDisk
 from novate.journal.interface import Appended, Batch
 from novate.journal.mark import DurableMark
@@ -27,7 +27,7 @@ from novate.journal.tail import MarkTail
 from novate.model import codec
 from novate.model.errors import ReplayDiverged
 from novate.recovery import Replayer, open_partition
-from novate.supervisor import FollowerDown, FollowerSupervisor, SnapshotFailed
+from novate.supervisor import SILENT_SECONDS, FollowerDown, FollowerSupervisor, SnapshotFailed
 from novate.testing.disk import FaultyDisk
 from novate.testing.workload import Trader, Workload
 from tests.conftest import Server, scaled, wait_until, wait_until_async
@@ -241,6 +241,61 @@ def test_a_follower_that_dies_is_started_again_and_a_waiting_snapshot_is_told(
         assert supervisor.state == "off"
 
     asyncio.run(watch())
+
+
+def test_a_follower_that_hangs_is_told_by_its_silence(tmp_path: Path) -> None:
+    line = '{"kind": "progress", "seq": 3}'
+    program = f"print('{line}', flush=True)\nwhile input(): print('{line}', flush=True)"
+
+    async def watch() -> None:
+        now = [0.0]
+        settings = settings_of(tmp_path)
+        command = [sys.executable, "-c", program]
+        supervisor = FollowerSupervisor(settings, command, lambda: now[0])
+        now[0] = 1000.0
+        assert supervisor.silence() == "", "it has not said yet that it runs"
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.state == "running", 20)
+        now[0] += SILENT_SECONDS - 1
+        assert supervisor.silence() == ""
+        now[0] += 5
+        assert supervisor.silence() == "the follower runs, and has said nothing for 64 s"
+        process = supervisor._process
+        assert process is not None
+        assert process.stdin is not None
+        process.stdin.write(b"go on\n")
+        await wait_until_async(lambda: supervisor.silence() == "", 20)
+        await supervisor.stop()
+
+    asyncio.run(watch())
+
+
+def test_it_says_that_it_is_there_where_nothing_happens(tmp_path: Path) -> None:
+    fill(settings_of(tmp_path / "data"), range(10))
+    watched = Watched(tmp_path / "data")
+    watched.catch_up()
+    before = len(watched.kinds("progress"))
+    for seconds, more in ((ALIVE_SECONDS - 0.5, 0), (1.0, 1), (0.5, 1)):
+        watched.now += seconds
+        watched.follower.step()
+        assert len(watched.kinds("progress")) == before + more
+
+
+@pytest.mark.slow
+def test_a_silent_follower_degrades_health(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> None:
+        exchange = Exchange(settings_of(tmp_path / "data"))
+        exchange.follower.state, exchange.follower.why = "running", ""
+        assert exchange.health()[1]["status"] == "healthy"
+        monkeypatch.setattr(exchange.follower, "silence", lambda: "nothing for 61 s")
+        status, body = exchange.health()
+        assert (status, body["status"]) == (200, "degraded")
+        assert body["checks"]["follower"]["reason"] == "nothing for 61 s"
+        exchange.follower.state = "off"
+        assert await exchange.stop()
+        await exchange.close()
+
+    asyncio.run(ask())
 
 
 def test_a_snapshot_that_failed_is_told_until_one_succeeds(tmp_path: Path) -> None:

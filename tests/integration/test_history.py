@@ -11,6 +11,7 @@ import pytest
 
 from novate.testing.workload import decode_json
 from tests.conftest import Server, wait_until
+from tests.integration.ws_client import WsClient
 
 ORDERS = 160
 CLOSED_KEPT = 20
@@ -84,6 +85,19 @@ def test_a_list_of_orders_goes_on_in_the_ledger(traded: tuple[httpx.Client, list
         assert single == order
     assert get(client, "/orders", limit=1000)["ledger_sequence"] >= placed[-1]["sequence"]
     assert "ledger_sequence" not in get(client, "/orders", limit=2)
+
+
+@pytest.mark.slow
+def test_an_order_past_memory_over_websocket(traded: tuple[httpx.Client, list[Any]]) -> None:
+    client, placed = traded
+    with WsClient(client.base_url.port or 0) as stream:
+        for order in placed[::20]:
+            reply = stream.ask({"op": "status", "order_id": order["order_id"]})
+            told = get(client, f"/orders/{order['order_id']}")
+            assert (reply["type"], reply["order"]) == ("order_accepted", told)
+        unknown = stream.ask({"op": "status", "order_id": "nobody"})["problem"]
+    assert unknown == client.get("/orders/nobody").json()
+    assert "ledger_sequence" in get(client, f"/orders/{placed[1]['order_id']}")
 
 
 @pytest.mark.slow

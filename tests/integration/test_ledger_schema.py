@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from novate.config import Settings
 from novate.engine import Engine
 from novate.ledger import database, views, wide
 from novate.ledger.answers import open_answers
@@ -35,6 +37,7 @@ from novate.model import codec
 from novate.model.clearing import ENTRY, Account
 from novate.model.errors import ConfigurationError, LedgerAway, LedgerFault
 from novate.model.instrument import Instrument
+from novate.rebuild import run_digest, run_migrate
 from tests.integration.ledger_stand import LedgerStand
 from tests.postgres import Postgres
 
@@ -389,3 +392,31 @@ def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(LedgerAway, match="not there yet; the follower makes it"):
         answers.seq()
     answers.close()
+
+
+@pytest.mark.slow
+def test_the_verbs_name_the_ledger_that_they_can_not_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    with pytest.raises(LedgerAway, match=r"data/ledger\.db: .*can't be opened or made"):
+        run_migrate(settings)
+    settings.data_dir.mkdir()
+    with pytest.raises(LedgerAway, match=r"data/ledger\.db: its file is not there yet"):
+        run_digest(settings)
+    assert list(settings.data_dir.iterdir()) == [], "what only reads makes no file"
+    assert [run_migrate(settings), run_migrate(settings), run_digest(settings)] == [0, 0, 0]
+    first, again, everything, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r"ledger\.db migrated to revision \w+$", first)
+    assert re.search(r"ledger\.db was at revision \w+$", again)
+    assert everything.endswith("  all tables")
+
+
+@pytest.mark.slow
+def test_a_digest_waits_for_no_writer_and_keeps_none_waiting(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    run_migrate(settings)
+    writer = database.open_writer(database.url_of("", tmp_path))
+    with writer.begin():  # holds the lock on the database
+        assert run_digest(settings) == 0
+    writer.dispose()

@@ -1,13 +1,16 @@
 """The start of a server: the folder it takes, the address it takes, and how it gives up."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from novate import exchange
@@ -95,4 +98,40 @@ def test_a_second_signal_ends_a_stop_that_takes_long(
         server.process.send_signal(second)
         assert server.process.wait(5) == -second
     server.start()
+    assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_start_with_stdin_stdout_and_stderr_closed(make_server: Callable[..., Server]) -> None:
+    """What the server opens first must not stand where its children's files belong."""
+    server = make_server().start(shell='exec "$@" <&- >&- 2>&-')
+    assert {os.readlink(f"/proc/{server.pid}/fd/{each}") for each in range(3)} == {os.devnull}
+    reply = httpx.post(f"{server.url}/admin/snapshot", timeout=30)
+    assert reply.status_code == 201, reply.text
+    assert server.stop() == 0
+
+
+def is_refused(server: Server) -> bool:
+    """Whether one connection more is told that there are too many; cut off it is not told."""
+    try:
+        return "too_many_connections" in httpx.get(f"{server.url}/readyz").text
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.slow
+def test_clients_leave_the_journal_its_files(make_server: Callable[..., Server]) -> None:
+    """Where connections_max is more than the files there are, the surplus is refused."""
+    server = make_server(journal_segment_bytes="1MiB").start(shell='ulimit -n 96; exec "$@"')
+    order = {"client_id": "a", "side": "buy", "type": "limit", "price": 1, "quantity": 1}
+    batch = {"operations": [{"op": "place", "order": order}] * 1000}
+    with contextlib.ExitStack() as held, httpx.Client(base_url=server.url, timeout=20) as client:
+        assert client.get("/readyz").status_code == 200
+        for _ in range(200):
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
+        wait_until(partial(is_refused, server), what="a refusal")
+        segments = server.data_dir / "journal"
+        while len(list(segments.glob("*.journal"))) < 3:
+            assert client.post("/orders/batch", json=batch).status_code == 200
+    assert '"few_open_files","limit":96,"needed":4160,"connections":48' in server.log()
     assert server.stop() == 0

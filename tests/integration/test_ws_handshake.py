@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +107,28 @@ def test_what_is_no_handshake_is_answered_and_ended(server: Server, sent: str) -
     problem = json.loads(body)
     assert (problem["status"], problem["code"]) == (expected, code)
     assert problem["detail"]
+
+
+ORDER = json.dumps(
+    {"client_id": "a", "side": "buy", "type": "limit", "price": 1, "quantity": 1}
+).encode()
+PLACE = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(ORDER), ORDER)
+ANSWERED = {201: PLACE, 200: b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"}
+
+
+@pytest.mark.parametrize("before", [[201], [200], [201, 200], [200, 201]])
+def test_a_handshake_behind_a_request_does_not_take_its_answer(
+    server: Server, before: list[int]
+) -> None:
+    """The answers that are due come alone, and whole; then the connection ends."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_SECONDS) as ours:
+        ours.sendall(b"".join(ANSWERED[each] for each in before) + request())
+        received = b""
+        while chunk := ours.recv(65536):
+            received += chunk
+    assert [int(each) for each in re.findall(rb"HTTP/1.1 (\d+)", received)] == before
+    assert received.count(b"connection: close") == 1
+    assert received.endswith(b"}")
 
 
 def test_the_first_line_has_the_reason_of_its_status(server: Server) -> None:

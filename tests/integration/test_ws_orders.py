@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.conftest import Server, scaled
+from tests.conftest import Server, scaled, wait_until
 from tests.integration.ws_client import Message, WsClient, frame, limit
 
 MakeServer = Callable[..., Server]
@@ -48,7 +48,8 @@ def test_a_field_that_stands_twice_is_refused_as_over_http(server: Server) -> No
         over_http = httpx.post(f"{server.url}/orders/batch", content=batch)
         assert outcomes == over_http.json()["outcomes"]
         assert outcomes[0]["problem"]["code"] == "duplicate_field"
-        assert client.ask({"op": "status", "order_id": "o1"})["problem"]["status"] == 404
+        ask = {"op": "status", "order_id": "o1"}  # 503 before the ledger can be asked
+        wait_until(lambda: client.ask(ask)["problem"]["status"] == 404, what="an unknown order")
 
 
 def test_a_refusal_by_rule_is_an_order(server: Server) -> None:

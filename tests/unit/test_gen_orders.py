@@ -93,3 +93,19 @@ def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         gen_orders.main(arguments)
     assert "expected" in capsys.readouterr().err
+
+
+def test_a_file_that_can_not_be_written_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"away/orders\.jsonl: No such file or directory"):
+        generate(tmp_path / "away" / "orders.jsonl", *SMALL)
+
+
+def test_whoever_reads_a_pipe_may_stop():
+    command = [sys.executable, "-I", str(SCRIPT), "--size", "5000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline().startswith(b'{"order_id"')
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(20) == 0

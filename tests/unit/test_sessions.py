@@ -134,7 +134,7 @@ class BoundStage(Stage):
         """A further connection."""
         desk = StreamDesk(
             self.operations,
-            self.book,
+            self.orders.order,
             self.publisher,
             InstrumentsFake(),  # type: ignore[arg-type]
             self.counts,  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from novate.gateway.problems import problem
+from novate.gateway.problems import ProblemError, problem
 from novate.gateway.websocket import Session, StreamDesk
 from novate.model.instrument import Instrument
 from novate.streams.publisher import Publisher
@@ -69,9 +69,19 @@ class OperationsFake:
         self._take("cancel_after", json.loads(body), key, reply=reply)
 
 
-class ReporterFake(BookFake):
-    def order_json(self, order_id: str) -> bytes | None:
-        return ORDER if order_id == "o1" else None
+class OrdersFake:
+    """Knows o1; of an id that begins with `old` it answers later, as the ledger does."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[..., None]] = []
+
+    def order(self, order_id: str, reply: Callable[..., None]) -> None:
+        if order_id == "o1":
+            reply(200, ORDER)
+        elif order_id.startswith("old"):
+            self.waiting.append(reply)
+        else:
+            raise ProblemError(404, "unknown_order", "no order has this order_id")
 
 
 class OutletFake(Receiver):
@@ -85,7 +95,8 @@ class OutletFake(Receiver):
 class Stage:
     def __init__(self, subscriptions_max: int = 1000) -> None:
         self.loop = ManualLoop()
-        self.book = ReporterFake()
+        self.book = BookFake()
+        self.orders = OrdersFake()
         self.operations = OperationsFake()
         self.counts = Counts()
         self.outlet = OutletFake()
@@ -94,13 +105,14 @@ class Stage:
         )
         desk = StreamDesk(
             self.operations,
-            self.book,
+            self.orders.order,
             self.publisher,
             InstrumentsFake(),  # type: ignore[arg-type]
             self.counts,  # type: ignore[arg-type]
             subscriptions_max,
             cancel_after=self.operations.cancel_after,
         )
+        self.desk = desk
         self.session = Session(desk, self.outlet)
 
     def say(self, message: object) -> list[dict[str, Any]]:
@@ -164,6 +176,25 @@ def test_the_reply_tells_what_http_would_have_told(
     body = json.loads(answer[1])
     member = "problem" if expected["type"] == "error" else "order"
     assert reply == {**expected, "request_id": "r", member: body}
+
+
+def test_status_is_answered_when_the_ledger_has_answered(stage: Stage) -> None:
+    old = b'{"order_id":"old-1","status":"filled","ledger_sequence":9}'
+    away = problem(503, "ledger_away", "no")
+    for order_id in ("old-1", "old-2"):
+        assert stage.say({"op": "status", "order_id": order_id, "request_id": order_id}) == []
+    assert stage.session.outstanding == 2
+    first, second = stage.orders.waiting
+    second(503, away, retry_after=2)
+    first(200, old)
+    expected: list[dict[str, Any]] = [
+        {"type": "error", "request_id": "old-2", "problem": json.loads(away), "retry_after": 2},
+        {"type": "order_accepted", "request_id": "old-1", "order": json.loads(old)},
+    ]
+    assert stage.outlet.messages == expected
+    assert stage.say({"op": "status", "order_id": "o2"})[0]["type"] == "error"
+    assert stage.session.outstanding == 0
+    assert stage.counts.reasons == []
 
 
 @pytest.mark.parametrize(("code", "seconds"), [("clients_limit", 3600), ("queue_full", None)])
@@ -288,6 +319,8 @@ def test_a_member_that_stands_twice_is_refused(stage: Stage, text: bytes, field:
     assert (reply["problem"]["status"], reply["problem"]["code"]) == (400, "duplicate_field")
     assert reply["problem"]["errors"][0]["field"] == field
     assert stage.operations.asked == []
+    about_an_order = b'"place"' in text or b'"cancel"' in text
+    assert stage.counts.reasons == (["duplicate_field"] if about_an_order else [])
 
 
 def test_from_trade_id_replays_after_the_confirmation(stage: Stage) -> None:

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from novate.gateway.calls import Call
 from novate.gateway.problems import CONTENT_TYPE, problem, retry_after_of
+from novate.process import connections_allowed
 
 KNOWN_HEADS_MAX: Final = 1024
 KNOWN_HEAD_BYTES_MAX: Final = 2048
@@ -106,6 +107,7 @@ class Lane:
     ) -> None:
         self.recognise = calls.recognise
         self.limits = limits
+        self.connections_max = connections_allowed(limits.connections_max)
         self.metrics = metrics
         self.enabled = enabled
         self.known_heads: dict[bytes, KnownHead] = {}
@@ -199,7 +201,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._unread_since = 0.0
         self._head_done = False
+        # Of a head that comes in parts, without what came with the end of the request before it.
         self._head_bytes = 0
+        self._ended_one = False  # a request ended in what is being read
         self._refused = False
         self._broken = False
         self._answered: RequestResponseCycle | None = None
@@ -210,7 +214,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Start; one connection too many is answered 503 when it speaks."""
         super().connection_made(transport)
         self._idle_since = self.loop.time()
-        self._refused = len(self.connections) > self.lane.limits.connections_max
+        self._refused = len(self.connections) > self.lane.connections_max
         self.lane.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -225,7 +229,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._hang_up()
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over."""
+        """Hand the connection over; behind answers that are due it ends after them instead."""
+        if self._is_answering():
+            self._fail(400, "malformed_http", "expected no upgrade behind a request")
+            return
         self.lane.connections.discard(self)
         super().handle_websocket_upgrade()
 
@@ -256,15 +263,16 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         if self._refused:
-            detail = f"the server has its {self.lane.limits.connections_max} connections"
+            detail = f"the server has its {self.lane.connections_max} connections"
             self._end_with(503, "too_many_connections", detail, b"retry-after: 1\r\n")
             return
         if self._broken:
             return
         self._learnable = None
+        self._ended_one = False
         super().data_received(data)
         self._learn(data)
-        if self._message_since and not self._head_done:
+        if self._message_since and not self._head_done and not self._ended_one:
             self._head_bytes += len(data)
             if self._head_bytes > self.lane.limits.header_bytes_max:
                 self._fail(431, "headers_too_large", self._head_limit())
@@ -375,6 +383,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole: a recognised one is handled now."""
         self._message_since = 0.0
+        self._ended_one = True
         call = self._collecting
         if call is None:
             if not self._broken:
@@ -536,7 +545,8 @@ class HttpProtocol(HttpToolsProtocol):
         return isinstance(cycle, RequestResponseCycle) and cycle.response_started
 
     def _head_limit(self) -> str:
-        return f"expected at most {self.lane.limits.header_bytes_max} bytes of headers"
+        bytes_max = self.lane.limits.header_bytes_max
+        return f"expected at most {HEADERS_MAX} headers of at most {bytes_max} bytes together"
 
     def _end_with(self, status: int, code: str, detail: str, more: bytes = b"") -> None:
         """Answer with a problem and close."""

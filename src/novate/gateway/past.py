@@ -269,7 +269,7 @@ def moment(query: Query, name: str, default_ns: int, errors: list[FieldError]) -
     except ValueError:
         found = None
     if found is None or not 1970 < found.year < 2200 or len(text) > 40:
-        message = f"expected an ISO 8601 time from 1971 on, found {shown(text)}"
+        message = f"expected an ISO 8601 time from 1971 to 2199, found {shown(text)}"
         errors.append(FieldError(name, message, "invalid_value"))
         return default_ns
     aware = found if found.tzinfo else found.replace(tzinfo=UTC)

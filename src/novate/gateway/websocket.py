@@ -96,13 +96,6 @@ class OrderEntry(Protocol):
         """Cancel all of a client."""
 
 
-class OrderReader(Protocol):
-    """What a session asks of a reporter."""
-
-    def order_json(self, order_id: str, /) -> bytes | None:
-        """An order, None if it is unknown."""
-
-
 class Outlet(Consumer, Protocol):
     """The way out of a session."""
 
@@ -118,6 +111,8 @@ class StreamDesk:
     """What all sessions of a server share.
 
     Attributes:
+        read_order: Answers what `GET /orders/{order_id}` does: order id and the reply; a
+            ProblemError if it is known at once.
         subscriptions_max: Subscriptions of one session.
         json_depth_max: Levels of nesting of a message.
         sessions: Those whose orders end with their connection.
@@ -125,7 +120,7 @@ class StreamDesk:
     """
 
     operations: OrderEntry
-    reporter: OrderReader
+    read_order: Callable[[str, Reply], None]
     publisher: Publisher
     instruments: Instruments
     metrics: Metrics
@@ -213,7 +208,7 @@ class Session:
         except Exception as error:  # whatever a text can make a decoder raise is the client's doing
             self._read_again(text, error)
             return
-        if self._has_a_name_twice(text, request_id):
+        if self._has_a_name_twice(text, message, request_id):
             return
         if type(message) is Place:
             order = bytes(message.order)
@@ -253,7 +248,7 @@ class Session:
                 answer = self.tell
             if envelope.op is ABSENT and bytes(envelope.type) in BY_TYPE:
                 message = decode_by_type(text)
-                if not self._has_a_name_twice(text, request_id):
+                if not self._has_a_name_twice(text, message, request_id):
                     self._dispatch(message, request_id)
                 return
             check_op(bytes(envelope.op))
@@ -263,12 +258,12 @@ class Session:
         except Exception as unreadable:
             answer(undecodable(unreadable), request_id)
 
-    def _has_a_name_twice(self, text: bytes, request_id: bytes) -> bool:
+    def _has_a_name_twice(self, text: bytes, message: Message, request_id: bytes) -> bool:
         """Whether one of a message's own members stands twice, and the message so was refused."""
         try:
             check_names(text, outermost=True)
         except ProblemError as refusal:
-            self.refuse(refusal, request_id)
+            self._answer_refusal(refusal, message, request_id)
             return True
         return False
 
@@ -276,8 +271,11 @@ class Session:
         try:
             self._handlers[type(message)](message, request_id)
         except ProblemError as refusal:
-            answer = self.refuse if isinstance(message, ENTRIES) else self.tell
-            answer(refusal, request_id)
+            self._answer_refusal(refusal, message, request_id)
+
+    def _answer_refusal(self, refusal: ProblemError, message: Message, request_id: bytes) -> None:
+        answer = self.refuse if isinstance(message, ENTRIES) else self.tell
+        answer(refusal, request_id)
 
     # --- order entry ------------------------------------------------------------------------------
 
@@ -329,10 +327,12 @@ class Session:
 
     def _status(self, message: Status, request_id: bytes) -> None:
         order_id = required_id("order_id", message.order_id)
-        order = self._desk.reporter.order_json(order_id)
-        if order is None:
-            raise ProblemError(404, "unknown_order", f"no order has the id {order_id}")
-        self._send(_reply(b"order_accepted", request_id, b',"order":' + order))
+        self.outstanding += 1
+        try:
+            self._desk.read_order(order_id, partial(self._answer, request_id))
+        except ProblemError:
+            self.outstanding -= 1
+            raise
 
     def _cancel_on_disconnect(self, message: CancelOnDisconnect, request_id: bytes) -> None:
         """From here on what is placed ends with this connection, after a time of grace."""

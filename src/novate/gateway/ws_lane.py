@@ -35,6 +35,9 @@ SEND_BUFFER_BYTES: Final = 256 * 1024
 """The kernel's own buffer of a connection. Left to itself it grows to megabytes for a client that
 does not read, where neither the limits of consumers nor our memory would see it."""
 
+FRAMES_PER_TURN: Final = 512
+"""Frames of one connection that are taken in a turn of the loop: then the others have theirs."""
+
 CLOSE_TIMEOUT_SECONDS: Final = 10.0
 SHUTDOWN_TIMEOUT_SECONDS: Final = 1.0
 _TEXT: Final = 0x81  # a whole text message, no extension
@@ -83,6 +86,7 @@ class WebSocketLane(HandshakeProtocol):
         self._reading = True  # the transport reads
         self._blocked = False  # the transport's buffer is past its high water mark
         self._finished = False  # no message is taken any more
+        self._next_turn = False  # what waits is gone on with in the next turn
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -168,11 +172,16 @@ class WebSocketLane(HandshakeProtocol):
         session = cast(Session, self._session)
         at, size = 0, len(data)
         requests_max = self.limits.requests_max
+        left = FRAMES_PER_TURN
         self._need = 2
         while size - at >= 2:
             if session.outstanding >= requests_max or self._blocked:
                 self._stop_reading()
                 break
+            if not left:
+                self._go_on_next_turn()
+                break
+            left -= 1
             length = data[at + 1] & 0x7F
             begin = at + 6
             if length > 125:
@@ -259,7 +268,7 @@ class WebSocketLane(HandshakeProtocol):
             if not self.transport.is_closing():
                 self.transport.write(b"".join(self._replies))
             self._replies.clear()
-        if self._stopped:
+        if self._stopped and not self._next_turn:
             self._resume_reading()
 
     def _close(self, code: int, reason: str) -> None:
@@ -292,6 +301,17 @@ class WebSocketLane(HandshakeProtocol):
         if self._reading and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
+
+    def _go_on_next_turn(self) -> None:
+        self._stop_reading()
+        if not self._next_turn:
+            self._next_turn = True
+            self.loop.call_soon(self._turn_came)
+
+    def _turn_came(self) -> None:
+        self._next_turn = False
+        if self._stopped:
+            self._resume_reading()
 
     def _resume_reading(self) -> None:
         session = cast(Session, self._session)

@@ -137,10 +137,15 @@ def _sqlite(url: URL, read_only: bool, connections: int = 1) -> Engine:
 
     def connect() -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
-        connection = sqlite3.connect(
-            f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
-            check_same_thread=False,
-        )  # fmt: skip
+        try:
+            connection = sqlite3.connect(
+                f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
+                check_same_thread=False,
+            )  # fmt: skip
+        except sqlite3.OperationalError as error:
+            if read_only:
+                raise
+            raise sqlite3.OperationalError("its file can't be opened or made") from error
         for pragma in _READER_PRAGMAS if read_only else _WRITER_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         return connection
