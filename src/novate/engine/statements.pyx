@@ -9,7 +9,6 @@ cimport numpy as np
 
 from novate.engine.accounts cimport account_at, account_key, rate_of
 from novate.engine.cycles cimport cycle_of
-from novate.engine.engine cimport Engine
 from novate.engine.netting cimport net
 from novate.engine.registry cimport find_client
 from novate.engine.state cimport (
@@ -72,8 +71,6 @@ cdef class Accounts:
         engine.apply(commands)
         entries = accounts.take_entries()   # an array of ENTRY
     """
-
-    cdef Engine engine
 
     def __init__(self, Engine engine):
         self.engine = engine
