@@ -289,6 +289,13 @@ cdef class Accounts:
         finally:
             free(rows)
 
+    def busted(self):
+        """(seq, index, instrument) of every trade that was taken back, by seq and index."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        cdef uint32_t i
+        return [(int(clearing.busted[i].seq), int(clearing.busted[i].index),
+                 int(clearing.busted[i].instrument)) for i in range(clearing.busted_count)]
+
     def cycles(self):
         """The closed cycles that are kept, the newest first, without their obligations."""
         cdef Clearing *clearing = self.engine.st.clearing
