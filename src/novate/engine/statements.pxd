@@ -14,3 +14,4 @@ cdef class Accounts:
 
     cdef Market *market_at(self, uint32_t instrument) except NULL
     cdef tuple position_row(self, uint32_t at)
+    cdef list whole_cycle(self)

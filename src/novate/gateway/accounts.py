@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from novate.gateway.amounts import exact_text
 from novate.gateway.fields import check_id
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.model import codec
@@ -130,7 +131,7 @@ class Engine(Protocol):
 
 def scaled(units: int, scale: int) -> msgspec.Raw:
     """Units as a JSON number."""
-    return msgspec.Raw(codec.format_scaled(units, 1, scale))
+    return msgspec.Raw(exact_text(units, 1, scale))
 
 
 class AccountReads:
@@ -304,7 +305,7 @@ class AccountReads:
         assets = self._accounts.assets()
         for client, asset, units in self._house_rows(rows):
             who = "house" if client == HOUSE else self._accounts.client_id(client)
-            amount = codec.format_scaled(abs(units), 1, assets[asset][1]).decode()
+            amount = exact_text(abs(units), 1, assets[asset][1]).decode()
             direction = "receive" if units > 0 else "pay"
             writer.writerow([number, who, assets[asset][0], direction, amount])
         return text.getvalue().encode()
@@ -419,7 +420,7 @@ def _time(timestamp_ns: int) -> str:
 
 
 def _grid(value: int, coefficient: int, exponent: int) -> msgspec.Raw:
-    return msgspec.Raw(codec.format_scaled(value, coefficient, exponent))
+    return msgspec.Raw(exact_text(value, coefficient, exponent))
 
 
 def balance_of(asset: str, scale: int, available: int, held: int) -> dict[str, Any]:
