@@ -55,6 +55,7 @@ STORE_SETTINGS = (
     "partition",
     *LOG_SETTINGS,
 )
+WITNESS_SETTINGS = (*STORE_SETTINGS, "ledger_url", "ledger_start_seconds")
 # For a verb whose module reads its own arguments, --help among them.
 OWN_COMMAND_LINE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -165,17 +166,21 @@ def follow(
 
 
 @app.command()
-@settings_flags(*STORE_SETTINGS)
+@settings_flags(*WITNESS_SETTINGS)
 def verify(*, settings: config.Settings) -> int:
     """Read the whole journal; exit 1 names what is damaged."""
     from novate.journal.choosing import open_reader
+    from novate.journal.disk import RealDisk
     from novate.journal.verify import run_journal
+    from novate.ledger_witness import ledger_witness
 
-    return run_journal(open_reader(settings))
+    warnings: list[str] = []
+    witnesses = ledger_witness(settings, RealDisk(), warnings)
+    return run_journal(open_reader(settings), witnesses, warnings)
 
 
 @app.command()
-@settings_flags(*STORE_SETTINGS)
+@settings_flags(*WITNESS_SETTINGS)
 def replay(
     *,
     until: Annotated[
@@ -194,7 +199,7 @@ def replay(
 
 
 @app.command()
-@settings_flags(*STORE_SETTINGS, "ledger_url", "ledger_start_seconds")
+@settings_flags(*WITNESS_SETTINGS)
 def archive(
     *,
     keep: Annotated[
@@ -209,7 +214,7 @@ def archive(
 
 
 @app.command()
-@settings_flags(*STORE_SETTINGS)
+@settings_flags(*WITNESS_SETTINGS)
 def skip(
     *,
     seq: Annotated[

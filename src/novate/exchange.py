@@ -25,6 +25,7 @@ from novate.alarm import Alarm
 from novate.config import Settings
 from novate.cutoff_watch import CutoffWatch
 from novate.engine import Accounts, Engine, Reporter, Switches
+from novate.gateway.account_texts import account_channel
 from novate.gateway.accounts import AccountReads
 from novate.gateway.activity_reads import ActivityReads
 from novate.gateway.busts import Busts
@@ -157,7 +158,10 @@ class Exchange:
         reporter = self.partition.reporter
         self.window = CandleWindow.warmed(loop, settings, reporter)
         self.activity = ActivityWindow(loop, reporter.engine, settings.activity_rows_max)
-        self.publisher = Publisher(reporter, loop, settings, self.metrics, window=self.window)
+        self.publisher = Publisher(
+            reporter, loop, settings, self.metrics, window=self.window,
+            accounts=account_channel(reporter, settings.partition),
+        )  # fmt: skip
 
         # 5. The gateway: the same operations behind HTTP and WebSocket.
         throttle = Throttle(

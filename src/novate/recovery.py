@@ -512,8 +512,9 @@ def run(settings: Settings, until: int = 0, from_snapshot: bool = False) -> int:
     """
     began = time.monotonic()
     warnings: list[str] = []
+    witnesses = ledger_witness(settings, RealDisk(), warnings)
     reader = open_reader(settings)
-    end = believed_end(reader)
+    end = believed_end(reader, witnesses)
     store = SnapshotStore(settings.data_dir, partition=settings.partition)
     replayer, snapshot = Replayer.at_zero(settings.partition), None
     if from_snapshot:

@@ -22,6 +22,7 @@ from novate.journal.disk import RealDisk
 from novate.journal.interface import OpenJournal, Record
 from novate.journal.skips import without
 from novate.journal.snapshots import SnapshotStore
+from novate.ledger_witness import ledger_witness
 from novate.lock import FolderLock
 from novate.model.commands import CommandKind
 from novate.model.errors import (
@@ -72,7 +73,8 @@ def run(settings: Settings, seqs: Sequence[int]) -> int:
         warnings: list[str] = []
         store = SnapshotStore(settings.data_dir, partition=settings.partition)
         replayer, snapshot = from_latest_snapshot(store, warnings)
-        journal = open_journal_behind(settings, RealDisk(), snapshot)
+        witnesses = ledger_witness(settings, RealDisk(), warnings)
+        journal = open_journal_behind(settings, RealDisk(), snapshot, witnesses)
         log_warnings(warnings + journal.warnings)
         last = _last_record(journal, replayer)
         if last is None:

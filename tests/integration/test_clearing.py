@@ -166,6 +166,27 @@ def trade_for_a_cycle(client: httpx.Client) -> list[dict[str, Any]]:
     return trades
 
 
+def test_orders_of_the_greatest_worth_are_settled(client: httpx.Client) -> None:
+    """10^33 units of the quote asset each, which is what one order may be worth."""
+    new = {"name": "DEAR-UNI", "base": "DEAR", "quote": "UNI", "tick_size": 1, "lot_size": 1}
+    read(client.post("/admin/instruments", json={**new, "quote_scale": 18}), 201)
+    order = {"instrument": "DEAR-UNI", "type": "limit", "price": 10**7, "quantity": 10**8}
+    for client_id, side in (("ann", "sell"), ("bob", "buy")) * 3:
+        read(client.post("/orders", json={**order, "client_id": client_id, "side": side}), 201)
+    dearer = {**order, "client_id": "ann", "side": "sell", "price": 10**7 + 1}
+    assert client.post("/orders", json=dearer).json()["reason"] == "notional_too_large"
+    worth, lots = 3 * 10**15, 3 * 10**8
+    expected = [("ann", "DEAR", -lots), ("ann", "UNI", worth)]
+    expected += [("bob", "DEAR", lots), ("bob", "UNI", -worth)]
+    for report in (
+        read(client.get("/settlements/open")),
+        read(client.post("/admin/settlements", json={"cycle": 20250131}), 201),
+        read(client.get("/settlements/20250131")),
+    ):
+        rows = [(row["client_id"], row["asset"], row["amount"]) for row in report["obligations"]]
+        assert rows == expected
+
+
 def test_a_report_ties_to_the_trades(client: httpx.Client) -> None:
     trades = trade_for_a_cycle(client)
     report = read(client.post("/admin/settlements", json={"cycle": 20250131}), 201)

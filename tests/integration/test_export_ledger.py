@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from novate.config import Settings
@@ -12,11 +15,15 @@ from novate.export.columns import ExportError
 from novate.export.command import Options, run
 from novate.model.errors import LedgerAway
 from novate.rebuild import run_rebuild
+from tests.conftest import Server
 from tests.integration import data_folder
+from tests.integration.test_busted_trades import bust, trade, whole
 from tests.integration.test_export import exported
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.slow
+
+MakeServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -55,6 +62,42 @@ def test_trades_are_the_same(settings: Settings, tmp_path: Path) -> None:
         journal, ledger = both(settings, tmp_path, "trades", **options)
         assert journal
         assert ledger == journal
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_busts_and_corrections_are_marked_from_both_as_the_api_marks_them(
+    kind: str, make_server: MakeServer, postgres: Postgres, tmp_path: Path
+) -> None:
+    url = postgres.make_database("export_busts") if kind == "postgresql" else ""
+    server = make_server(ledger_url="none").start()
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        ids = trade(client, 8)
+        gone = bust(client, ids[0])
+        corrected = bust(client, ids[2], new_price="101.5", new_quantity="0.25")
+        undone = bust(client, ids[4], new_price=90, new_quantity=1)
+        bust(client, f"0-{undone}-0", **whole(90, 1))
+        again = bust(client, ids[6], new_price=99, new_quantity=4)
+        last = bust(client, f"0-{again}-0", **whole(99, 4), new_price=98, new_quantity=3)
+    assert server.stop() == 0
+    settings = data_folder.settings_of(server.data_dir, ledger_url=url)
+    assert run_rebuild(settings) == 0
+    said = {
+        ids[0]: (gone, None, None, None),
+        ids[2]: (corrected, f"0-{corrected}-0", Decimal("101.5"), Decimal("0.25")),
+        ids[4]: (undone, None, None, None),  # what took its place was taken back
+        ids[6]: (again, f"0-{last}-0", 98, 3),
+    }
+    names = ("bust_sequence", "correction_trade_id", "correction_price", "correction_quantity")
+    # What is wanted may end before the busts: how a trade stands is of the end all the same.
+    for options in ({}, {"last_seq": gone - 1}, {"instruments": ("BTC-USD",)}):
+        journal, ledger = both(settings, tmp_path, "trades", **options)
+        assert journal == ledger
+        assert [row["trade_id"] for row in journal] == ids[::-1]
+        for row in journal:
+            found = tuple(row[name] for name in names)
+            assert found == said.get(row["trade_id"], (None, None, None, None))
+            assert (row["price"], row["notional"]) == (100, 100 * row["quantity"])
 
 
 def test_orders_are_the_same(settings: Settings, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from novate.config import LEDGER_FILE
 from novate.testing.workload import decode_json
 from tests.conftest import Server, wait_until
 from tests.integration.ws_client import WsClient
@@ -238,3 +239,21 @@ def test_without_a_ledger_history_is_a_503(make_server: Callable[..., Server]) -
         health = client.get("/healthz").json()
         assert (health["status"], health["checks"]["ledger"]["status"]) == ("healthy", "off")
     assert not (server.data_dir / "ledger.db").exists()
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(
+    make_server: Callable[..., Server],
+) -> None:
+    server = make_server(follower="false")
+    server.data_dir.mkdir(parents=True)
+    (server.data_dir / LEDGER_FILE).touch()  # as the follower leaves it at first
+    server.start()
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        for _ in range(2):  # by the question, then by the breaker
+            reply = client.get("/trades/stats")
+            problem = reply.json()
+            assert (reply.status_code, problem["code"]) == (503, "ledger_away")
+            assert problem["detail"] == (
+                "the ledger cannot be asked now: the ledger is not made yet; the follower makes it"
+            )

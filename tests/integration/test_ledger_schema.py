@@ -21,16 +21,17 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from novate.config import Settings
+from novate.config import LEDGER_FILE, Settings
 from novate.engine import Engine
 from novate.ledger import database, views, wide
-from novate.ledger.answers import open_answers
+from novate.ledger.answers import Answers, open_answers
 from novate.ledger.copying import text_rows
 from novate.ledger.digest import digest
 from novate.ledger.entries import HOUSE, transfer_columns
 from novate.ledger.naming import name_hash
 from novate.ledger.positions import trade
 from novate.ledger.projection import Projection
+from novate.ledger.queries import OrderFilter
 from novate.ledger.schema import LIMB, ledger_transfers, metadata
 from novate.ledger.store import LedgerStore
 from novate.model import codec
@@ -387,11 +388,22 @@ def test_entries_of_clearing_are_written_with_the_events_they_came_with(tmp_path
         ]
 
 
-def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(tmp_path: Path) -> None:
-    answers = open_answers(database.url_of("", tmp_path), 1.0, 1, 0)
-    with pytest.raises(LedgerAway, match="not there yet; the follower makes it"):
-        answers.seq()
-    answers.close()
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "an empty database"])
+def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(
+    left: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    url = database.url_of("", tmp_path)
+    if left == "an empty file":
+        (tmp_path / LEDGER_FILE).touch()
+    elif left == "an empty database":
+        url = postgres.make_database("not_made_yet")
+    answers = open_answers(url, 1.0, 1, 0)
+    try:
+        for ask in (Answers.seq, lambda each: each.orders(OrderFilter(limit=1))):
+            with pytest.raises(LedgerAway, match=r"^the ledger is not made yet; the follower"):
+                ask(answers)
+    finally:
+        answers.close()
 
 
 @pytest.mark.slow
@@ -402,7 +414,7 @@ def test_the_verbs_name_the_ledger_that_they_can_not_open(
     with pytest.raises(LedgerAway, match=r"data/ledger\.db: .*can't be opened or made"):
         run_migrate(settings)
     settings.data_dir.mkdir()
-    with pytest.raises(LedgerAway, match=r"data/ledger\.db: its file is not there yet"):
+    with pytest.raises(LedgerAway, match=r"data/ledger\.db: the ledger is not made yet"):
         run_digest(settings)
     assert list(settings.data_dir.iterdir()) == [], "what only reads makes no file"
     assert [run_migrate(settings), run_migrate(settings), run_digest(settings)] == [0, 0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 
 from novate.journal.mark import MARK_FILE
+from novate.journal.verify import run
 from novate.ledger_witness import within
 from novate.model.errors import JournalBehindWitness
 from novate.rebuild import WholeJournal, write
@@ -88,10 +90,12 @@ def refused(server: Server) -> str:
     return server.log()[before:]
 
 
-def novate(verb: str, server: Server, ledger_url: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "novate", verb, "--data-dir", str(server.data_dir)]
-    flags = ["--ledger-url", ledger_url] if ledger_url else []
-    return subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+def novate(
+    verb: str, folder: Path, ledger_url: str, *flags: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "novate", verb, "--data-dir", str(folder), *flags]
+    named = ["--ledger-url", ledger_url] if ledger_url else []
+    return subprocess.run([*command, *named], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -127,10 +131,61 @@ def test_a_journal_that_ends_before_the_ledger_is_refused(
 
     segment.write_bytes(older)
     leave_the_ledger_alone(folder)
-    assert novate("rebuild", server, ledger_url).returncode == 0
+    assert novate("rebuild", folder, ledger_url).returncode == 0
     server.start()
     assert place(server, 60, 1) == short + 1
     assert server.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_verify_replay_and_skip_hear_the_ledger_too(ledger_url: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "data")
+    folder = settings.data_dir
+    fill(settings, range(20))
+    (segment,) = (folder / "journal").glob("*[0-9]*")
+    older = segment.read_bytes()
+    fill(settings, range(20, 40))
+    newer = segment.read_bytes()
+    write(ledger_url or f"sqlite:///{folder}/ledger.db", WholeJournal(settings))
+    (folder / MARK_FILE).unlink()
+    segment.write_bytes(older)
+    assert run(folder) == 0  # nobody else saw more
+    for verb in ("verify", "replay", "skip"):
+        told = novate(verb, folder, ledger_url, "--ledger-start-seconds", str(PATIENT))
+        assert (told.returncode, told.stdout) == (1, "")
+        assert "the journal ends with seq 2" in told.stderr
+        assert re.search(r", but the ledger .* saw 4\d; put the missing end", told.stderr)
+    assert segment.read_bytes() == older  # nothing was cut, written or zeroed
+    alone = novate("replay", folder, "none")
+    assert (alone.returncode, alone.stdout[:5]) == (0, "seq 2")
+    segment.write_bytes(newer)
+    whole = novate("verify", folder, ledger_url, "--ledger-start-seconds", str(PATIENT))
+    assert (whole.returncode, whole.stdout[:14]) == (0, "journal: whole")
+
+
+def test_verify_says_where_the_mark_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(5))
+    mark = settings.data_dir / MARK_FILE
+    assert run(settings.data_dir) == 0
+    assert capsys.readouterr().err == ""
+    said = "the durable mark does not say how far the journal got\n"
+    content = mark.read_bytes()
+    for left, why in (
+        (None, f"there is no {mark}"),
+        (content[:16], f"there is no {mark}"),
+        (bytes(len(content)), f"{mark} was made anew"),
+        (b"\xff" * len(content), f"{mark} can't be read"),
+    ):
+        mark.unlink()
+        if left is not None:
+            mark.write_bytes(left)
+        assert run(settings.data_dir) == 0
+        assert capsys.readouterr().err == f"warning: {why}: {said}"
+        mark.touch()
 
 
 @pytest.mark.slow

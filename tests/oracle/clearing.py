@@ -36,7 +36,7 @@ NS = 10**9
 CYCLES_MAX = 64
 UNITS_MAX = 10**33
 TOTAL_MAX = 2**122
-ROW_MAX = 2**108
+ROW_MAX, FORMER_ROW_MAX = 2**126, 2**108
 BUSTED_MAX = 2**20
 ENDS = {SettlementState.SETTLED, SettlementState.FAILED}
 
@@ -500,14 +500,20 @@ def net(exchange: Exchange) -> list[tuple[int, int, int]]:
 
 
 def nets_too_much(exchange: Exchange) -> bool:
-    """Whether what one position comes to is more than a cycle takes."""
+    """Whether what a position comes to, or what all receive or pay, is more than a cycle takes."""
     sums: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
     for leg in exchange.clearing.legs:
         spec = exchange.books[leg.instrument].instrument
         found = sums[leg.client, leg.instrument]
         found[0] += leg.lots * lot_units(spec)
         found[1] += leg.lots * leg.price * spec.quote_units
-    return any(abs(units) > ROW_MAX for found in sums.values() for units in found)
+    most = ROW_MAX if exchange.rules > 2 else FORMER_ROW_MAX
+    if any(abs(units) > most for found in sums.values() for units in found):
+        return True
+    totals: dict[tuple[int, bool], int] = defaultdict(int)
+    for _, asset, units in net(exchange):
+        totals[asset, units > 0] += abs(units)
+    return exchange.rules > 2 and any(units > TOTAL_MAX for units in totals.values())
 
 
 def close_cycle(exchange: Exchange, number: int) -> Reason:

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from novate.engine import Engine
+from novate.engine import Accounts, Engine
 from novate.model.clearing import ClearingTerms
+from novate.model.commands import NEWEST_RULES, Side
+from novate.model.events import EventKind
 from novate.model.instrument import Instrument, Limits
 from novate.model.rejects import Reason
 from tests.conftest import scaled
 from tests.oracle.clearing import BUSTED_MAX, TOTAL_MAX, UNITS_MAX
 from tests.oracle.clearing_workload import Cleared, draw
 from tests.oracle.duel import Duel, spec
-from tests.oracle.words import Command, Deposit, SetClearing
+from tests.oracle.words import Command, Deposit, Place, SetClearing, Settle
 from tests.properties.test_clearing_against_oracle import LATER_NS, Fight
 
 pytestmark = pytest.mark.slow
@@ -33,9 +35,11 @@ Refusals = Counter[tuple[str, Reason]]
 class Siege(Fight):
     """A fight whose refusals are counted."""
 
-    def __init__(self, shape: Cleared, specs: Sequence[Instrument]) -> None:
+    def __init__(
+        self, shape: Cleared, specs: Sequence[Instrument], rules: int = NEWEST_RULES
+    ) -> None:
         super().__init__(shape, Limits())
-        self.duel = Duel.begin(Limits(), specs, numbered=shape.numbered)
+        self.duel = Duel.begin(Limits(), specs, numbered=shape.numbered, rules=rules)
         self.workload.exchange = self.duel.oracle
         self.accounts = self.collect()
         self.refusals: Refusals = Counter()
@@ -88,21 +92,76 @@ def test_what_clients_have_of_an_asset_has_an_end(seed: int) -> None:
     assert refusals["Withdraw", Reason.INSUFFICIENT_FUNDS] > 3, refusals
 
 
+DEAR_PRICE, DEAR_LOTS = 10**7, 10**8
+DEAR = replace(
+    spec(0, price_ticks_max=DEAR_PRICE + 10, quantity_lots_max=DEAR_LOTS), quote_scale=18,
+    tick_coefficient=100, lot_coefficient=1000,
+)  # fmt: skip
+"""An instrument of which one order may be worth just what an order may be, 10^33 units."""
+
+
+@pytest.mark.parametrize("rules", [2, NEWEST_RULES])
 @pytest.mark.parametrize("seed", range(scaled(10)))
-def test_a_position_that_is_worth_too_much_closes_no_cycle(seed: int) -> None:
-    """One order may be worth 10^33 units, but a cycle takes 2^108 of a position."""
-    price, lots = 10**7, 5 * 10**7
-    dear = replace(
-        spec(0, price_ticks_max=price + 10, quantity_lots_max=lots), quote_scale=18,
-        tick_coefficient=100, lot_coefficient=1000,
-    )  # fmt: skip
-    assert dear.quote_units == 10**18
+def test_positions_worth_many_dear_orders_close_a_cycle(seed: int, rules: int) -> None:
+    """Rules before 3 took 2^108 of a position, which is less than one order may be worth."""
+    assert DEAR.quote_units == 10**18
     choices = (*["settle"] * 4, "bust", "move")
     shape = Cleared(
-        instruments=1, share=15, choices=choices, price_low=price, quantity_max=lots, oddities=False
-    )
-    refusals = Siege(shape, [dear]).besiege(seed, 500)
-    assert refusals["Settle", Reason.BALANCE_LIMIT] > 3, refusals
+        instruments=1, share=15, choices=choices, price_low=DEAR_PRICE,
+        quantity_max=DEAR_LOTS // 2, oddities=False,
+    )  # fmt: skip
+    siege = Siege(shape, [DEAR], rules)
+    refusals = siege.besiege(seed, 500)
+    closed = [each.obligations for each in siege.duel.oracle.clearing.cycles]
+    dearest = max((abs(units) for each in closed for _, _, units in each), default=0)
+    if rules == 2:
+        assert refusals["Settle", Reason.BALANCE_LIMIT] > 3, refusals
+        assert dearest <= 2**108
+    else:
+        assert refusals["Settle", Reason.BALANCE_LIMIT] == 0, refusals
+        assert dearest > 2**108
+
+
+def dear_trade(seller: str, buyer: str, number: int) -> list[Command]:
+    """A trade worth 10^33 units."""
+    return [
+        Place(client, f"{side.name}-{number}", side, quantity=DEAR_LOTS, price=DEAR_PRICE)
+        for client, side in ((seller, Side.SELL), (buyer, Side.BUY))
+    ]
+
+
+def test_a_cycle_takes_what_can_be_held_of_an_asset_and_not_an_order_more() -> None:
+    most = TOTAL_MAX // UNITS_MAX
+    assert most * UNITS_MAX <= TOTAL_MAX < (most + 1) * UNITS_MAX
+    duel = Duel.begin(Limits(), [DEAR])
+    duel.play(SetClearing(ClearingTerms(), 0))
+    trades = [each for number in range(most + 1) for each in dear_trade("ann", "bob", number)]
+    duel.play_batch(trades)
+    assert duel.engine is not None
+    accounts = Accounts(duel.engine)
+    clients = accounts.client("ann"), accounts.client("bob")
+
+    def check(owed: int) -> None:
+        """Exact, also where it is too much to be closed."""
+        obligations, _ = accounts.open_cycle()
+        units = {client: units for client, asset, units in obligations if asset == 1}
+        assert units == {clients[0]: owed, clients[1]: -owed}
+
+    check((most + 1) * UNITS_MAX)
+    (refused,) = duel.play(Settle(1))
+    assert refused.reason is Reason.BALANCE_LIMIT
+    for back in dear_trade("bob", "ann", most + 1):
+        duel.play(back)
+    check(most * UNITS_MAX)
+    (closed,) = duel.play(Settle(1))
+    assert (closed.kind, closed.quantity) == (EventKind.CYCLE_CLOSED, 4)
+    duel.compare()
+    loaded = Engine.load(duel.engine.dump())
+    cycle = Accounts(loaded).cycle(1)
+    assert cycle is not None
+    assert {units for _, asset, units in cycle[1] if asset == 1} == {
+        most * UNITS_MAX, -most * UNITS_MAX,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(scaled(10)))

@@ -92,8 +92,24 @@ class OutletFake(Receiver):
         pass
 
 
+class AccountsFake:
+    """Remembers whose accounts were followed."""
+
+    has_ready = False
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def subscribe(self, _consumer: Receiver, client_id: str) -> None:
+        self.asked.append(("on", client_id))
+
+    def unsubscribe(self, _consumer: Receiver, client_id: str) -> bool:
+        self.asked.append(("off", client_id))
+        return True
+
+
 class Stage:
-    def __init__(self, subscriptions_max: int = 1000) -> None:
+    def __init__(self, subscriptions_max: int = 1000, accounts: AccountsFake | None = None) -> None:
         self.loop = ManualLoop()
         self.book = BookFake()
         self.orders = OrdersFake()
@@ -101,8 +117,9 @@ class Stage:
         self.counts = Counts()
         self.outlet = OutletFake()
         self.publisher = Publisher(
-            self.book, self.loop, StreamOptions(), self.counts, clock=self.loop.time
-        )
+            self.book, self.loop, StreamOptions(), self.counts, clock=self.loop.time,
+            accounts=accounts,  # type: ignore[arg-type]
+        )  # fmt: skip
         desk = StreamDesk(
             self.operations,
             self.orders.order,
@@ -382,6 +399,44 @@ def test_subscriptions_are_bounded() -> None:
     stage.say({"op": "unsubscribe", "channels": ["orders"], "client_id": "A"})
     [reply] = stage.say({"op": "subscribe", "channels": ["orders"], "client_id": "C"})
     assert reply["type"] == "subscribed"
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "field"),
+    [
+        ({}, "missing_field", "client_id"),
+        ({"client_id": "a b"}, "invalid_id", "client_id"),
+        ({"client_id": "bob", "channels": ["account.bob"]}, "unknown_channel", "channels"),
+        ({"client_id": "bob", "channels": ["account."]}, "unknown_channel", "channels"),
+    ],
+)
+def test_an_account_is_of_one_client_and_of_no_instrument(
+    members: dict[str, Any], code: str, field: str
+) -> None:
+    stage = Stage(accounts=AccountsFake())
+    for op in ("subscribe", "unsubscribe"):
+        [reply] = stage.say({"op": op, "channels": ["account"], **members})
+        assert reply["problem"]["code"] == code
+        assert reply["problem"]["errors"][0]["field"] == field
+    assert stage.publisher.accounts.asked == []  # type: ignore[union-attr]
+
+
+def test_an_account_is_confirmed_by_itself_and_before_anything_comes() -> None:
+    stage = Stage(subscriptions_max=2, accounts=AccountsFake())
+    asked = {"op": "subscribe", "channels": ["orders", "account"], "client_id": "bob"}
+    replies = stage.say(asked)
+    assert replies == [
+        {
+            "type": "subscribed", "channels": ["orders"], "instrument": "BTC-USD",
+            "client_id": "bob",
+        },
+        {"type": "subscribed", "channels": ["account"], "client_id": "bob"},
+    ]  # fmt: skip
+    assert stage.publisher.accounts.asked == [("on", "bob")]  # type: ignore[union-attr]
+    [reply] = stage.say({"op": "subscribe", "channels": ["account"], "client_id": "ann"})
+    assert reply["problem"]["code"] == "too_many_subscriptions"
+    stage.say({**asked, "op": "unsubscribe", "channels": ["account"]})
+    assert stage.publisher.accounts.asked[1:] == [("off", "bob")]  # type: ignore[union-attr]
 
 
 def test_resync(stage: Stage) -> None:

@@ -4,10 +4,11 @@
 commands give equal events and an equal `state_hash()`, on any machine.
 """
 
+from novate.engine.account_watch import AccountWatch
 from novate.engine.engine import Engine
 from novate.engine.reporter import Applied, Reporter
 from novate.engine.reserve import reserve
 from novate.engine.statements import Accounts
 from novate.engine.switches import Switches
 
-__all__ = ["Accounts", "Applied", "Engine", "Reporter", "Switches", "reserve"]
+__all__ = ["AccountWatch", "Accounts", "Applied", "Engine", "Reporter", "Switches", "reserve"]

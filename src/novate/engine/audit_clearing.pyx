@@ -140,10 +140,10 @@ cdef int audit_due(State *st) except -1:
     cdef i128 *sums = <i128 *>grow(NULL, size)
     memset(sums, 0, size)
     try:
-        for i in range(count):
+        for i in range(count if fits else 0):
             sums[rows[i].asset] += rows[i].units
-        for i in range(clearing.assets_count):
-            if fits and sums[i] != clearing.assets[i].due:
+        for i in range(clearing.assets_count if fits else 0):
+            if sums[i] != clearing.assets[i].due:
                 fail(st, f"asset {i}: what is due does not net to the fees")
     finally:
         free(sums)

@@ -4,6 +4,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t
 
+from novate.engine.account_watch cimport AccountWatch
 from novate.engine.images cimport OrderImage, TradeImage
 from novate.engine.teller cimport Teller
 from novate.model.records cimport Command
@@ -14,6 +15,7 @@ cdef struct Touched:
 
 cdef class Reporter(Teller):
     cdef public bint want_updates
+    cdef public AccountWatch account_watch
     cdef Touched *touched
     cdef size_t touched_count, touched_capacity
     cdef set watched

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from novate.engine.account_watch import AccountWatch
 from novate.engine.engine import Engine
 from novate.engine.teller import Teller
 
@@ -26,6 +27,7 @@ class Applied:
 
 class Reporter(Teller):
     want_updates: bool
+    account_watch: AccountWatch | None
     on_part: Callable[[_Trades, _Updates], None] | None
     def __init__(self, engine: Engine, partition: int = 0) -> None: ...
     def apply(self, batch: bytes, first_seq: int, timestamp_ns: int) -> Applied: ...

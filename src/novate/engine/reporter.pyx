@@ -93,6 +93,7 @@ cdef class Reporter(Teller):
 
     Attributes:
         want_updates: Whether orders that change are rendered, too.
+        account_watch: An `AccountWatch` that is told of each command, or None.
         on_part: Called with (trades, updates), lists as in `Applied`, when a batch has made many
             of them and before it is over: however many orders a command moves, no more than a part
             is held here. The lists are empty again after the call, which may render nothing with
@@ -106,7 +107,7 @@ cdef class Reporter(Teller):
         """Report on `engine`; `partition` is the first part of every trade id."""
         super().__init__(engine, partition)
         self.want_updates = False
-        self.on_part = None
+        self.on_part = self.account_watch = None
         self.watched = set()
         self.watching = bytearray(65_536)
 
@@ -140,9 +141,7 @@ cdef class Reporter(Teller):
         cdef list replies, trades, updates
         self.engine.check_seq(first_seq, count)
         applied = Applied(first_seq, count)
-        replies = applied.replies
-        trades = applied.trades
-        updates = applied.updates
+        replies, trades, updates = applied.replies, applied.trades, applied.updates
         st.events_count = 0
         self.engine.begin(first_seq, timestamp_ns)
         while at < size:
@@ -150,6 +149,8 @@ cdef class Reporter(Teller):
             first = st.events_count
             self.engine.apply_at(start + at)
             replies.append(self.answer(command, first, applied))
+            if self.account_watch is not None:
+                self.account_watch.note(first)
             if len(trades) + len(updates) > PART_LOOK:
                 self.give_part(applied)
             finish_command(st)

@@ -9,12 +9,11 @@ cimport numpy as np
 
 from novate.engine.accounts cimport account_at, account_key, rate_of
 from novate.engine.cycles cimport cycle_of
-from novate.engine.engine cimport Engine
 from novate.engine.netting cimport net
 from novate.engine.registry cimport find_client
 from novate.engine.state cimport (
-    NONE, Account, AccountTable, Asset, Book, Clearing, Cycle, Entry, Market, Obligation, State,
-    Totals, i128, level_price, name_text,
+    NONE, Account, AccountTable, Asset, Book, Clearing, Cycle, Entry, Market, Obligation, Settled,
+    State, Totals, i128, level_price, name_text,
 )
 from novate.engine.terms cimport terms_of
 from novate.model.records cimport ID_TEXT, MARK_MID
@@ -72,8 +71,6 @@ cdef class Accounts:
         engine.apply(commands)
         entries = accounts.take_entries()   # an array of ENTRY
     """
-
-    cdef Engine engine
 
     def __init__(self, Engine engine):
         self.engine = engine
@@ -286,11 +283,39 @@ cdef class Accounts:
         cdef Clearing *clearing = self.engine.st.clearing
         cdef Obligation *rows = net(self.engine.st, &count, &fits)
         try:
-            return (obligation_rows(rows, count),
+            return (obligation_rows(rows, count) if fits else self.whole_cycle(),
                     [totals_row(&clearing.markets[i].totals)
                      for i in range(clearing.markets_count)])
         finally:
             free(rows)
+
+    def busted(self):
+        """(seq, index, instrument) of every trade that was taken back, by seq and index."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        cdef uint32_t i
+        return [(int(clearing.busted[i].seq), int(clearing.busted[i].index),
+                 int(clearing.busted[i].instrument)) for i in range(clearing.busted_count)]
+
+    cdef list whole_cycle(self):
+        """The obligations of a cycle that comes to too much to be closed, exact."""
+        cdef Clearing *clearing = self.engine.st.clearing
+        cdef Account *position
+        cdef Settled *settled
+        cdef Market *market
+        cdef uint32_t i
+        sums = {}
+        for i in range(clearing.positions.count):
+            position = clearing.positions.accounts + i
+            settled = clearing.settled + i
+            market = clearing.markets + <uint32_t>position.key
+            client = int(position.key >> 32)
+            lots = whole(position.lots) - whole(settled.lots)
+            cash = whole(position.realized) - whole(position.basis) - whole(settled.cash)
+            base, quote = (client, int(market.base)), (client, int(market.quote))
+            sums[base] = sums.get(base, 0) + lots * whole(market.lot_units)
+            sums[quote] = (
+                sums.get(quote, 0) + cash * market.quote_units - whole(settled.fees_due))
+        return [(*place, units) for place, units in sorted(sums.items()) if units]
 
     def cycles(self):
         """The closed cycles that are kept, the newest first, without their obligations."""

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from novate.config import Settings
-from novate.engine import Applied, Engine, Reporter
+from novate.engine import Accounts, Applied, Engine, Reporter
+from novate.export.busts import Busts
 from novate.export.columns import ExportError
 from novate.export.sources import INT64_MAX, NamedTrade, Seen, TradeColumns, Wanted
 from novate.journal.choosing import Reader, open_reader
@@ -67,7 +68,9 @@ class JournalSource:
         self._end: End = believed_end(reader)
         self.wanted = wanted
         self.warnings: list[str] = []
-        self.instruments = self._chosen(self._latest().instruments())
+        latest = self._latest()
+        self.instruments = self._chosen(latest.instruments())
+        self._has_busts = any(row[2] in self.instruments for row in Accounts(latest).busted())
         self._snapshot = self._start()
         self.first_seq = self._snapshot.seq + 1 if self._snapshot else 1
         self.last_seq = self._end.position.seq
@@ -178,10 +181,22 @@ class JournalSource:
 
     def named_trades(self, seen: Seen) -> Iterator[list[NamedTrade]]:
         """The trades with their texts, a batch at a time."""
-        client = _ClientNames()
+        client, busts = _ClientNames(), self._busts()
         for reporter, applied in self._batches(seen, updates=False):
             if applied.trades:
-                yield _named(applied, client.of(reporter))
+                yield _named(applied, client.of(reporter), busts)
+
+    def _busts(self) -> Busts:
+        """What was taken back up to the end; a replay of its own, where there is any of it.
+
+        A row is written when its trade is met, and a bust comes any time later.
+        """
+        busts = Busts(self._store.partition)
+        if self._has_busts:
+            replayer = self._replayer()
+            for record in self._records(replayer, INT64_MAX):
+                busts.add(replayer.apply(record))
+        return busts
 
     def orders(self, seen: Seen) -> Iterator[list[bytes]]:
         """The orders in the order of their ends; then those that are open."""
@@ -196,7 +211,7 @@ class JournalSource:
             yield from _open_orders(last)
 
 
-def _named(applied: Applied, client: Callable[[int], str]) -> list[NamedTrade]:
+def _named(applied: Applied, client: Callable[[int], str], busts: Busts) -> list[NamedTrade]:
     """The trades of a batch: their numbers are in its events, their texts in its JSON."""
     events = trade_events(applied)
     numbers = ("index", "side", "client", "taker_client", "price_ticks", "quantity_lots")
@@ -211,7 +226,7 @@ def _named(applied: Applied, client: Callable[[int], str]) -> list[NamedTrade]:
             NamedTrade(
                 said.trade_id, seq, index, applied.timestamp_ns, book, price, lots,
                 said.taker_side, said.buy_order_id, said.sell_order_id, client(buyer),
-                client(seller),
+                client(seller), *busts.of(seq, index, book),
             )
         )  # fmt: skip
     return found

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from novate.export.columns import ExportError
-from novate.export.sources import INT64_MAX, NamedTrade, Seen, TradeColumns, Wanted
+from novate.export.sources import INT64_MAX, Correction, NamedTrade, Seen, TradeColumns, Wanted
 from novate.ledger import database, rendering
+from novate.ledger.busts import bust_seq, with_correction
 from novate.ledger.schema import instruments as instruments_table
 from novate.ledger.schema import ledger_state
 from novate.model.commands import Side
@@ -37,7 +38,8 @@ _WITHIN: Final = (
 )
 _COLUMNS: Final = f"""SELECT t.timestamp_ns, t.seq, t.instrument, t.price_ticks, t.quantity_lots
  FROM trades t WHERE {_WITHIN}"""
-_TRADES: Final = f"""SELECT t.*, m.order_id AS maker_order_id, k.order_id AS taker_order_id,
+_TRADES: Final = f"""SELECT t.*, {bust_seq("t")},
+ m.order_id AS maker_order_id, k.order_id AS taker_order_id,
  a.client_id AS maker_client_id, b.client_id AS taker_client_id FROM trades t
  JOIN order_names m ON m.order_number = t.maker_order
  JOIN order_names k ON k.order_number = t.taker_order
@@ -141,8 +143,18 @@ class LedgerSource:
             row["instrument"], row["price_ticks"], row["quantity_lots"],
             None if row["auction"] else ("buy" if bought else "sell"),
             row[f"{buyer}_order_id"], row[f"{seller}_order_id"],
-            row[f"{buyer}_client_id"], row[f"{seller}_client_id"],
+            row[f"{buyer}_client_id"], row[f"{seller}_client_id"], row["bust_seq"] or None,
+            self._correction(row),
         )  # fmt: skip
+
+    def _correction(self, row: RowMapping) -> Correction | None:
+        if not row["bust_seq"]:
+            return None
+        made = with_correction(self._connection, row)["correction"]
+        if made is None:
+            return None
+        trade_id = f"{self._partition}-{made['seq']}-0"
+        return Correction(trade_id, made["price_ticks"], made["quantity_lots"])
 
     def orders(self, seen: Seen) -> Iterator[list[bytes]]:
         """The orders as they are, in the order in which they were placed."""

@@ -43,8 +43,19 @@ class Wanted:
         return self.first_seq <= seq <= self.last_seq
 
 
+class Correction(NamedTuple):
+    """The trade that stands in another's place, however often that was corrected."""
+
+    trade_id: str
+    price_ticks: int
+    quantity_lots: int
+
+
 class NamedTrade(NamedTuple):
-    """A trade, with the texts that belong to it; `taker_side` None for one of an auction."""
+    """A trade, with the texts that belong to it; `taker_side` None for one of an auction.
+
+    `bust_seq` is the sequence at which the operator took it back, None where it stands.
+    """
 
     trade_id: str
     seq: int
@@ -58,6 +69,8 @@ class NamedTrade(NamedTuple):
     sell_order_id: str
     buy_client_id: str
     sell_client_id: str
+    bust_seq: int | None
+    correction: Correction | None
 
 
 class TradeColumns(NamedTuple):

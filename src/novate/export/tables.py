@@ -13,7 +13,7 @@ import numpy as np
 from novate.analytics.candles import Candles, candles, join_candles, merge_candles
 from novate.analytics.exact import rounded_half_even
 from novate.export.columns import Chunk, Column, ExportError, Kind, Scales
-from novate.export.sources import NamedTrade, Seen, Source, TradeColumns, Wanted
+from novate.export.sources import Correction, NamedTrade, Seen, Source, TradeColumns, Wanted
 from novate.model.instrument import Instrument
 
 ROWS_PER_CHUNK: Final = 65_536
@@ -89,6 +89,10 @@ class TradeTable:
             *_decimals(self._scales.notional, "notional"),
             *_text("taker_side", "buy_order_id", "sell_order_id"),
             *_text("buy_client_id", "sell_client_id"),
+            Column("bust_sequence", Kind.INTEGER),
+            *_text("correction_trade_id"),
+            *_decimals(self._scales.price, "correction_price"),
+            *_decimals(self._scales.quantity, "correction_quantity"),
         ]
 
     def chunks(self, source: Source, seen: Seen) -> Iterator[Chunk]:
@@ -111,7 +115,17 @@ class TradeTable:
             trade.trade_id, trade.seq, trade.trade_index, trade.time_ns // 1000, instrument.name,
             *self._amounts(instrument, trade.price_ticks, trade.quantity_lots), trade.taker_side,
             trade.buy_order_id, trade.sell_order_id, trade.buy_client_id, trade.sell_client_id,
+            trade.bust_seq, *self._corrected(instrument, trade.correction),
         )  # fmt: skip
+
+    def _corrected(
+        self, instrument: Instrument, made: Correction | None
+    ) -> tuple[str | None, int | None, int | None]:
+        """Id, price and quantity of the trade in another's place."""
+        if made is None:
+            return None, None, None
+        price, lots, _ = self._amounts(instrument, made.price_ticks, made.quantity_lots)
+        return made.trade_id, price, lots
 
     def _amounts(self, instrument: Instrument, price: int, lots: int) -> tuple[int, int, int]:
         factors = self._factors.get(instrument.index)

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from novate.gateway.amounts import exact_text
 from novate.gateway.fields import check_id
 from novate.gateway.problems import FieldError, ProblemError, refused, shown
 from novate.model import codec
@@ -130,7 +131,7 @@ class Engine(Protocol):
 
 def scaled(units: int, scale: int) -> msgspec.Raw:
     """Units as a JSON number."""
-    return msgspec.Raw(codec.format_scaled(units, 1, scale))
+    return msgspec.Raw(exact_text(units, 1, scale))
 
 
 class AccountReads:
@@ -195,40 +196,26 @@ class AccountReads:
     def _balances(self, client: int) -> list[dict[str, Any]]:
         assets = self._accounts.assets()
         return [
-            {
-                "asset": assets[asset][0],
-                "available": scaled(available, assets[asset][1]),
-                "held": scaled(held, assets[asset][1]),
-                "total": scaled(available + held, assets[asset][1]),
-            }
+            balance_of(*assets[asset], available, held)
             for asset, available, held in self._accounts.balances_of(client)
         ]
 
     def _positions(self, client: int) -> list[dict[str, Any]]:
         instruments = self._engine.instruments()
         return [
-            self._position(instruments[row[1]], row[2:])
+            position_of(instruments[row[1]], row[2:], *self._accounts.mark_price(row[1]))
             for row in self._accounts.positions_of(client)
         ]
 
-    def _position(self, spec: Instrument, row: Sequence[int]) -> dict[str, Any]:
-        lots, basis, realized, fees, updated_us = row
-        mark, parts = self._accounts.mark_price(spec.index)
-        step, scale = spec.quote_units, spec.quote_scale
-        # a mark between two ticks is worth half a step, for which there may be no unit
-        gain = (lots * mark - basis * parts) * step
+    def standing(self, client_id: str, settling: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the stream says first of a client, known or not."""
+        client = self._accounts.client(client_id)
+        known = client >= 0
         return {
-            "instrument": spec.name,
-            "net_quantity": _grid(lots, spec.lot_coefficient, spec.lot_exponent),
-            "total_cost": scaled(basis * step, scale),
-            "avg_price": average(spec, basis, lots) if lots else None,
-            "realized_pnl": scaled(realized * step, scale),
-            "unrealized_pnl": _parted(gain, parts, scale) if mark or not lots else None,
-            "mark_price": _parted(mark * spec.tick_coefficient, parts, spec.tick_exponent)
-            if mark
-            else None,
-            "fees": scaled(fees, scale),
-            "last_updated": codec.format_time(updated_us).decode(),
+            "tier": self._accounts.tier(client) if known else 0,
+            "balances": self._balances(client) if known else [],
+            "positions": self._positions(client) if known else [],
+            "settlements": settling,
         }
 
     # --- settlements ------------------------------------------------------------------------------
@@ -318,7 +305,7 @@ class AccountReads:
         assets = self._accounts.assets()
         for client, asset, units in self._house_rows(rows):
             who = "house" if client == HOUSE else self._accounts.client_id(client)
-            amount = codec.format_scaled(abs(units), 1, assets[asset][1]).decode()
+            amount = exact_text(abs(units), 1, assets[asset][1]).decode()
             direction = "receive" if units > 0 else "pay"
             writer.writerow([number, who, assets[asset][0], direction, amount])
         return text.getvalue().encode()
@@ -433,7 +420,45 @@ def _time(timestamp_ns: int) -> str:
 
 
 def _grid(value: int, coefficient: int, exponent: int) -> msgspec.Raw:
-    return msgspec.Raw(codec.format_scaled(value, coefficient, exponent))
+    return msgspec.Raw(exact_text(value, coefficient, exponent))
+
+
+def balance_of(asset: str, scale: int, available: int, held: int) -> dict[str, Any]:
+    """A balance of so many units."""
+    return {
+        "asset": asset,
+        "available": scaled(available, scale),
+        "held": scaled(held, scale),
+        "total": scaled(available + held, scale),
+    }
+
+
+def position_of(spec: Instrument, row: Sequence[int], mark: int, parts: int) -> dict[str, Any]:
+    """A position.
+
+    Args:
+        spec: Its instrument.
+        row: Lots, basis, realized, fees, time, as `Accounts.positions_of` has them.
+        mark: The mark price, in ticks; 0: there is none.
+        parts: What divides it.
+    """
+    lots, basis, realized, fees, updated_us = row
+    step, scale = spec.quote_units, spec.quote_scale
+    # a mark between two ticks is worth half a step, for which there may be no unit
+    gain = (lots * mark - basis * parts) * step
+    return {
+        "instrument": spec.name,
+        "net_quantity": _grid(lots, spec.lot_coefficient, spec.lot_exponent),
+        "total_cost": scaled(basis * step, scale),
+        "avg_price": average(spec, basis, lots) if lots else None,
+        "realized_pnl": scaled(realized * step, scale),
+        "unrealized_pnl": _parted(gain, parts, scale) if mark or not lots else None,
+        "mark_price": _parted(mark * spec.tick_coefficient, parts, spec.tick_exponent)
+        if mark
+        else None,
+        "fees": scaled(fees, scale),
+        "last_updated": codec.format_time(updated_us).decode(),
+    }
 
 
 def _parted(value: int, parts: int, exponent: int) -> msgspec.Raw:

@@ -134,8 +134,8 @@ _is_problem = codec.is_problem
 _text_frame = frames.text_frame
 
 Subscription = tuple[Channel, int, str | None]
-"""Channel, instrument, and the client of an orders channel (None = every one) or the interval of a
-candles channel."""
+"""Channel, instrument (of an account -1), and the client of an orders (None = every one) or account
+channel or the interval of a candles channel."""
 
 
 class Session:
@@ -452,8 +452,9 @@ class Session:
             if channel is Channel.TRADES:
                 sequence = publisher.subscribe_trades(outlet, instrument, name)
                 more += b',"trades_sequence":%d' % sequence
-            elif channel is Channel.ORDERS:
-                publisher.subscribe_orders(outlet, instrument, name, detail)
+            elif channel is Channel.ORDERS or channel is Channel.ACCOUNT:
+                if channel is Channel.ORDERS:
+                    publisher.subscribe_orders(outlet, instrument, name, detail)
                 more += b',"client_id":"%b"' % detail.encode() if detail else b""
             elif channel is Channel.CANDLES and detail:
                 more += b',"interval":"%b"' % detail.encode()
@@ -469,6 +470,8 @@ class Session:
                 publisher.subscribe_candles(outlet, found, parse_interval(detail or "") or 0)
             elif channel is Channel.STATE:
                 publisher.subscribe_state(outlet, instrument, name)
+            elif channel is Channel.ACCOUNT and detail:
+                publisher.subscribe_account(outlet, detail)
             elif channel is Channel.TRADES and from_trade_id is not None:
                 publisher.replay_trades(outlet, instrument, from_trade_id)
 
@@ -486,6 +489,8 @@ class Session:
                 publisher.unsubscribe_state(outlet, instrument)
             elif channel is Channel.CANDLES:
                 publisher.unsubscribe_candles(outlet, instrument, parse_interval(detail or "") or 0)
+            elif channel is Channel.ACCOUNT and detail:
+                publisher.unsubscribe_account(outlet, detail)
             else:
                 publisher.unsubscribe_orders(outlet, instrument, detail)
         for instrument, name in {each[1]: name for each, name in wanted.items()}.items():
@@ -524,9 +529,20 @@ class Session:
                 expected = f"expected {CHANNEL_NAMES}, found {shown(text)}"
                 raise refused([FieldError("channels", expected, "unknown_channel")])
             channel, named = parsed
+            if channel is Channel.ACCOUNT:
+                wanted[channel, -1, self._account(client_id)] = ""
+                continue
             instrument, name = self._instrument(named or message.instrument)
             wanted[channel, instrument, details.get(channel)] = name
         return wanted
+
+    def _account(self, client_id: str | None) -> str:
+        if self._desk.publisher.accounts is None:
+            raise ProblemError(400, "unsupported", "accounts are not followed here")
+        if client_id is None:
+            found = f"{ID_EXPECTED} for the channel account, found nothing"
+            raise refused([FieldError("client_id", found, "missing_field")])
+        return client_id
 
     def _instrument(self, name: str | None) -> tuple[int, str]:
         found = self._desk.instruments.find(name)
@@ -566,7 +582,8 @@ def _bound(bond: Bond, request_id: bytes) -> bytes:
 
 def _named(chosen: list[Subscription], instrument: str) -> bytes:
     names = ",".join(f'"{channel.value}"' for channel, _, _ in chosen)
-    return f',"channels":[{names}],"instrument":"{instrument}"'.encode()
+    of = f',"instrument":"{instrument}"' if instrument else ""
+    return f',"channels":[{names}]{of}'.encode()
 
 
 def _no_order() -> ProblemError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from novate.journal.choosing import Reader
 from novate.journal.disk import Disk, RealDisk
 from novate.journal.interface import Position, Record, Witness
-from novate.journal.mark import DurableMark
+from novate.journal.mark import MARK_FILE, DurableMark
 from novate.journal.reading import End, JournalReader
 from novate.journal.segments import check_witnesses
 from novate.journal.snapshots import Snapshot, SnapshotStore
@@ -46,10 +47,14 @@ def verify(folder: Path, disk: Disk | None = None, partition: int = 0) -> Verifi
     return verify_journal(JournalReader(folder, disk or RealDisk(), partition))
 
 
-def verify_journal(reader: Reader) -> Verified:
+def verify_journal(reader: Reader, witnesses: Sequence[Witness] = ()) -> Verified:
     """Check every record of a journal, and its data folder's snapshots and mark against it.
 
     Nothing is changed, and a server may be running: what it is just writing is not counted.
+
+    Args:
+        reader: The journal.
+        witnesses: Others who saw how far it got, asked before this is called.
 
     Raises:
         JournalError: The journal can't be believed; the place is named.
@@ -57,15 +62,16 @@ def verify_journal(reader: Reader) -> Verified:
     while True:
         first_seq = reader.first_seq()
         try:
-            return _verify(reader)
+            return _verify(reader, witnesses)
         except (JournalError, FileNotFoundError):
             if reader.first_seq() == first_seq:  # else it was pruned while it was read
                 raise
 
 
-def _verify(reader: Reader) -> Verified:
+def _verify(reader: Reader, others: Sequence[Witness]) -> Verified:
     found = Verified()
     snapshots, witnesses = _witnesses(reader, found)
+    witnesses += others
     end = reader.end()
     if end is None:
         check_witnesses(_nothing(), witnesses)
@@ -95,15 +101,16 @@ def require_taken_of(record: Record, record_hash: bytes) -> None:
         raise JournalCorrupt(why, record.segment, record.offset, record.batch.last_seq)
 
 
-def believed_end(reader: Reader) -> End:
-    """The journal's end, held against the durable mark and the snapshots.
+def believed_end(reader: Reader, witnesses: Sequence[Witness] = ()) -> End:
+    """The journal's end, held against the durable mark, the snapshots and other witnesses.
 
     Raises:
         JournalError: There is no journal, its end is damaged, or it is before a witness.
     """
-    _, witnesses = _witnesses(reader, Verified())
+    _, own = _witnesses(reader, Verified())
     end = reader.end()
-    check_witnesses(end.position if end else _nothing(), witnesses, end.torn if end else "")
+    torn = end.torn if end else ""
+    check_witnesses(end.position if end else _nothing(), [*own, *witnesses], torn)
     if end is None:
         raise JournalError(f"expected a journal, there is none in {reader.place}")
     return end
@@ -126,7 +133,7 @@ def _witnesses(reader: Reader, found: Verified) -> tuple[list[Snapshot], list[Wi
 
     To be asked before the journal is read, for a running server goes on meanwhile.
     """
-    witnesses = _mark_witness(reader.folder, reader.disk)
+    witnesses = _mark_witness(reader.folder, reader.disk, found)
     snapshots = _snapshots(reader.folder, reader.disk, reader.partition, found)
     return snapshots, witnesses + [snapshot.witness() for snapshot in snapshots]
 
@@ -135,14 +142,25 @@ def _nothing() -> Position:
     return Position(0, 0, bytes(32), bytes(32), "", 0, 0, 0)
 
 
-def _mark_witness(folder: Path, disk: Disk) -> list[Witness]:
+def _mark_witness(folder: Path, disk: Disk, found: Verified) -> list[Witness]:
     try:
         mark = DurableMark(folder, disk)
     except FileNotFoundError:
+        # Beside a journal in PostgreSQL the folder may be a new one, as on another machine.
+        if disk.listdir(folder):
+            found.warnings.append(_unmarked(f"there is no {folder / MARK_FILE}"))
         return []
     witness = mark.load().witness()
+    if mark.unreadable:
+        found.warnings.append(_unmarked(f"{folder / MARK_FILE} can't be read"))
+    elif not witness.seq:  # as a start makes it that finds none, and is then refused
+        found.warnings.append(_unmarked(f"{folder / MARK_FILE} was made anew"))
     mark.close()
     return [witness]
+
+
+def _unmarked(why: str) -> str:
+    return f"{why}: the durable mark does not say how far the journal got"
 
 
 def _snapshots(folder: Path, disk: Disk, partition: int, found: Verified) -> list[Snapshot]:
@@ -163,10 +181,14 @@ def run(folder: Path, disk: Disk | None = None, partition: int = 0) -> int:
     return run_journal(JournalReader(folder, disk or RealDisk(), partition))
 
 
-def run_journal(reader: Reader) -> int:
-    """Verify and print what was found; the exit code: 0 = whole, 1 = not."""
+def run_journal(
+    reader: Reader, witnesses: Sequence[Witness] = (), warnings: Sequence[str] = ()
+) -> int:
+    """Verify and print what was found, behind `warnings`; the exit code: 0 = whole, 1 = not."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     try:
-        found = verify_journal(reader)
+        found = verify_journal(reader, witnesses)
     except JournalError as fault:
         print(f"journal: FAILED: {fault}", file=sys.stderr)
         return 1

@@ -174,8 +174,14 @@ _WRITER_PRAGMAS: Final = (
 )
 
 
-NO_FILE: Final = "unable to open database file"
+NOT_MADE: Final = "the ledger is not made yet; the follower makes it"
+
+_NO_FILE: Final = "unable to open database file"
 """What SQLite says to a reader whose file is not there."""
+
+_NO_TABLE: Final = ("no such table", "42P01")
+"""How SQLite's answer to a reader begins whose tables are not there, and what PostgreSQL calls it.
+All are made in one transaction."""
 
 
 @contextlib.contextmanager
@@ -186,9 +192,10 @@ def faults() -> Iterator[None]:
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, sqlite3.Error) as error:
         cause = getattr(error, "orig", None) or error
         text = str(cause).strip().split("\n")[0][:200]
-        if text == NO_FILE:
-            raise LedgerAway("its file is not there yet; the follower makes it") from error
-        slow = text == "interrupted" or getattr(cause, "sqlstate", None) == _CANCELED
+        state = getattr(cause, "sqlstate", None)
+        if text == _NO_FILE or text.startswith(_NO_TABLE[0]) or state == _NO_TABLE[1]:
+            raise LedgerAway(NOT_MADE) from error
+        slow = text == "interrupted" or state == _CANCELED
         kind = LedgerSlow if slow else LedgerAway
         raise kind(f"{type(cause).__name__}: {text}") from error
     except Exception as error:

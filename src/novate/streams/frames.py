@@ -94,6 +94,22 @@ def order_update(instrument: str, sequence: int, order: bytes) -> bytes:
     )
 
 
+def account_snapshot(client_id: str, sequence: int, members: bytes) -> bytes:
+    """How a client's accounts stand, as a frame."""
+    return text_frame(
+        b'{"type":"account_snapshot","client_id":"%b","sequence":%d,%b}'
+        % (client_id.encode(), sequence, members)
+    )
+
+
+def account_update(client_id: str, sequence: int, previous: int, members: bytes) -> bytes:
+    """What a command did to a client's accounts, as a frame."""
+    return text_frame(
+        b'{"type":"account_update","client_id":"%b","sequence":%d,"prev_sequence":%d,%b}'
+        % (client_id.encode(), sequence, previous, members)
+    )
+
+
 def instrument_state(instrument: str, sequence: int, members: bytes) -> bytes:
     """The phase of an instrument, or what an auction came to, as a frame."""
     return text_frame(

@@ -17,6 +17,7 @@ import msgspec
 
 from novate.model.instrument import Instrument
 from novate.streams import frames
+from novate.streams.account_channel import AccountChannel, AccountFeed
 from novate.streams.candle_channel import CandleChannel
 from novate.streams.candle_window import CandleWindow
 from novate.streams.consumers import Consumer, Fanout, Frame, Job
@@ -70,6 +71,7 @@ class Publisher:
         clock: Monotonic seconds.
         wall_clock: Unix seconds, for heartbeats.
         window: What candles are made of.
+        accounts: The channel of accounts, None: there is none.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Publisher:
         clock: Callable[[], float] = time.perf_counter,
         wall_clock: Callable[[], float] = time.time,
         window: CandleWindow | None = None,
+        accounts: AccountChannel | None = None,
     ) -> None:
         self._reporter = reporter
         self._timers = timers
@@ -99,6 +102,7 @@ class Publisher:
         self._states: dict[int, StateFeed] = {}
         self._candles = CandleChannel(window or CandleWindow(timers, 1, 1), self._room)
         self._orders_pending: dict[OrderFeed, None] = {}
+        self.accounts = accounts
         self._fanout = Fanout(clock, timers.call_later, self._on_sent)
         self._tick_begun = self._tick_due = clock()
         self._ticking = False  # while sending: a tick is among what is sent
@@ -128,6 +132,8 @@ class Publisher:
         for instrument in list(self._states):
             self.unsubscribe_state(consumer, instrument)
         self._candles.leave(consumer)
+        if self.accounts is not None:
+            self.accounts.leave(consumer)
 
     def subscribe_book(self, consumer: Consumer, instrument: int, name: str) -> None:
         """Follow a book: a snapshot at the next tick, deltas from there on.
@@ -258,6 +264,17 @@ class Publisher:
         """True if it was subscribed."""
         return self._candles.unsubscribe(consumer, instrument, interval_ns)
 
+    def subscribe_account(self, consumer: Consumer, client_id: str) -> None:
+        """Follow a client's accounts: at once how they stand, then each change."""
+        assert self.accounts is not None
+        self.accounts.subscribe(consumer, client_id)
+        # Not from within a batch, whose changes are not gathered yet.
+        self._timers.call_later(0.0, self._send_orders)
+
+    def unsubscribe_account(self, consumer: Consumer, client_id: str) -> bool:
+        """True if it was subscribed."""
+        return self.accounts is not None and self.accounts.unsubscribe(consumer, client_id)
+
     def close(self) -> None:
         """Stop the timers; nothing is published any more."""
         for timer in (self._tick_timer, self._lag_timer, self._heartbeat_timer):
@@ -278,8 +295,10 @@ class Publisher:
     def on_applied(self, applied: AppliedBatch) -> None:
         """Take what a durable batch did; called in the order of sequence, right after it."""
         self.on_part(applied.trades, applied.updates)
-        if self._orders_pending and not self._fanout.running:
-            self._fanout.start(self._order_jobs())
+        if self.accounts:
+            for feed in self.accounts.gather(applied, self._settings.websocket_buffer_bytes_max):
+                self._give_up(feed)
+        self._send_orders()
         if self._trades and applied.busts:
             self._gather_busts(applied.busts)
         if self._states and applied.changes:
@@ -431,6 +450,12 @@ class Publisher:
             self._revive(feed)
         return self._candles.frames(self._conflate)
 
+    def _send_orders(self) -> None:
+        """Begin to send what leaves with its batch; later, if something is being sent."""
+        ready = self._orders_pending or (self.accounts is not None and self.accounts.has_ready)
+        if ready and not self._fanout.running:
+            self._fanout.start(self._order_jobs())
+
     def _order_jobs(self) -> list[Job]:
         jobs = []
         for feed in self._orders_pending:
@@ -438,12 +463,19 @@ class Publisher:
             feed.pending.clear()
             feed.pending_bytes = 0
         self._orders_pending.clear()
+        if self.accounts is not None:
+            jobs += [Job(frame) for frame in self.accounts.frames(self._sure_frame)]
         return jobs
 
-    def _sure_frame(self, content: bytes, members: dict[Consumer, None]) -> Frame:
-        """A frame that no member may miss: who has no room for it is closed."""
+    def _sure_frame(
+        self,
+        content: bytes,
+        members: dict[Consumer, None],
+        receivers: dict[Consumer, None] | None = None,
+    ) -> Frame:
+        """A frame that nobody meant by it may miss: who has no room for it is closed."""
         room = self._settings.websocket_buffer_bytes_max - len(content)
-        return Frame(content, members, max(room, 0), self._close_slow)
+        return Frame(content, members, max(room, 0), self._close_slow, receivers)
 
     def _on_sent(self, seconds: float) -> None:
         """Say when the next tick is due, and go on with what waited for the sending to end."""
@@ -453,9 +485,8 @@ class Publisher:
             stretched = min(COST_MULTIPLE * (seconds + self._building), self._stretch_max)
             self._tick_due = self._tick_begun + max(self._interval, stretched)
             self._watch_lagging()
-        if self._orders_pending:
-            self._fanout.start(self._order_jobs())
-        elif self._tick_wanted:
+        self._send_orders()
+        if self._tick_wanted and not self._fanout.running:
             self._tick_wanted = False
             self._want_tick()
 
@@ -473,7 +504,7 @@ class Publisher:
         self.leave(consumer)
         consumer.overflow(consumer.buffered(), self._settings.websocket_buffer_bytes_max)
 
-    def _give_up(self, feed: TradeFeed | OrderFeed) -> None:
+    def _give_up(self, feed: TradeFeed | OrderFeed | AccountFeed) -> None:
         """More happens than can be sent: nobody here can be kept without a loss."""
         for consumer in list(feed.members):
             self._close_slow(consumer)

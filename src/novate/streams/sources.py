@@ -22,6 +22,18 @@ class AppliedBatch(Protocol):
         """Instrument, sequence and members (JSON) of each change of a phase and each uncross."""
 
     @property
+    def events(self) -> bytes:
+        """Its events, records `EVENT`."""
+
+    @property
+    def timestamp_ns(self) -> int:
+        """Its time."""
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence of its last command."""
+
+    @property
     def busts(self) -> list[tuple[int, int, bytes]]:
         """Instrument, sequence and members (JSON) of each trade that was taken back."""
 

@@ -16,6 +16,7 @@ class Channel(Enum):
     ORDERS = "orders"
     STATE = "instrument_state"
     CANDLES = "candles"
+    ACCOUNT = "account"
 
 
 _NAMES = {
@@ -27,22 +28,24 @@ _NAMES = {
     "instrument_state": Channel.STATE,
     "instrument": Channel.STATE,
     "candles": Channel.CANDLES,
+    "account": Channel.ACCOUNT,
 }
 
 CHANNEL_NAMES = (
     "orderbook_deltas, orderbook, book.INSTRUMENT, trades, trades.INSTRUMENT, orders, "
-    "instrument_state, instrument.INSTRUMENT, candles, candles.INSTRUMENT"
+    "instrument_state, instrument.INSTRUMENT, candles, candles.INSTRUMENT, account"
 )
 
 
 def parse_channel(name: str) -> tuple[Channel, str | None] | None:
     """The channel a name means and the instrument in it, None where it has none.
 
-    `book.BTC-USD` is the book of BTC-USD. The answer is None for an unknown name.
+    `book.BTC-USD` is the book of BTC-USD; an account is of no instrument. The answer is None for an
+    unknown name.
     """
     head, dot, instrument = name.partition(".")
     channel = _NAMES.get(head)
-    if channel is None or (dot and not instrument):
+    if channel is None or (dot and (not instrument or channel is Channel.ACCOUNT)):
         return None
     return channel, instrument or None
 
