@@ -45,6 +45,9 @@ from novate.recovery import Replayer
 SECONDS_MAX: Final = 86_400.0
 """A reconciliation may take long; a question of the API may not."""
 
+_ENTRIES: Final = """SELECT 2 * (count(*) + coalesce(sum(
+ CASE other_source WHEN 0 THEN 0 ELSE 1 END), 0)) FROM ledger_transfers"""
+
 SOURCES: Final = {
     "trades": frozenset(
         ("balance", "net", "cost", "realized", "fees", "due", "obligation", "state", "settling",
@@ -195,7 +198,7 @@ def compare(connection: Connection, engine: EngineReckoning, accounts: Accounts)
         for source, found in reckoned.items()
         for key in expected.keys() | found.keys()
     )
-    entries = connection.execute(sa.text("SELECT 2 * count(*) FROM ledger_transfers")).scalar_one()
+    entries = connection.execute(sa.text(_ENTRIES)).scalar_one()
     return Reckoned(said, count, trades.trades, int(entries))
 
 

@@ -186,7 +186,7 @@ TAMPERED = {
     "DELETE FROM trades WHERE seq = 13": "net of client bob in INS-0: expected",
     "DELETE FROM order_events WHERE kind = 28 AND seq = 9": "fees of client ann: expected",
     DEPOSIT_OF_BOB: "balance of client bob: expected",
-    "UPDATE ledger_transfers SET amount_low = amount_low + 1 WHERE seq = 9 AND entry = 2":
+    "UPDATE ledger_transfers SET other_amount_low = other_amount_low + 1 WHERE seq = 9 AND " + BOB:
         "traded of client bob: expected",
     "DELETE FROM ledger_transfers WHERE seq = 15 AND entry = 0": "of client",
     "DELETE FROM ledger_transfers WHERE seq = 11": "due of client",

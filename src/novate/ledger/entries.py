@@ -49,6 +49,9 @@ class EntrySource(Protocol):
 def transfer_columns(entries: NDArray[Any], times: NDArray[np.int64]) -> list[NDArray[Any]]:
     """Columns of `ledger_transfers`; `times` has the time of each entry.
 
+    Of consecutive transfers of one command that are of one client, kind and reference two make a
+    row, from the first on.
+
     Raises:
         LedgerFault: Entries that are not in pairs which sum to zero, or that are between clients.
     """
@@ -59,12 +62,35 @@ def transfer_columns(entries: NDArray[Any], times: NDArray[np.int64]) -> list[ND
         raise LedgerFault(f"{expected}, found others at seq {wrong}")
     high, low = decimal_halves(targets["amount_high"], targets["amount_low"])
     owner = np.where(sources["client"] == HOUSE, targets["client"], sources["client"])
-    client = owner.astype(np.int64)
+    transfer = [sources["asset"], sources["account"], targets["account"], high, low]
+    first, second = _rows(sources, owner)
+    client, of_first = owner[first].astype(np.int64), sources[first]
     return [
-        sources["seq"], sources["index"], np.where(client == HOUSE, -1, client), sources["asset"],
-        sources["account"], targets["account"], high, low, sources["kind"], sources["reference"],
-        sources["reference_index"], times[0::2],
+        of_first["seq"], of_first["index"], np.where(client == HOUSE, -1, client),
+        *(column[first] for column in transfer), *(_others(column, second) for column in transfer),
+        of_first["kind"], of_first["reference"], of_first["reference_index"], times[0::2][first],
     ]  # fmt: skip
+
+
+def _rows(sources: NDArray[Any], owner: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which transfers are the first of a row, and the second of each, -1: there is none."""
+    count = len(sources)
+    new = np.ones(count, dtype=bool)
+    if count:
+        new[1:] = owner[1:] != owner[:-1]
+    for name in ("seq", "kind", "reference", "reference_index"):
+        new[1:] |= sources[name][1:] != sources[name][:-1]
+    starts = np.flatnonzero(new)
+    place = np.arange(count) - np.repeat(starts, np.diff(np.r_[starts, count]))
+    is_first = place % 2 == 0
+    first = np.flatnonzero(is_first)
+    after = np.minimum(first + 1, count - 1)
+    return first, np.where((after > first) & ~is_first[after], after, -1)
+
+
+def _others(column: NDArray[Any], second: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Of the second transfer of each row; 0 where there is none."""
+    return np.where(second >= 0, column[second], 0).astype(np.int64) if len(second) else second
 
 
 def _unpaired(sources: NDArray[Any], targets: NDArray[Any]) -> int | None:

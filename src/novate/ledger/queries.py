@@ -6,6 +6,7 @@ Every answer comes with the seq up to which it is true, read in the same transac
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from novate.ledger import activity, candles, database, settlements, stored_books
+from novate.ledger import activity, blocks, candles, database, settlements, stored_books
 from novate.ledger.busts import bust_seq, cleared_trade, with_correction
 from novate.ledger.candles import CandlePage, Span
 from novate.ledger.naming import name_hash
@@ -79,6 +80,16 @@ _EVENTS: Final = f"""SELECT e.*, {_GRID} FROM (
  ORDER BY e.seq, e.position LIMIT :limit OFFSET :skipped"""
 """An order's events by key where its own command made them, else by index."""
 
+
+_CLIENTS_NEWEST: Final = (
+    "SELECT max(order_number) FROM orders"
+    f" WHERE {blocks.block_of('order_number')} = {blocks.WANTED} AND client = :client"
+)
+_NAMES_NEWEST: Final = (
+    "SELECT max(order_number) FROM order_names"
+    f" WHERE {blocks.block_of('order_number')} = {blocks.WANTED} AND name_hash = :name_hash"
+    " AND order_id = :order_id"
+)
 
 Row = RowMapping | dict[str, Any]
 """A row by the names of its columns."""
@@ -156,16 +167,30 @@ class LedgerReader:
 
     def orders(self, wanted: OrderFilter) -> Found:
         """Orders, newest first."""
-        conditions, values = _order_conditions(wanted)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        order = " ORDER BY o.order_number DESC LIMIT :limit"
-        return self._ask(_ORDERS + where + order, limit=wanted.limit, **values)
+        with self._reading() as connection:
+            seq = _seq(connection)
+            conditions, values = _order_conditions(wanted)
+            if wanted.client_id is None:
+                return Found(seq, _listed(connection, conditions, values, wanted.limit))
+            client = _client(connection, wanted.client_id)
+            if client is None:
+                return Found(seq, [])
+            values["client"] = client
+            last = min(seq, wanted.before - 1) if wanted.before else seq
+            found = blocks.newest(connection, _CLIENTS_NEWEST, last, client=client)
+            ask = functools.partial(_of_client, connection, conditions, values)
+            return Found(seq, blocks.read(found, wanted.limit, ask))
 
     def order(self, order_id: str) -> Found:
         """The newest order of this id, if there is one."""
-        where = " WHERE n.name_hash = :name_hash AND n.order_id = :order_id"
-        order = " ORDER BY o.order_number DESC LIMIT 1"
-        return self._ask(_ORDERS + where + order, name_hash=name_hash(order_id), order_id=order_id)
+        named = {"name_hash": name_hash(order_id), "order_id": order_id}
+        with self._reading() as connection:
+            seq = _seq(connection)
+            found = next(blocks.newest(connection, _NAMES_NEWEST, seq, **named), None)
+            if found is None:
+                return Found(seq, [])
+            values = {"number": found[1]}
+            return Found(seq, _listed(connection, ["o.order_number = :number"], values, 1))
 
     def order_events(self, order: Row, limit: int, skipped: int) -> Found:
         """An order's audit trail, oldest first."""
@@ -255,15 +280,39 @@ class LedgerReader:
         """A client's entries, newest first; only those before (seq, entry), if given."""
         with self._reading() as connection:
             seq = _seq(connection)
-            return Found(seq, settlements.lines(connection, client_id, limit, before))
+            client = _client(connection, client_id)
+            if client is None:
+                return Found(seq, [])
+            return Found(seq, settlements.lines(connection, seq, client, limit, before))
+
+
+def _client(connection: Connection, client_id: str) -> int | None:
+    """The number of a client, None: the ledger has none of this id."""
+    statement = sa.text("SELECT client FROM clients WHERE client_id = :client_id")
+    found = connection.execute(statement, {"client_id": client_id}).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def _listed(
+    connection: Connection, conditions: list[str], values: dict[str, Any], limit: int
+) -> Sequence[RowMapping]:
+    """Orders that meet all conditions, newest first."""
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    statement = f"{_ORDERS}{where} ORDER BY o.order_number DESC LIMIT :limit"
+    return connection.execute(sa.text(statement), {"limit": limit, **values}).mappings().all()
+
+
+def _of_client(
+    connection: Connection, conditions: list[str], values: dict[str, Any], listed: str, limit: int
+) -> Sequence[RowMapping]:
+    """A client's orders in these blocks."""
+    within = f"{blocks.block_of('o.order_number')} IN ({listed})"
+    return _listed(connection, [within, "o.client = :client", *conditions], values, limit)
 
 
 def _order_conditions(wanted: OrderFilter) -> tuple[list[str], dict[str, Any]]:
     conditions: list[str] = []
     values: dict[str, Any] = {}
-    if wanted.client_id is not None:
-        conditions.append("o.client = (SELECT client FROM clients WHERE client_id = :client_id)")
-        values["client_id"] = wanted.client_id
     if wanted.instrument >= 0:
         conditions.append("o.instrument = :instrument")
         values["instrument"] = wanted.instrument

@@ -29,6 +29,8 @@ from sqlalchemy import (
     text,
 )
 
+from novate.ledger.blocks import block_of
+
 LIMB: Final = 10**18
 """Base of the two halves of a wide number."""
 
@@ -59,6 +61,11 @@ def _text(name: str) -> Column[str]:
 
 def _wide(name: str) -> tuple[Column[int], Column[int]]:
     return _big(f"{name}_high"), _big(f"{name}_low")
+
+
+def _by_block(name: str, sequence: str, *columns: str) -> Index:
+    """An index within blocks of sequences: new rows go to the pages of the last one."""
+    return Index(name, text(block_of(sequence)), *columns)
 
 
 def _elsewhere(name: str, columns: str, condition: str) -> Index:
@@ -124,7 +131,7 @@ orders: Final = Table(
     _big("created_ns"),
     _big("updated_ns"),
     _big("updated_seq"),
-    Index("orders_of_client", "client", "order_number"),
+    _by_block("orders_of_client", "order_number", "client", "order_number"),
     Index("orders_of_instrument", "instrument", "order_number"),
     postgresql_with={"fillfactor": 80},  # updates then stay in their page
 )
@@ -135,7 +142,7 @@ order_names: Final = Table(
     _key("order_number"),
     _big("name_hash"),  # `naming.name_hash` of it: a short key, where the text would be a long one
     _text("order_id"),
-    Index("order_names_by_hash", "name_hash"),
+    _by_block("order_names_by_hash", "order_number", "name_hash"),
 )
 
 order_terms: Final = Table(
@@ -287,8 +294,9 @@ assets: Final = Table(
     _small("scale"),  # an amount is in units of 10**-scale
 )
 
-# Two entries in a row, so they balance: `amount` less in `source`, and more in `target`. The view
-# `ledger_entries` has each by itself.
+# Two entries of a transfer, so they balance: `amount` less in `source`, and more in `target`. A row
+# has one or two transfers of a client, as a trade makes them of what it pays and what it gets. The
+# view `ledger_entries` has each entry by itself.
 ledger_transfers: Final = Table(
     "ledger_transfers",
     metadata,
@@ -299,11 +307,15 @@ ledger_transfers: Final = Table(
     _small("source"),  # Account
     _small("target"),
     *_wide("amount"),  # units of the asset; under 0: it goes the other way
+    _big("other_asset"),  # of the second transfer, whose entries are two places on
+    _small("other_source"),  # 0: there is none
+    _small("other_target"),
+    *_wide("other_amount"),
     _small("kind"),
     _big("reference"),  # seq of the trade, number of the cycle, or seq of the command
     _big("reference_index"),  # of a trade: its index
     _big("timestamp_ns"),
-    Index("ledger_transfers_of_client", "client", "seq", "entry"),
+    _by_block("ledger_transfers_of_client", "seq", "client", "seq", "entry"),
     **_ORDERED,
 )
 

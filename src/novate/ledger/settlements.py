@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from novate.ledger import blocks
 from novate.ledger.views import entries_of
 from novate.ledger.wide import join
 
 _TOTALS: Final = ("trades", "lots", "turnover", "fees", "busts", "bust_lots", "bust_turnover")
 
-# A transfer has a client's entry or two, but for one that has the second alone, which is not before
-# (seq, entry) where the first is: so one more of them.
+# A row has an entry of a client or more, but for one that has none before (seq, entry) though it
+# begins there: so one more of them.
 _LINES: Final = f"""WITH own AS (SELECT * FROM ledger_transfers t
- WHERE t.client = (SELECT client FROM clients WHERE client_id = :client_id){{before_transfer}}
+ WHERE {blocks.block_of("t.seq")} IN ({{listed}}) AND t.client = :client{{before_row}}
  ORDER BY t.seq DESC, t.entry DESC LIMIT :limit + 1)
  SELECT e.*, a.name AS asset_name, a.scale FROM ({entries_of("own t")}) e
  JOIN assets a ON a.asset = e.asset WHERE e.client >= 0{{before}}
@@ -26,6 +28,10 @@ _CYCLES: Final = (
 )
 _HEADING: Final = ("cycle", "state", "closed_ns", "closed_seq", "moved_seq", "obligations")
 _BEFORE: Final = " AND ({0}.seq, {0}.entry) < (:seq, :entry)"
+_NEWEST: Final = (
+    "SELECT max(seq) FROM ledger_transfers"
+    f" WHERE {blocks.block_of('seq')} = {blocks.WANTED} AND client = :client"
+)
 
 
 class ClosedCycle(NamedTuple):
@@ -83,12 +89,22 @@ def _whole(row: RowMapping, name: str) -> int:
 
 
 def lines(
-    connection: Connection, client_id: str, limit: int, before: tuple[int, int] | None
+    connection: Connection,
+    last_seq: int,
+    client: int,
+    limit: int,
+    before: tuple[int, int] | None,
 ) -> list[RowMapping]:
     """A client's entries, newest first; only those before (seq, entry), if given."""
-    values: dict[str, Any] = {"client_id": client_id, "limit": limit}
-    bounds = {"before_transfer": "", "before": ""}
+    values: dict[str, Any] = {"client": client}
+    bounds = {"before_row": "", "before": ""}
     if before is not None:
-        bounds = {"before_transfer": _BEFORE.format("t"), "before": _BEFORE.format("e")}
+        bounds = {"before_row": _BEFORE.format("t"), "before": _BEFORE.format("e")}
         values |= {"seq": before[0], "entry": before[1]}
-    return list(connection.execute(sa.text(_LINES.format(**bounds)), values).mappings())
+        last_seq = min(last_seq, before[0])
+
+    def ask(listed: str, wanted: int) -> Sequence[RowMapping]:
+        statement = sa.text(_LINES.format(listed=listed, **bounds))
+        return connection.execute(statement, values | {"limit": wanted}).mappings().all()
+
+    return blocks.read(blocks.newest(connection, _NEWEST, last_seq, client=client), limit, ask)

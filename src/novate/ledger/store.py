@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from novate.ledger import database, wide
 from novate.ledger.copying import COPY_TRAILER, binary_rows, text_rows
 from novate.ledger.cycles import Moment
 from novate.ledger.positions import Position
-from novate.ledger.projection import Columns, Rows, Standing
+from novate.ledger.projection import Columns, Rows, Standing, Texts
 from novate.ledger.schema import (
     LIMB,
     assets,
@@ -326,7 +327,7 @@ class LedgerStore:
             if not listed:
                 continue
             if self._sqlite:
-                self._many(_insert(table), listed)
+                self._insert_texts(table, listed)
             else:
                 self._copy(f"COPY {table.name} FROM STDIN", text_rows(listed))
 
@@ -393,6 +394,18 @@ class LedgerStore:
             self._many(_insert(table, together), by_statement.tolist())
         if whole < count:
             self._many(_insert(table), rows[whole:].tolist())
+
+    def _insert_texts(self, table: sa.Table, rows: Texts) -> None:
+        """The same for rows with texts in them."""
+        whole = len(rows) - len(rows) % _TOGETHER
+        if whole:
+            by_statement = (
+                tuple(chain.from_iterable(rows[at : at + _TOGETHER]))
+                for at in range(0, whole, _TOGETHER)
+            )
+            self._many(_insert(table, _TOGETHER), by_statement)
+        if whole < len(rows):
+            self._many(_insert(table), rows[whole:])
 
     def _many(self, statement: str, rows: Any) -> None:
         self._driver().executemany(statement, rows)

@@ -197,25 +197,33 @@ _INSIDE: Final = """(t.seq, t.position) > (s.opened_seq, s.opened_position)
 def entries_of(source: str, more: str = "") -> str:
     """A query of the entries of transfers.
 
-    A client's and the house's stand apart, so that whoever asks for a client's comes to the index.
+    A client's and the house's stand apart, so that whoever asks for a client's reads no other.
 
     Args:
         source: What has the transfers, by the name `t`.
         more: More columns of the source, each with a comma behind it.
     """
     houses = ", ".join(map(str, HOUSES))
-    taken = (
-        "CASE t.amount_low WHEN 0 THEN -t.amount_high ELSE -t.amount_high - 1 END",
-        f"CASE t.amount_low WHEN 0 THEN 0 ELSE {LIMB} - t.amount_low END",
-    )
-    given = ("t.amount_high", "t.amount_low")
-    sides = (("source", "t.entry", taken), ("target", "t.entry + 1", given))
+    owners = (("t.client", f"NOT IN (0, {houses})"), ("CAST(-1 AS BIGINT)", f"IN ({houses})"))
     return " UNION ALL ".join(
-        f"""SELECT {more}t.seq, {entry} AS entry, t.asset, t.{account} AS account,
- {owner} AS client, {amount[0]} AS amount_high, {amount[1]} AS amount_low, t.kind, t.reference,
- t.reference_index, t.timestamp_ns FROM {source} WHERE t.{account} {which} ({houses})"""
-        for account, entry, amount in sides
-        for owner, which in (("t.client", "NOT IN"), ("CAST(-1 AS BIGINT)", "IN"))
+        f"""SELECT {more}t.seq, t.entry + {place} AS entry, t.{other}asset AS asset,
+ t.{account} AS account, {owner} AS client, {amount[0]} AS amount_high, {amount[1]} AS amount_low,
+ t.kind, t.reference, t.reference_index, t.timestamp_ns FROM {source} WHERE t.{account} {whose}"""
+        for first, other in ((0, ""), (2, "other_"))
+        for place, account, amount in (
+            (first, f"{other}source", _less(f"t.{other}amount")),
+            (first + 1, f"{other}target", (f"t.{other}amount_high", f"t.{other}amount_low")),
+        )
+        for owner, whose in owners
+    )
+
+
+def _less(name: str) -> tuple[str, str]:
+    """Both halves of a wide number with the other sign."""
+    high, low = f"{name}_high", f"{name}_low"
+    return (
+        f"CASE {low} WHEN 0 THEN -{high} ELSE -{high} - 1 END",
+        f"CASE {low} WHEN 0 THEN 0 ELSE {LIMB} - {low} END",
     )
 
 
