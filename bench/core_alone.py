@@ -11,11 +11,12 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from bench import allocations, apart, core_flows, core_rare
+from bench import allocations, apart, core_flows, core_plain, core_rare
 from bench.core_flows import Commands
 from novate.engine import Engine, reserve
 from novate.engine.native import EventRing, stream
@@ -59,31 +60,34 @@ def new_engine(limits: Limits | None = None, count: int = 1) -> Engine:
     return engine
 
 
-def applied_seconds(engine: Engine, commands: Commands) -> float:
-    """Seconds for all of the commands in batches, events as arrays."""
+def applied_seconds(
+    engine: Engine, commands: Commands, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds by this clock for all of the commands in batches, events as arrays."""
     batches = [commands[at : at + BATCH] for at in range(0, len(commands), BATCH)]
     gc.disable()
-    began = time.perf_counter()
+    began = clock()
     for batch in batches:
         engine.apply(batch)
-    seconds = time.perf_counter() - began
+    seconds = clock() - began
     gc.enable()
     return seconds
 
 
-def challenge(orders: str, swing: str) -> dict[str, Any]:
+def challenge(orders: str, swing: str, others: str = "nothing") -> dict[str, Any]:
     """Messages a second into a ring that another thread drains and reads; of two runs the second.
 
-    The first is not counted, for what the system takes to give a process its memory is no
+    `others` is what others have of the book, a name of `core_plain.SETTINGS`. The first run is not
+    counted, for what the system takes to give a process its memory is no
     message's.
     """
     messages = core_flows.challenge(int(orders), core_flows.SWINGS[swing])
-    _run_challenge(messages)
-    return _run_challenge(messages)
+    _run_challenge(messages, others)
+    return _run_challenge(messages, others)
 
 
-def _run_challenge(messages: Commands) -> dict[str, Any]:
-    engine = new_engine()
+def _run_challenge(messages: Commands, others: str) -> dict[str, Any]:
+    engine = core_plain.new_engine(others, core_flows.MIDDLE)
     ring = EventRing(RING)
     tallies: list[tuple[int, int, int]] = []
 

@@ -20,6 +20,9 @@ cdef extern from "novate/engine/state.h":
     uint32_t WRITTEN "NOVATE_WRITTEN"
     uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
     uint32_t SINK_EVENTS "NOVATE_SINK_EVENTS"
+    uint32_t WATCH_ALL "NOVATE_WATCH_ALL"
+    uint32_t WATCH_LIMITS "NOVATE_WATCH_LIMITS"
+    uint32_t WATCH_TRADES "NOVATE_WATCH_TRADES"
     ctypedef void (*Sink)(void *, const Event *, uint32_t) noexcept nogil
     void CHECK "NOVATE_CHECK"(bint condition) noexcept nogil
     bint likely "novate_likely"(bint condition) noexcept nogil
@@ -149,6 +152,13 @@ cdef extern from "novate/engine/state.h":
         OrderLimits limits
         uint64_t place
 
+    ctypedef struct Guard:
+        i128 worth_min, worth_max
+        int64_t lots_min, lots_max
+        int64_t last_price, reference_price
+        int64_t buy_max, sell_min, trade_min, trade_max
+        uint32_t open_max, asks_markets
+
     ctypedef struct Rules:
         OrderLimits limits
         Distance protection, static_band, dynamic_band
@@ -156,6 +166,7 @@ cdef extern from "novate/engine/state.h":
         int64_t at_ns[32]
         uint8_t phases[32]
         uint32_t schedule_count, band_auction
+        Guard guard
 
     ctypedef struct Session:
         uint32_t number, newest
@@ -189,7 +200,7 @@ cdef extern from "novate/engine/state.h":
         uint64_t name
         uint32_t newest_open, last_closed
         uint32_t keys, open_count
-        uint32_t timer, killed, counted
+        uint32_t timer, killed, counted, limited
 
     ctypedef struct OpenCount:
         uint32_t client, instrument, count
@@ -320,7 +331,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t own_limits_count, own_limits_capacity
         OpenCount *open_counts
         uint32_t open_counts_size, open_counts_used
-        uint32_t kills, rare, venue_killed, rules
+        uint32_t kills, due_done, venue_killed, rules
         Rules no_rules
         uint32_t *queue
         uint32_t queue_first, queue_count, queue_capacity
@@ -441,6 +452,18 @@ cdef inline void order_free(State *st, uint32_t slot) noexcept nogil:
     st.orders[slot].seq = 0
     st.links[slot].next = st.orders_free - slot - 1
     st.orders_free = slot
+
+cdef inline void order_left(State *st, uint32_t slot, uint32_t place) noexcept nogil:
+    """The order of this slot stands at a place of the closed ones from now on; its slot is free.
+
+    Not before the command is over, if what was due may have told of the order in this slot.
+    """
+    order_free(st, slot)
+    st.orders[slot].level = place
+    if unlikely(st.due_done):
+        st.orders_free = slot + 1 + st.links[slot].next
+        st.links[slot].next = st.left
+        st.left = slot
 
 cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:
     """The order's Extra, made now if it has none: nothing filled, updated at creation."""
