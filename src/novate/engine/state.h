@@ -150,7 +150,7 @@ typedef struct {
     uint32_t *blocks;
     uint32_t *cache;
     uint32_t cache_shift, cache_size;
-    uint32_t searched, pad;            /* position of the block that was searched for last */
+    uint32_t searched, searched_place; /* the block that was searched last, and where in it */
     int64_t best_key;                  /* of the best level, NOVATE_NO_KEY where there is none */
 } BookSide;
 
@@ -516,6 +516,27 @@ static inline void novate_trade_event(Event *event, const Order *maker, const Ta
 /* Key of a level: the better the price, the higher; without a branch, for sides come by chance. */
 static inline int64_t novate_key_of(int side, int64_t price) {
     return (price ^ -(int64_t)side) + side;
+}
+/* Where a level stands among those of its block; behind the last there may be any. All are looked
+   at, for where it stands comes by chance. */
+static inline uint32_t novate_place_of_level(const uint32_t *levels, uint32_t level) {
+#ifdef __SSE2__
+    const __m128i *fours = (const __m128i *)levels, wanted = _mm_set1_epi32((int)level);
+    uint64_t found = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        __m128i a = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i), wanted);
+        __m128i b = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i + 1), wanted);
+        __m128i c = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i + 2), wanted);
+        __m128i d = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i + 3), wanted);
+        __m128i all = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
+        found |= (uint64_t)(uint32_t)_mm_movemask_epi8(all) << 16 * i;
+    }
+    return found ? (uint32_t)__builtin_ctzll(found) : NOVATE_BLOCK_SIZE;
+#else
+    uint32_t place = 0;
+    while (place < NOVATE_BLOCK_SIZE && levels[place] != level) place++;
+    return place;
+#endif
 }
 #define novate_prefetch(p) __builtin_prefetch((p), 1, 3)
 #define novate_likely(c) __builtin_expect(!!(c), 1)

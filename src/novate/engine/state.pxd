@@ -52,6 +52,8 @@ cdef extern from "novate/engine/state.h":
     void copy_identity "novate_copy_identity"(void *target, const void *source) noexcept nogil
     int64_t key_of "novate_key_of"(int side, int64_t price) noexcept nogil
     void *reserve_zeros "novate_reserve"(size_t size) noexcept nogil
+    uint32_t place_of_level "novate_place_of_level"(
+        const uint32_t *levels, uint32_t level) noexcept nogil
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
@@ -129,7 +131,7 @@ cdef extern from "novate/engine/state.h":
         int64_t *lowest
         uint32_t *blocks
         uint32_t *cache
-        uint32_t cache_shift, cache_size, searched
+        uint32_t cache_shift, cache_size, searched, searched_place
         int64_t best_key
 
     ctypedef struct Trade:
