@@ -54,6 +54,9 @@ KINDS = (
 SHARES = (69, 4, 12, 1, 2, 1, 1, 3, 3, 1, 1, 1, 1)
 """How many in a hundred commands are of each kind."""
 
+SELDOM = ("mass", "phase", "lost", "rules")
+"""Kinds that leave little for plain orders to meet: one in eight in a market of plain orders."""
+
 FORCES = (
     *[TimeInForce.GTC] * 12,
     *[TimeInForce.IOC] * 2,
@@ -80,6 +83,8 @@ class Market(Shape):
     """What a workload over the whole rulebook draws from.
 
     `wide`: number of the instrument whose orders may be worth more than accounts take, -1: none.
+    `plain`: how many new orders in a hundred use nothing that few orders do, in a market that is
+    mostly open, so that they meet what the others have.
     """
 
     ids: int = 14
@@ -90,6 +95,7 @@ class Market(Shape):
     moments: int = 30
     oddities: bool = True
     wide: int = -1
+    plain: int = 0
 
 
 def ranges(shape: Market) -> dict[str, tuple[int, int]]:
@@ -171,7 +177,10 @@ class MarketWorkload(Workload):
             "after": self.after,
             "kill": self.kill,
         }
-        command = made[KINDS[self.kinds[row["kind"]]]](row)
+        kind = KINDS[self.kinds[row["kind"]]]
+        if self.shape.plain and kind in SELDOM and row["dice"] % 8:
+            kind = "place"
+        command = made[kind](row)
         return widened(command, self.exchange, self.shape.wide)
 
     def keyed(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +228,8 @@ class MarketWorkload(Workload):
             self_trade=SelfTrade(max(0, row["mode"])),
             **self.link(row),
         )
+        if row["dice"] % 100 < self.shape.plain:
+            return plainest(wanted)
         odd = self.shape.oddities and row["dice"] < 20
         return self.plainer(wanted, row) if odd else self.plainer(mended(wanted), row)
 
@@ -298,7 +309,7 @@ class MarketWorkload(Workload):
             static_band=Distance(ticks=2 + way % 4) if dice % 7 == 0 else Distance(),
             dynamic_band=Distance(permille=10 + way) if dice % 6 == 0 else Distance(),
             band_action="auction" if way % 2 else "reject",
-            volatility_auction_ns=(1 + row["moment"]) * NS,
+            volatility_auction_ns=(1 + row["moment"]) * (NS // 50 if self.shape.plain else NS),
             reference_price_ticks=row["price"] if way % 3 == 0 else 0,
             session_end_s=int(second + row["moment"]) % 86_400 if dice % 2 else 0,
             schedule=tuple(
@@ -329,6 +340,8 @@ class MarketWorkload(Workload):
     def phase(self, row: dict[str, Any]) -> SetPhase:
         """A change of phase, mostly back to continuous trading."""
         phase = PHASES[row["dice"] % len(PHASES)]
+        if self.shape.plain and row["way"] % 2:
+            phase = Phase.CONTINUOUS
         ends = row["way"] % 4 == 0 and phase is not Phase.CONTINUOUS
         instrument = -1 if row["way"] == 1 else row["instrument"]
         return SetPhase(phase, instrument, self.later_ns(row) if ends else 0)
@@ -341,7 +354,29 @@ class MarketWorkload(Workload):
         """A kill switch; more often off than on."""
         if row["way"] % 4:
             return Kill(self.client(row), row["dice"] % 8 == 0)
-        return Kill(None, row["dice"] % 16 == 0)
+        return Kill(None, row["dice"] % (64 if self.shape.plain else 16) == 0)
+
+
+def plainest(order: Place) -> Place:
+    """The order with nothing that few orders have: limit or market, good till cancelled or not."""
+    by_quote = order.type is OrderType.MARKET and order.quote_units
+    stop = order.type in (OrderType.STOP, OrderType.STOP_LIMIT)
+    kind = OrderType.MARKET if order.type is OrderType.MARKET else OrderType.LIMIT
+    rests = order.force in (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
+    return Place(
+        client=order.client,
+        order=order.order,
+        side=order.side,
+        quantity=0 if by_quote else order.quantity,
+        price=order.stop_price if stop else order.price,
+        instrument=order.instrument,
+        type=kind,
+        force=TimeInForce.GTC if rests or by_quote else order.force,
+        post_only=order.post_only and kind is OrderType.LIMIT and rests,
+        quote_units=order.quote_units if by_quote else 0,
+        key=order.key,
+        body=order.body,
+    )
 
 
 def mended(order: Place) -> Place:

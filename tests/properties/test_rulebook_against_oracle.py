@@ -16,7 +16,7 @@ from novate.model.commands import NEWEST_RULES, Phase
 from novate.model.instrument import Limits, Rules
 from tests.conftest import SOAK, scaled
 from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
-from tests.oracle.market import Market, MarketWorkload, ranges
+from tests.oracle.market import Market, MarketWorkload, draw, ranges
 from tests.oracle.wide import WIDE
 from tests.oracle.words import Configure, Kill, SetClearing, SetPhase, SetRules
 from tests.oracle.workload import TINIER, TINY
@@ -124,12 +124,21 @@ def long_fight(
         duel.compare()
         duel.compare_keys()
         duel.oracle.made.clear()
-        if turn % (compare_every * 7) == 0 and duel.engine is not None:
+        if turn % (compare_every * 4) == 0 and duel.engine is not None:
             duel.engine = Engine.load(duel.engine.dump())
-        if limits is TINY and turn % (compare_every * 3) == 0:
-            tighter = duel.oracle.limits is TINY
-            duel.play(Configure(TINIER if tighter else TINY))
+        if turn % (compare_every * 2) == 0:
+            reset(duel, workload, limits)
     calm(duel)
+
+
+def reset(duel: Duel, workload: MarketWorkload, limits: Limits) -> None:
+    """Change windows and rules at once: every other time the engine was loaded just before."""
+    if limits is TINY:
+        tighter = duel.oracle.limits is TINY
+        duel.play(Configure(TINIER if tighter else TINY))
+    for row in draw(workload.shape, workload.chance, workload.shape.instruments):
+        duel.play(SetRules(workload.rules(row), row["instrument"]))
+    duel.compare()
 
 
 LONG = {
@@ -138,9 +147,13 @@ LONG = {
     "deep": (Market(ids=300, clients=40, prices=60, price_low=40, keys=500), Limits()),
     "wide": (Market(wide=1), Limits()),
     "first rules": (Market(), TINY),
+    "plain": (Market(plain=85, clients=6, prices=12, price_low=94), Limits()),
+    "plain numbered": (Market(plain=85, clients=6, instruments=2, numbered=True), TINY),
 }
 RUNS, RUN_LENGTH = (14, 240_000) if SOAK else (1, 8_000)
-"""Of each kind of market. A soak's five times 14 times 240,000 are over 16 million commands."""
+"""Of each kind of market. A soak's seven times 14 times 240,000 are over 23 million commands."""
+COMPARE_EVERY = 101 if SOAK else 29
+"""Batches between two looks at the books; at every fourth the engine is loaded from its dump."""
 
 
 @pytest.mark.parametrize("run", range(RUNS))
@@ -148,7 +161,7 @@ RUNS, RUN_LENGTH = (14, 240_000) if SOAK else (1, 8_000)
 def test_a_long_run(name: str, run: int) -> None:
     shape, limits = LONG[name]
     rules = 1 if name == "first rules" else NEWEST_RULES
-    long_fight(20260101 + run, RUN_LENGTH, shape, limits, 101, rules)
+    long_fight(20260101 + run, RUN_LENGTH, shape, limits, COMPARE_EVERY, rules)
 
 
 @settings(max_examples=scaled(60))

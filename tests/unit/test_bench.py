@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import engine_flow, machine, table
+from bench import core_flows, core_plain, engine_flow, machine, table
 from bench.row import Scale, at_least, at_most, medians
 from bench.rows import ROWS
 from novate.engine import engine
 from novate.model.commands import CommandKind, TimeInForce
+from novate.model.events import EventKind
 
 
 def test_documents_show_the_last_results() -> None:
@@ -89,3 +90,21 @@ def test_a_smoke_run_is_small() -> None:
     assert Scale(quick=True).seconds(60) == 1
     assert Scale(quick=True).count(1_000_000) == 20_000
     assert Scale(quick=False).count(1_000_000) == 1_000_000
+
+
+@pytest.mark.parametrize("setting", core_plain.SETTINGS)
+def test_what_others_have_in_the_plain_row_is_there_and_stops_nothing(setting: str) -> None:
+    """Nothing of it is refused or set off; only icebergs are something to trade with."""
+    engine = core_plain.new_engine(setting, core_flows.MIDDLE)
+    kinds = len(core_plain.SETTINGS[setting])
+    others = {"nothing": 0, "rules": 0, "killed": 0, "icebergs": 2, "all": 4}.get(setting, kinds)
+    assert engine.usage()["open_orders"] == others * core_plain.EACH
+    flow = core_flows.challenge(2_000, core_flows.SWINGS["1%"])
+    plain = core_plain.new_engine("nothing", core_flows.MIDDLE).apply(flow)
+    events = engine.apply(flow)
+    accepted = events["kind"] == EventKind.ORDER_ACCEPTED
+    assert accepted.sum() == 2_000
+    assert set(events["kind"].tolist()) <= set(plain["kind"].tolist())
+    if setting not in ("icebergs", "all"):
+        assert (events["kind"] == plain["kind"]).all()
+        assert (events["price_ticks"] == plain["price_ticks"]).all()

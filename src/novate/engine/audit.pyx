@@ -5,8 +5,10 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
 from novate.engine.audit_clearing cimport audit_clearing
 from novate.engine.due cimport DUE_CUTOFF, DUE_EXPIRY, DUE_PHASE
+from novate.engine.guard cimport guard_holds
 from novate.engine.ladder cimport level_find
 from novate.engine.registry cimport closed_is, find_order, hash_id
+from novate.engine.special cimport watch
 from novate.engine.state cimport (
     AT_LEVEL, BLOCK_SIZE, CLOSED, FILLED, NONE, NO_KEY, PLACE_MASK, PRICELESS, WAITING, WORKING,
     Block, Book, BookSide, Client, Closed, Due, Level, Order, Special, State, i128,
@@ -42,6 +44,7 @@ cdef int audit(State *st) except -1:
     audit_specials(st)
     audit_days(st)
     audit_open_counts(st)
+    audit_watched(st)
     audit_clearing(st)
     return 0
 
@@ -382,4 +385,26 @@ cdef int audit_open_counts(State *st) except -1:
                      f"counted, there are {counts.get(place, 0)}")
     if used != len(counts) or used != st.open_counts_used:
         fail(st, f"{st.open_counts_used} counts of open orders are kept, not {len(counts)}")
+    return 0
+
+
+cdef int audit_watched(State *st) except -1:
+    """What tells plain orders from others at a glance is what it follows from."""
+    cdef Book *book
+    cdef uint32_t i, watched, kills = st.venue_killed
+    limited = {int(st.own_limits[i].place >> 32) for i in range(st.own_limits_count)}
+    for i in range(st.books_count):
+        book = &st.books[i]
+        watched = book.watch
+        watch(book)
+        if book.watch != watched:
+            fail(st, f"book {i} is watched as {watched}, not as {book.watch}")
+        if book.rules != NULL and not guard_holds(st, book):
+            fail(st, f"book {i}: what its rules leave to plain orders is not what they come to")
+    for i in range(st.clients_count):
+        kills += st.clients[i].killed
+        if st.clients[i].limited != (i in limited):
+            fail(st, f"client {i} is said wrongly to have limits of its own, or to have none")
+    if kills != st.kills:
+        fail(st, f"{st.kills} kill switches are said to be on, not {kills}")
     return 0

@@ -7,7 +7,7 @@ from novate.engine.ladder cimport level_drop, level_find, level_open
 from novate.engine.registry cimport client_order_left, closed_new, index_order, reindex_order
 from novate.engine.state cimport (
     CHECK, NONE, Book, BookSide, Extra, Level, Links, Order, State, Taker, i128,
-    extra_free, key_of, order_free, unlikely,
+    extra_free, key_of, order_left, unlikely,
 )
 from novate.model.records cimport LEVEL_FULL, PRICE_LEVELS_LIMIT
 
@@ -48,7 +48,8 @@ cdef inline int rest_refusal(State *st, BookSide *own, uint32_t level,
                              int64_t lots) noexcept nogil:
     """0 if `lots` may rest at this level (NONE: a new one), or why there is no room for them."""
     if level != NONE:
-        return LEVEL_FULL if st.levels[level].total > TOTAL_MAX - lots else 0
+        return LEVEL_FULL if (
+            st.levels[level].total + st.levels[level].hidden > TOTAL_MAX - lots) else 0
     return PRICE_LEVELS_LIMIT if own.count >= st.levels_max else 0
 
 cdef inline void rest(State *st, BookSide *own, uint32_t slot, int64_t key,
@@ -114,5 +115,5 @@ cdef inline uint32_t order_closed(State *st, uint32_t slot, int64_t price, int64
         place = closed_with_extra(st, slot, price, lots, state, reason)
     client_order_left(st, slot)
     reindex_order(st, order.id_kind, order.id, slot, place)
-    order_free(st, slot)
+    order_left(st, slot, place)
     return place

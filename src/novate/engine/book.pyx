@@ -12,12 +12,12 @@ from novate.engine.ladder cimport level_drop
 from novate.engine.registry cimport (
     client_order_left, closed_by_quote, closed_new, index_order, reindex_order,
 )
-from novate.engine.special cimport special_closed
+from novate.engine.special cimport sets_off, special_closed, take_special
 from novate.engine.state cimport (
     CHECK, FILLED, NONE,
     Book, BookSide, Extra, Level, Links, Order, State, Taker, Trade, i128,
     event_room, extra_free, grow, key_of, level_price, name_copy, name_free, order_extra,
-    order_free, prefetch, trade_event_of, unlikely,
+    order_left, order_special, prefetch, trade_event_of, unlikely,
 )
 from novate.model.records cimport (
     BOOK_EXHAUSTED, QUOTE_QUANTITY_TOO_SMALL, TRADE, Event,
@@ -38,6 +38,7 @@ cdef bint can_fill(State *st, Book *book, int side, bint market, int64_t price,
         if not market and level.key < limit_key:
             return False
         found += level.total
+        found += level.hidden
         if found >= lots:
             return True
         at = level.worse
@@ -117,10 +118,16 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
     cdef Level *level = &st.levels[other.best]
     cdef uint32_t slot = level.head
     cdef Order *maker = &st.orders[slot]
-    cdef Event *event = event_room(st, slot)
+    cdef Event *event
     cdef Links *links = st.links
-    cdef uint32_t at = st.events_count - 1, behind = links[slot].next
+    cdef uint32_t at, behind = links[slot].next
     CHECK(lots > 0 and lots <= maker.remaining)
+    if unlikely(maker.marked and sets_off(order_special(st, maker))):
+        take_special(st, book, <Order *>taker, slot, price, lots, taker.price)
+        taken(st, taker, price, lots)
+        return
+    event = event_room(st, slot)
+    at = st.events_count - 1
     prefetch(&st.orders[behind])
     prefetch(&links[behind])
     trade_event_of(event, maker, taker, st.seq, TRADE, st.trade_index, price, lots,
@@ -143,6 +150,10 @@ cdef inline void take(State *st, Book *book, BookSide *other, Taker *taker, int6
             links[behind].prev = NONE
         st.event_orders[at] = order_closed(st, slot, price, lots, FILLED, 0)
     st.trade_index += 1
+    taken(st, taker, price, lots)
+
+
+cdef inline void taken(State *st, Taker *taker, int64_t price, int64_t lots) noexcept nogil:
     taker.remaining -= lots
     taker.filled += lots
     taker.notional += <i128>price * lots
@@ -153,16 +164,19 @@ cdef inline bint never_filled(State *st, Order *order) noexcept nogil:
 
 
 cdef inline void count_trades(State *st, Book *book, int64_t filled_before, Taker *taker,
-                              int64_t price) noexcept nogil:
-    """What a run of trades, the last of them at `price`, did to the book's totals."""
+                              uint32_t index_before, int64_t first, int64_t last) noexcept nogil:
+    """What a run of trades, from the price `first` to `last`, did to the book's totals."""
     cdef int64_t lots = taker.filled - filled_before
     if filled_before == 0:
         book.orders_matched += 1
     book.filled += 2 * <i128>lots
     book.open -= lots
     book.volume += lots
-    book.last_price = price
-    book.trades_total += st.trade_index
+    book.last_price = last
+    book.trades_total += st.trade_index - index_before
+    st.traded = 1
+    st.traded_low = min(first, last)
+    st.traded_high = max(first, last)
     touch(st, book)
 
 
@@ -172,13 +186,15 @@ cdef void match_lots(State *st, Book *book, Taker *taker, int64_t limit_key) noe
     cdef BookSide *other = &book.sides[maker_side]
     cdef Level *level
     cdef int64_t price = 0, filled_before = taker.filled
+    cdef int64_t first = level_price(maker_side, other.best_key)
+    cdef uint32_t index_before = st.trade_index
     while taker.remaining > 0 and other.best_key >= limit_key:
         level = &st.levels[other.best]
         price = level_price(maker_side, other.best_key)
         take(st, book, other, taker, price,
              min(taker.remaining, st.orders[level.head].remaining))
-    if st.trade_index:
-        count_trades(st, book, filled_before, taker, price)
+    if st.trade_index != index_before:
+        count_trades(st, book, filled_before, taker, index_before, first, price)
 
 
 cdef int match_quote(State *st, Book *book, Taker *taker) noexcept nogil:
@@ -187,11 +203,13 @@ cdef int match_quote(State *st, Book *book, Taker *taker) noexcept nogil:
     Returns the reason it ends with: 0 (filled: what is left buys less than a lot),
     BOOK_EXHAUSTED, or QUOTE_QUANTITY_TOO_SMALL (nothing bought).
     """
+    cdef uint32_t index_before = st.trade_index
+    cdef int64_t first = level_price(1 - taker.side, book.sides[1 - taker.side].best_key)
     cdef int reason = quote_trades(st, book, taker)
     taker.remaining = 0
-    if st.trade_index:
+    if st.trade_index != index_before:
         book.entered += taker.filled
-        count_trades(st, book, 0, taker, book.last_price)
+        count_trades(st, book, 0, taker, index_before, first, book.last_price)
     return reason
 
 
@@ -207,7 +225,7 @@ cdef int quote_trades(State *st, Book *book, Taker *taker) noexcept nogil:
         cost = <i128>price * book.quote_units
         whole = budget // cost
         if whole == 0:
-            return QUOTE_QUANTITY_TOO_SMALL if st.trade_index == 0 else 0
+            return QUOTE_QUANTITY_TOO_SMALL if taker.filled == 0 else 0
         lots = min(st.orders[level.head].remaining, TOTAL_MAX - taker.filled)
         if lots == 0:
             return 0
@@ -216,7 +234,7 @@ cdef int quote_trades(State *st, Book *book, Taker *taker) noexcept nogil:
         budget -= cost * lots
         book.last_price = price
         take(st, book, other, taker, price, lots)
-    if st.trade_index > 0 and budget < <i128>price * book.quote_units:
+    if taker.filled > 0 and budget < <i128>price * book.quote_units:
         return 0
     return BOOK_EXHAUSTED
 
@@ -272,5 +290,5 @@ cdef uint32_t taker_closed(State *st, Taker *taker, uint32_t slot, int state,
     client_order_left(st, slot)
     extra_free(st, order)
     reindex_order(st, order.id_kind, order.id, slot, place)
-    order_free(st, slot)
+    order_left(st, slot, place)
     return place

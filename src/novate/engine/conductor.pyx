@@ -18,20 +18,21 @@ from novate.engine.cycles cimport move_settlement, set_cutoff, settle
 from novate.engine.form cimport (
     amend_in_bounds, amend_malformed, id_sound, place_fault_found, quote_budget,
 )
+from novate.engine.guard cimport amendment_passes, passes
 from novate.engine.ladder cimport level_find
 from novate.engine.lookahead cimport Lookahead, look_begin, look_on
-from novate.engine.plain cimport plain_book, rest_plain
+from novate.engine.plain cimport follow, plain_book, rest_plain, rest_taker
 from novate.engine.registry cimport (
-    client_add, client_number, client_order_opened, expire_keys, find_key,
-    find_order, index_order, key_add, key_room, named_hash,
+    client_add, client_number, expire_keys, find_key,
+    find_order, key_add, key_room, named_hash,
 )
 from novate.engine.orders cimport amend_watched, place_watched
 from novate.engine.special cimport end, end_client
 from novate.engine.state cimport (
-    CLOSED, ENDED, FILLED, NONE, NO_KEY, NUMBERS_MAX, REJECTED,
+    CLOSED, ENDED, FILLED, NONE, NO_KEY, NUMBERS_MAX, REJECTED, WATCH_ALL,
     Book, BookSide, Closed, Extra, Key, Level, Order, State, Taker, i128,
     closed_at, copy_identity, event_new, event_of, event_room, key_of, likely,
-    name_new, order_extra, order_filled, order_free, order_new, order_price, order_unfilled,
+    name_new, order_extra, order_filled, order_free, order_price, order_unfilled,
     plain_place, taker_of, unlikely,
 )
 from novate.engine.steps cimport carry_out
@@ -128,6 +129,8 @@ cdef inline void end_taker(State *st, Book *book, int reason) noexcept nogil:
     event_of(event_room(st, NONE), <Order *>taker, st.seq, ORDER_ENDED, reason, taker.price,
              taker.remaining, 0)
     book.ended += taker.remaining
+    if unlikely(book.watch | st.kills):
+        touch(st, book)  # as the whole way does
     release(st, book, <Order *>taker, taker.price, taker.remaining)
     st.current = taker_closed(st, taker, NONE, ENDED, reason)
 
@@ -181,9 +184,9 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
         if would_cross(st, book, command.side, command.price_ticks):
             taker_of(taker, command, st.seq, st.time_us, command.client)
             taker.id = command.order_number
-            place_limit(st, book, command, True)
-            return
-        if likely(rest_plain(st, book, command)):
+            if likely(place_limit(st, book, command, True)):
+                return
+        elif likely(rest_plain(st, book, command)):
             book_check(st, book)
             return
     reason = place_fault(st, command)
@@ -205,33 +208,42 @@ cdef void place(State *st, Command *command, const uint8_t *text) noexcept nogil
     else:
         taker.id = name_new(st, command.order_id_kind, text, command.order_id_length,
                             <uint64_t>hashed << 32)
-    if unlikely(book.watch | st.rare | (command.flags & EXTENDED)
-                | (command.time_in_force > FOK)
-                | (book.clears & FUNDED if command.order_type else 0)):
+    if unlikely(command.flags & EXTENDED or command.time_in_force > FOK
+                or (book.clears & FUNDED and command.order_type)
+                or not passes(st, book, command, client)):
         place_watched(st, command, text, client)
-        st.rare = st.kills != 0
     elif command.flags & BY_QUOTE:
         trade_by_quote(st, book, command)
     elif command.order_type == LIMIT and command.time_in_force == GTC:
-        place_limit(st, book, command, would_cross(st, book, command.side, command.price_ticks))
-        return
+        if likely(place_limit(st, book, command,
+                              would_cross(st, book, command.side, command.price_ticks))):
+            return
+        place_watched(st, command, text, client)
     elif likely(not book.clears & (FUNDED | WIDE)) or not rejected(st, book, command, 0):
         trade_or_end(st, book, command)
+        follow(st, book)
     book_check(st, book)
 
 
-cdef void place_limit(State *st, Book *book, Command *command, bint crosses) noexcept nogil:
-    """Accept, or reject, an order that rests with what it does not trade at once."""
+cdef bint place_limit(State *st, Book *book, Command *command, bint crosses) noexcept nogil:
+    """Accept, or reject, an order that rests with what it does not trade at once.
+
+    False: nothing has changed, and what it meets in a watched book is to be found the whole way.
+    """
     cdef uint32_t level = NONE
     cdef int reason
     if not crosses:  # else no order of its side rests at its price
         level = level_find(st, &book.sides[command.side],
                            key_of(command.side, command.price_ticks))
     reason = book_refusal(st, book, command, level, crosses)
+    if unlikely(reason and book.watch):
+        return False
     if unlikely(reason or book.clears & (FUNDED | WIDE)) and rejected(st, book, command, reason):
-        return
+        return True
     trade_and_rest(st, book, command, level, crosses)
+    follow(st, book)
     book_check(st, book)
+    return True
 
 
 cdef bint rejected(State *st, Book *book, Command *command, int reason) noexcept nogil:
@@ -258,28 +270,6 @@ cdef inline void trade_and_rest(State *st, Book *book, Command *command, uint32_
             return
     touch(st, book)
     rest_taker(st, book, level)
-
-
-cdef inline void rest_taker(State *st, Book *book, uint32_t level) noexcept nogil:
-    """Give the order at hand a slot, and put it into the book and its client's open orders."""
-    cdef Taker *taker = &st.taker
-    cdef uint32_t slot = order_new(st)
-    cdef Order *order = &st.orders[slot]
-    cdef Extra *extra
-    copy_identity(order, taker)
-    order.remaining = taker.remaining
-    order.extra = NONE
-    if taker.filled:
-        extra = order_extra(st, order)
-        extra.filled = taker.filled
-        extra.notional = taker.notional
-        extra.updated_seq = st.seq
-        extra.updated_us = st.time_us
-    book.open += taker.remaining
-    rest(st, &book.sides[taker.side], slot, key_of(taker.side, taker.price), level)
-    client_order_opened(st, slot)
-    index_order(st, taker.id_kind, taker.id, slot)
-    st.current = slot
 
 
 cdef void trade_or_end(State *st, Book *book, Command *command) noexcept nogil:
@@ -309,6 +299,7 @@ cdef void trade_by_quote(State *st, Book *book, Command *command) noexcept nogil
         end_taker(st, book, reason)
     else:
         st.current = taker_closed(st, &st.taker, NONE, FILLED, 0)
+    follow(st, book)
 
 
 # --- cancel, amend, mass cancel -------------------------------------------------------------
@@ -412,11 +403,9 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
         return
     order = &st.orders[slot]
     book = &st.books[order.instrument]
-    if unlikely(book.watch | st.rare | order.marked | (command.flags & EXTENDED)):
-        reason = amend_watched(st, command, slot)
-        if reason:
-            refuse(st, reason, slot)
-        book_check(st, book)
+    if unlikely(book.watch & WATCH_ALL or st.due_done > 1 or order.marked
+                or command.flags & EXTENDED):
+        amend_wholly(st, book, command, slot)
         return
     st.price_before = order_price(st, order)
     price = command.price_ticks if command.flags & SET_PRICE else st.price_before
@@ -426,6 +415,10 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
     remaining = total - order_filled(st, order)
     keeps_place = price == st.price_before and remaining <= order.remaining
     reason = amend_refusal(st, book, order, price, total, keeps_place)
+    if unlikely(reason and book.watch) or not (keeps_place or amendment_passes(
+            st, book, order.client, order.side, price, total)):
+        amend_wholly(st, book, command, slot)
+        return
     if unlikely(book.clears & (FUNDED | WIDE)) and not reason:
         reason = rehold(st, book, order, st.price_before, order.remaining, price, remaining)
     if reason:
@@ -441,6 +434,15 @@ cdef void amend(State *st, Command *command, const uint8_t *text) noexcept nogil
         amended_event(st, order, price, order.remaining, total)
     else:
         reenter(st, book, slot, price, remaining, total)
+        follow(st, book)
+    book_check(st, book)
+
+
+cdef void amend_wholly(State *st, Book *book, Command *command, uint32_t slot) noexcept nogil:
+    """AMEND of or among what is special."""
+    cdef int reason = amend_watched(st, command, slot)
+    if reason:
+        refuse(st, reason, slot)
     book_check(st, book)
 
 
@@ -541,11 +543,6 @@ cdef void free_left(State *st) noexcept nogil:
     st.left = NONE
 
 
-cdef void rarely(State *st) noexcept nogil:
-    """Say anew whether commands on any book are to look for what is rare."""
-    st.rare = st.trade_index != 0 or st.kills != 0
-
-
 cdef void begin_command(State *st) noexcept nogil:
     """Forget the last command, and let happen what is due before the next."""
     st.trade_index = 0
@@ -553,9 +550,11 @@ cdef void begin_command(State *st) noexcept nogil:
     st.repeat_seq = 0
     st.price_before = 0
     st.key_noted = 0
+    st.traded = 0
+    st.due_done = 0
     if unlikely(st.next_due_ns <= st.time_ns):
         carry_out(st)
-        rarely(st)
+        st.due_done = 1 + (st.trade_index != 0)
 
 
 cdef inline void handle(State *st, Command *command) noexcept nogil:

@@ -404,6 +404,5 @@ cdef void get_more_state(State *st, Reader *source, const Opened *opened) noexce
         get_closed_specials(st, source)
     if not source.short:
         get_clients(st, source)
-    st.rare = st.kills != 0
     for number in range(st.books_count):
         watch(&st.books[number])

@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from novate.engine.state cimport (
     BLOCK_SIZE, CHECK, NONE, NO_KEY, Block, BookSide, Level, State, grow, more_blocks, more_levels,
+    place_of_level,
 )
 
 cdef enum:
@@ -27,17 +28,21 @@ cdef uint32_t block_for(BookSide *side, int64_t key) noexcept nogil:
     The one that was searched for last is tried first: who finds no level opens one.
     """
     cdef const int64_t *lowest = side.lowest
-    cdef uint32_t low = side.searched, size = side.blocks_count, half
+    cdef uint32_t low = side.searched, size = side.blocks_count, half, more
     if key >= lowest[size - 1]:
         return size - 1
     if low + 1 < size and lowest[low] <= key and key < lowest[low + 1]:
         return low
     low = 0
+    while size > 3:  # four parts at a time: their three bounds are waited for at once
+        half = size >> 2
+        more = (lowest[low + half] <= key) + (lowest[low + 2 * half] <= key)
+        more += lowest[low + 3 * half] <= key
+        low += more * half
+        size -= 3 * half
     while size > 1:
-        half = size >> 1
-        if lowest[low + half] <= key:
-            low += half
-        size -= half
+        low += lowest[low + 1] <= key
+        size -= 1
     side.searched = low
     return low
 
@@ -45,15 +50,29 @@ cdef uint32_t block_for(BookSide *side, int64_t key) noexcept nogil:
 cdef uint32_t place_in(Block *block, int64_t key) noexcept nogil:
     """Position in the block of the first key not under `key`."""
     cdef const int64_t *keys = block.keys
-    cdef uint32_t low = 0, size = block.count, half
+    cdef uint32_t low = 0, size = block.count, half, more
     if size == 0 or keys[size - 1] < key:
         return size
+    while size > 3:
+        half = size >> 2
+        more = (keys[low + half - 1] < key) + (keys[low + 2 * half - 1] < key)
+        more += keys[low + 3 * half - 1] < key
+        low += more * half
+        size -= 3 * half
     while size > 1:
-        half = size >> 1
-        if keys[low + half - 1] < key:
-            low += half
-        size -= half
+        low += keys[low] < key
+        size -= 1
     return low
+
+
+cdef inline uint32_t place_again(BookSide *side, Block *block, int64_t key) noexcept nogil:
+    """The same, by way of where it was at the last search: who finds no level opens one."""
+    cdef uint32_t place = side.searched_place
+    if place <= block.count and (place == block.count or block.keys[place] >= key) and (
+            place == 0 or block.keys[place - 1] < key):
+        return place
+    side.searched_place = place_in(block, key)
+    return side.searched_place
 
 
 cdef uint32_t ladder_search(State *st, BookSide *side, int64_t key) noexcept nogil:
@@ -63,7 +82,7 @@ cdef uint32_t ladder_search(State *st, BookSide *side, int64_t key) noexcept nog
     if key > side.best_key:
         return NONE
     block = &st.blocks[side.blocks[block_for(side, key)]]
-    at = place_in(block, key)
+    at = place_again(side, block, key)
     if at == block.count or block.keys[at] != key:
         return NONE
     cache_put(side, key, block.levels[at])
@@ -160,7 +179,7 @@ cdef uint32_t ladder_insert(State *st, BookSide *side, int64_t key, uint32_t lev
         if st.blocks[side.blocks[at]].count == BLOCK_SIZE:
             at = block_split(st, side, at, key)
     block = &st.blocks[side.blocks[at]]
-    place = place_in(block, key)
+    place = place_again(side, block, key)
     memmove(block.keys + place + 1, block.keys + place, <size_t>(block.count - place) * 8)
     memmove(block.levels + place + 1, block.levels + place, <size_t>(block.count - place) * 4)
     block.keys[place] = key
@@ -179,7 +198,7 @@ cdef uint32_t ladder_insert(State *st, BookSide *side, int64_t key, uint32_t lev
 cdef void ladder_erase(State *st, BookSide *side, const Level *level) noexcept nogil:
     """Take a level out, and its block if it was the last there."""
     cdef Block *block = &st.blocks[level.block]
-    cdef uint32_t at, place = place_in(block, level.key)
+    cdef uint32_t at, place = place_of_level(block.levels, <uint32_t>(level - st.levels))
     CHECK(place < block.count and block.keys[place] == level.key)
     block.count -= 1
     memmove(block.keys + place, block.keys + place + 1, <size_t>(block.count - place) * 8)

@@ -35,6 +35,7 @@ cdef struct Lookahead:
     const Command *commands[32]
     uint32_t blocks[32]
     uint32_t searched[32]
+    uint32_t places[32]
     uint32_t numbers[32]
     uint32_t hashes[32]
     uint32_t orders[32]
@@ -88,6 +89,10 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     if ahead.naming:
         look_for_orders(st, ahead, now)
 
+cdef inline uint32_t some(uint32_t slot) noexcept nogil:
+    """The slot, or the first for NONE: where no memory is, looking for it takes long."""
+    return slot + (slot == NONE)
+
 cdef inline void look_for_orders(State *st, Lookahead *ahead, uint32_t now) noexcept nogil:
     """Ask for the orders that commands name, and then for their neighbours."""
     cdef uint32_t order
@@ -105,10 +110,10 @@ cdef inline void look_for_orders(State *st, Lookahead *ahead, uint32_t now) noex
     prefetch(&st.links[0 if order & CLOSED else order])
     order = ahead.orders[(now - (TO_NEIGHBOURS - TO_ORDER)) & 31]
     links = &st.links[0 if order & CLOSED else order]
-    prefetch(&st.links[links.next])
-    prefetch(&st.links[links.prev])
-    prefetch(&st.links[links.open_next])
-    prefetch(&st.links[links.open_prev])
+    prefetch(&st.links[some(links.next)])
+    prefetch(&st.links[some(links.prev)])
+    prefetch(&st.links[some(links.open_next)])
+    prefetch(&st.links[some(links.open_prev)])
     if unlikely(st.clearing.used & SOME_FUNDED):
         order_ahead(st, &st.orders[0 if order & CLOSED else order])
 

@@ -46,35 +46,41 @@ cdef uint32_t find_hash(State *st, Lookahead *ahead, uint32_t now) noexcept nogi
 
 
 cdef enum:
-    TO_PLACE = 5         # commands between asking for a new order's block and its place in it
+    TO_BLOCK = 6         # commands between looking at a new order and asking for its block
+    TO_PLACE = 5         # and between that and its place in it
     TO_CANCELLED = 11    # between looking at a command and at the level of the order it names
     TO_DROPPED = 16      # and at what stands beside that level
 
 
 cdef void look_wide(State *st, Lookahead *ahead, uint32_t now) noexcept nogil:
     """Ask for the levels that the commands ahead will open, find or drop."""
-    cdef const Command *command = ahead.commands[now]
+    cdef const Command *command
     cdef uint32_t order
     cdef uint32_t applied = (now - DISTANCE) & 31
     ahead.blocks[now] = NONE
+    now = (now - TO_BLOCK) & 31
+    command = ahead.commands[now]
     if command != NULL:
         ahead.blocks[now] = ask_block(st, command, &ahead.searched[now])
     if ahead.blocks[applied] != NONE:
-        remember_search(st, ahead.commands[applied], ahead.searched[applied])
+        remember_search(st, ahead.commands[applied], ahead.searched[applied],
+                        ahead.places[applied])
     now = (now - TO_PLACE) & 31
     if ahead.blocks[now] != NONE:
-        ask_place(st, ahead.commands[now], &st.blocks[ahead.blocks[now]])
-    order = ahead.orders[(now - (TO_CANCELLED - TO_PLACE)) & 31]
+        ahead.places[now] = ask_place(st, ahead.commands[now], &st.blocks[ahead.blocks[now]])
+    order = ahead.orders[(now - (TO_CANCELLED - TO_PLACE - TO_BLOCK)) & 31]
     if not order & CLOSED:
         prefetch(&st.levels[st.orders[order].level])
-    order = ahead.orders[(now - (TO_DROPPED - TO_PLACE)) & 31]
+    order = ahead.orders[(now - (TO_DROPPED - TO_PLACE - TO_BLOCK)) & 31]
     if not order & CLOSED:
         ask_dropped(st, &st.levels[st.orders[order].level])
 
 
-cdef void remember_search(State *st, const Command *command, uint32_t at) noexcept nogil:
+cdef void remember_search(State *st, const Command *command, uint32_t at,
+                          uint32_t place) noexcept nogil:
     """Let the search for a new order's level, which comes now, begin where it once ended."""
     st.books[command.instrument].sides[command.side].searched = at
+    st.books[command.instrument].sides[command.side].searched_place = place
 
 
 cdef uint32_t ask_block(State *st, const Command *command, uint32_t *at) noexcept nogil:
@@ -93,20 +99,33 @@ cdef uint32_t ask_block(State *st, const Command *command, uint32_t *at) noexcep
     return block
 
 
+cdef enum:
+    USUAL = 63               # levels of a block at most, mostly
+    USUAL_KEYS_LINES = 8     # and the lines that they stand in
+    USUAL_LEVELS_LINES = 4
+
+
 cdef void prefetch_block(const Block *block) noexcept nogil:
+    """Ask for the lines of a block that are mostly in use."""
     cdef const uint8_t *line = <const uint8_t *>block
     cdef int i
-    for i in range(<int>(sizeof(Block) + 63) // 64):
+    for i in range(USUAL_KEYS_LINES):
         prefetch(line + 64 * i)
+    for i in range(USUAL_LEVELS_LINES):
+        prefetch(line + 512 + 64 * i)
 
 
-cdef void ask_place(State *st, const Command *command, Block *block) noexcept nogil:
-    """Ask for the levels at and below a new order's price."""
+cdef uint32_t ask_place(State *st, const Command *command, Block *block) noexcept nogil:
+    """Ask for the levels at and below a new order's price, at the place in its block."""
     cdef uint32_t place = place_in(block, key_of(command.side, command.price_ticks))
+    if block.count > USUAL:
+        prefetch(&block.keys[block.count])
+        prefetch(&block.levels[block.count])
     if place < block.count:
         prefetch(&st.levels[block.levels[place]])
     if place:
         prefetch(&st.levels[block.levels[place - 1]])
+    return place
 
 
 cdef void ask_dropped(State *st, const Level *level) noexcept nogil:

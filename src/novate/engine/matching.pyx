@@ -9,11 +9,11 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint6
 from novate.engine.accounts cimport FUNDED, clear_trade, fundable, lot_cost, release
 from novate.engine.book cimport TOTAL_MAX, keep_trade, touch, unlink_from
 from novate.engine.special cimport (
-    cancel_partner, close, end, fill, has_limit, is_open, partner_of, refresh, remove,
-    special_of, take_off, tell, touch_order, unpair,
+    cancel_partner, end, fill, has_limit, maker_traded, partner_of, refresh, take_off, tell,
+    touch_order, unpair,
 )
 from novate.engine.state cimport (
-    CHECK, FILLED, NONE,
+    CHECK, NONE,
     Book, BookSide, Distance, Level, Order, Rules, Special, State, Taker, i128,
     event_room, key_of, level_price, order_price, order_special, order_unfilled, rules_of,
     trade_event_of,
@@ -28,12 +28,18 @@ from novate.model.records cimport (
 
 # --- where a step may trade -----------------------------------------------------------------
 
+cdef enum:
+    NARROW = 9_000_000_000_000  # times a million it has 64 bits, and is divided many times faster
+
 cdef int64_t distance_of(const Distance *distance, int64_t base) noexcept nogil:
     """A distance in whole ticks; -1: off."""
     cdef int64_t off = distance.ticks if distance.ticks else -1
     cdef int64_t part
     if distance.permille:
-        part = <int64_t>(<i128>base * distance.permille // 1000)
+        if base <= NARROW:
+            part = base * distance.permille // 1000
+        else:
+            part = <int64_t>(<i128>base * distance.permille // 1000)
         off = part if off < 0 else min(off, part)
     return off
 
@@ -271,12 +277,7 @@ cdef void trade(State *st, Book *book, uint32_t taker_slot, uint32_t slot, int64
     if one != NONE or other != NONE:
         unpair(st, slot)
         unpair(st, taker_slot)
-    if order_unfilled(st, maker) == 0:
-        special_of(st, slot)
-        remove(st, slot)
-        close(st, slot, FILLED, 0)
-    else:
-        refresh(st, slot)
+    maker_traded(st, slot)
     if one != NONE or other != NONE:
         cancel_partner(st, one)
         cancel_partner(st, other)

@@ -9,6 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memmove, memset
 
 from novate.engine.due cimport phase_due
+from novate.engine.guard cimport guard_begin
 from novate.engine.limits cimport own_limits_at
 from novate.engine.special cimport watch
 from novate.engine.state cimport (
@@ -75,6 +76,7 @@ cdef int rules_install(State *st, uint32_t instrument, object rules) except -1:
         for i, entry in enumerate(rules.schedule):
             own.at_ns[i] = entry.at_s * _SECOND_NS
             own.phases[i] = Phase[entry.phase.upper()]
+        guard_begin(book)
     phase_due(st, book)
     watch(book)
     return 0
@@ -88,6 +90,7 @@ cdef int own_limits_install(State *st, uint32_t client, uint32_t instrument,
     cdef Book *book = &st.books[instrument]
     cdef bint known = at < st.own_limits_count and st.own_limits[at].place == place
     cdef bint wanted = limits != _NO_LIMITS
+    cdef uint32_t first
     if known and not wanted:
         st.own_limits_count -= 1
         memmove(st.own_limits + at, st.own_limits + at + 1,
@@ -98,6 +101,9 @@ cdef int own_limits_install(State *st, uint32_t client, uint32_t instrument,
             own_limits_insert(st, at, place)
             book.own_limits += 1
         limits_from(&st.own_limits[at].limits, limits)
+    first = own_limits_at(st, <uint64_t>client << 32)
+    st.clients[client].limited = (
+        first < st.own_limits_count and st.own_limits[first].place >> 32 == client)
     watch(book)
     return 0
 

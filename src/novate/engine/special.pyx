@@ -9,20 +9,21 @@ those that rest at a level and have nothing special.
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from novate.engine.accounts cimport release
-from novate.engine.book cimport rest, touch, unlink_from
+from novate.engine.accounts cimport clear_trade, release
+from novate.engine.book cimport keep_trade, rest, touch, unlink_from
 from novate.engine.due cimport DUE_EXPIRY, due_add, due_remove
 from novate.engine.ladder cimport level_find
 from novate.engine.registry cimport (
     client_order_left, closed_by_quote, closed_new, reindex_order,
 )
 from novate.engine.state cimport (
-    AT_LEVEL, CHECK, CLOSED, ENDED, NONE, NOWHERE, PRICELESS, QUEUED, WAITING,
+    AT_LEVEL, CHECK, CLOSED, ENDED, FILLED, NONE, NOWHERE, PRICELESS, QUEUED, WAITING,
     Book, BookSide, Closed, Extra, Level, Links, Order, Session, Special, State, Taker, i128,
     closed_at, event_of, event_room, events_written, extra_free, key_of, more_specials,
     order_extra, order_filled, order_price, order_special, order_unfilled, special_free,
+    trade_event_of,
 )
-from novate.model.records cimport DAY, ONE_CANCELS_OTHER, ORDER_ENDED
+from novate.model.records cimport DAY, ONE_CANCELS_OTHER, ORDER_ENDED, TRADE
 
 
 # --- what is special ------------------------------------------------------------------------
@@ -329,6 +330,38 @@ cdef void fill(State *st, Book *book, uint32_t slot, int64_t price, int64_t lots
     extra.notional += <i128>price * lots
     extra.updated_seq = st.seq
     extra.updated_us = st.time_us
+
+
+cdef void take_special(State *st, Book *book, const Order *taker, uint32_t slot, int64_t price,
+                       int64_t lots, int64_t limit) noexcept nogil:
+    """A trade of a plain taker, whose limit price this is, with an iceberg or an order of a pair.
+
+    What the taker and the book's totals have of it is the caller's matter.
+    """
+    cdef Order *maker = &st.orders[slot]
+    cdef uint32_t partner = partner_of(st, slot)
+    trade_event_of(event_room(st, slot), maker, <Taker *>taker, st.seq, TRADE, st.trade_index,
+                   price, lots, order_unfilled(st, maker) - lots)
+    keep_trade(st, book, maker, taker, price, lots, False)
+    clear_trade(st, book, maker, taker, price, lots, price, limit, False)
+    st.trade_index += 1
+    fill(st, book, slot, price, lots)
+    take_off(st, slot, lots)
+    book.open += lots
+    unpair(st, slot)
+    maker_traded(st, slot)
+    cancel_partner(st, partner)
+    watch(book)
+
+
+cdef void maker_traded(State *st, uint32_t slot) noexcept nogil:
+    """A maker whose lots were taken ends if they were all it had, or shows its next tip."""
+    if order_unfilled(st, &st.orders[slot]) == 0:
+        special_of(st, slot)
+        remove(st, slot)
+        close(st, slot, FILLED, 0)
+    else:
+        refresh(st, slot)
 
 
 cdef void touch_order(State *st, uint32_t slot) noexcept nogil:

@@ -46,6 +46,12 @@ typedef __int128 novate_i128;
     uint8_t post_only : 1, id_kind : 2, state : 2, by_quote : 1, marked : 1; /* has a Special */ \
     uint32_t client;
 
+/* Bits of Book.watch: every order goes the whole way; it may have to; what it trades with, or sets
+   off, may be special. */
+#define NOVATE_WATCH_ALL 1u            /* a phase; orders without a price */
+#define NOVATE_WATCH_LIMITS 2u         /* rules, or clients' own limits */
+#define NOVATE_WATCH_TRADES 4u         /* stop orders, icebergs, pairs */
+
 /* An order in the book, 48 bytes. Its price is its level's. What few resting orders need stands in
    its Extra. */
 typedef struct {
@@ -144,7 +150,7 @@ typedef struct {
     uint32_t *blocks;
     uint32_t *cache;
     uint32_t cache_shift, cache_size;
-    uint32_t searched, pad;            /* position of the block that was searched for last */
+    uint32_t searched, searched_place; /* the block that was searched last, and where in it */
     int64_t best_key;                  /* of the best level, NOVATE_NO_KEY where there is none */
 } BookSide;
 
@@ -173,6 +179,18 @@ typedef struct {
     uint64_t place, pad;
 } OwnLimits;
 
+/* What the rules leave to a plain order, in numbers that are compared at once, while last and
+   reference price are those that they were made for. Beyond them it goes the whole way. */
+typedef struct {
+    novate_i128 worth_min, worth_max;  /* price * lots */
+    int64_t lots_min, lots_max;
+    int64_t last_price, reference_price;
+    int64_t buy_max, sell_min;         /* limit prices */
+    int64_t trade_min, trade_max;      /* prices of trades */
+    uint32_t open_max;                 /* its client's open orders on all instruments are under it */
+    uint32_t asks_markets;             /* whether orders without a limit are asked anything */
+} Guard;
+
 typedef struct {
     OrderLimits limits;
     Distance protection, static_band, dynamic_band;
@@ -180,6 +198,7 @@ typedef struct {
     int64_t at_ns[32];                 /* the daily schedule, after 00:00 UTC */
     uint8_t phases[32];
     uint32_t schedule_count, band_auction;
+    Guard guard;                       /* follows from the others and the book */
 } Rules;
 
 typedef struct {
@@ -200,7 +219,7 @@ typedef struct {
     BookSide sides[2];
     Trade *trades;                              /* ring of the last trades */
     uint32_t trades_capacity, trades_first, trades_count;
-    uint32_t watch;                             /* 0: nothing but plain orders and no rules */
+    uint32_t watch;                             /* WATCH bits; 0: nothing but plain orders */
     uint64_t trades_total, orders_matched;
     uint64_t last_seq;                          /* last command that changed this book */
     int64_t last_us, last_price;
@@ -224,7 +243,9 @@ typedef struct {
     uint32_t last_closed;              /* place of the order of it that closed last */
     uint32_t keys, open_count;
     uint32_t timer;                    /* its dead-man timer in the heap, or NOVATE_NONE */
-    uint32_t killed : 1, counted : 1;  /* counted: its open orders are, on each instrument */
+    uint32_t killed : 1;
+    uint32_t counted : 1;              /* its open orders are, on each instrument */
+    uint32_t limited : 1;              /* it has limits of its own on some instrument */
 } Client;
 
 /* How many open orders a client has on an instrument; a place in a hash table. */
@@ -308,7 +329,8 @@ typedef struct {
     OpenCount *open_counts;            /* of the clients that are counted */
     uint32_t open_counts_size, open_counts_used;
     uint32_t kills;                    /* kill switches that are on */
-    uint32_t rare;                     /* whether commands on any book look for what is rare */
+    uint32_t due_done;                 /* before the command at hand: 1, something was due; 2, and
+                                          traded */
     uint32_t venue_killed;
     uint32_t rules;                    /* version of the rules that commands are under */
     Rules no_rules;
@@ -494,6 +516,27 @@ static inline void novate_trade_event(Event *event, const Order *maker, const Ta
 /* Key of a level: the better the price, the higher; without a branch, for sides come by chance. */
 static inline int64_t novate_key_of(int side, int64_t price) {
     return (price ^ -(int64_t)side) + side;
+}
+/* Where a level stands among those of its block; behind the last there may be any. All are looked
+   at, for where it stands comes by chance. */
+static inline uint32_t novate_place_of_level(const uint32_t *levels, uint32_t level) {
+#ifdef __SSE2__
+    const __m128i *fours = (const __m128i *)levels, wanted = _mm_set1_epi32((int)level);
+    uint64_t found = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        __m128i a = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i), wanted);
+        __m128i b = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i + 1), wanted);
+        __m128i c = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i + 2), wanted);
+        __m128i d = _mm_cmpeq_epi32(_mm_load_si128(fours + 4 * i + 3), wanted);
+        __m128i all = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
+        found |= (uint64_t)(uint32_t)_mm_movemask_epi8(all) << 16 * i;
+    }
+    return found ? (uint32_t)__builtin_ctzll(found) : NOVATE_BLOCK_SIZE;
+#else
+    uint32_t place = 0;
+    while (place < NOVATE_BLOCK_SIZE && levels[place] != level) place++;
+    return place;
+#endif
 }
 #define novate_prefetch(p) __builtin_prefetch((p), 1, 3)
 #define novate_likely(c) __builtin_expect(!!(c), 1)

@@ -20,6 +20,9 @@ cdef extern from "novate/engine/state.h":
     uint32_t WRITTEN "NOVATE_WRITTEN"
     uint32_t BLOCK_SIZE "NOVATE_BLOCK_SIZE"
     uint32_t SINK_EVENTS "NOVATE_SINK_EVENTS"
+    uint32_t WATCH_ALL "NOVATE_WATCH_ALL"
+    uint32_t WATCH_LIMITS "NOVATE_WATCH_LIMITS"
+    uint32_t WATCH_TRADES "NOVATE_WATCH_TRADES"
     ctypedef void (*Sink)(void *, const Event *, uint32_t) noexcept nogil
     void CHECK "NOVATE_CHECK"(bint condition) noexcept nogil
     bint likely "novate_likely"(bint condition) noexcept nogil
@@ -49,6 +52,8 @@ cdef extern from "novate/engine/state.h":
     void copy_identity "novate_copy_identity"(void *target, const void *source) noexcept nogil
     int64_t key_of "novate_key_of"(int side, int64_t price) noexcept nogil
     void *reserve_zeros "novate_reserve"(size_t size) noexcept nogil
+    uint32_t place_of_level "novate_place_of_level"(
+        const uint32_t *levels, uint32_t level) noexcept nogil
     void prefetch "novate_prefetch"(const void *p) noexcept nogil
     void *lines_grow "novate_lines_grow"(void *p, size_t before, size_t size) noexcept nogil
     void lines_free "novate_lines_free"(void *p, size_t size) noexcept nogil
@@ -126,7 +131,7 @@ cdef extern from "novate/engine/state.h":
         int64_t *lowest
         uint32_t *blocks
         uint32_t *cache
-        uint32_t cache_shift, cache_size, searched
+        uint32_t cache_shift, cache_size, searched, searched_place
         int64_t best_key
 
     ctypedef struct Trade:
@@ -149,6 +154,13 @@ cdef extern from "novate/engine/state.h":
         OrderLimits limits
         uint64_t place
 
+    ctypedef struct Guard:
+        i128 worth_min, worth_max
+        int64_t lots_min, lots_max
+        int64_t last_price, reference_price
+        int64_t buy_max, sell_min, trade_min, trade_max
+        uint32_t open_max, asks_markets
+
     ctypedef struct Rules:
         OrderLimits limits
         Distance protection, static_band, dynamic_band
@@ -156,6 +168,7 @@ cdef extern from "novate/engine/state.h":
         int64_t at_ns[32]
         uint8_t phases[32]
         uint32_t schedule_count, band_auction
+        Guard guard
 
     ctypedef struct Session:
         uint32_t number, newest
@@ -189,7 +202,7 @@ cdef extern from "novate/engine/state.h":
         uint64_t name
         uint32_t newest_open, last_closed
         uint32_t keys, open_count
-        uint32_t timer, killed, counted
+        uint32_t timer, killed, counted, limited
 
     ctypedef struct OpenCount:
         uint32_t client, instrument, count
@@ -320,7 +333,7 @@ cdef extern from "novate/engine/state.h":
         uint32_t own_limits_count, own_limits_capacity
         OpenCount *open_counts
         uint32_t open_counts_size, open_counts_used
-        uint32_t kills, rare, venue_killed, rules
+        uint32_t kills, due_done, venue_killed, rules
         Rules no_rules
         uint32_t *queue
         uint32_t queue_first, queue_count, queue_capacity
@@ -441,6 +454,18 @@ cdef inline void order_free(State *st, uint32_t slot) noexcept nogil:
     st.orders[slot].seq = 0
     st.links[slot].next = st.orders_free - slot - 1
     st.orders_free = slot
+
+cdef inline void order_left(State *st, uint32_t slot, uint32_t place) noexcept nogil:
+    """The order of this slot stands at a place of the closed ones from now on; its slot is free.
+
+    Not before the command is over, if what was due may have told of the order in this slot.
+    """
+    order_free(st, slot)
+    st.orders[slot].level = place
+    if unlikely(st.due_done):
+        st.orders_free = slot + 1 + st.links[slot].next
+        st.links[slot].next = st.left
+        st.left = slot
 
 cdef inline Extra *order_extra(State *st, Order *order) noexcept nogil:
     """The order's Extra, made now if it has none: nothing filled, updated at creation."""

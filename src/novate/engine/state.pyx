@@ -144,10 +144,22 @@ cdef void more_clients(State *st) noexcept nogil:
     memset(st.clients + before, 0, <size_t>(st.clients_capacity - before) * sizeof(Client))
 
 
+cdef enum:
+    BLOCKS_FEW = 512
+    BLOCKS_MANY = 8192  # so many that they are given huge pages
+
+
 cdef void more_blocks(State *st) noexcept nogil:
     cdef uint32_t capacity = max(64, st.blocks_capacity * 2)
-    st.blocks = <Block *>lines_grow(
-        st.blocks, <size_t>st.blocks_capacity * sizeof(Block), <size_t>capacity * sizeof(Block))
+    cdef size_t before = <size_t>st.blocks_capacity * sizeof(Block)
+    cdef Block *few = st.blocks
+    if BLOCKS_FEW < capacity < BLOCKS_MANY:  # anew, for what lies in small pages stays there
+        capacity = BLOCKS_MANY
+        st.blocks = <Block *>lines_grow(NULL, 0, <size_t>capacity * sizeof(Block))
+        memcpy(st.blocks, few, before)
+        lines_free(few, before)
+    else:
+        st.blocks = <Block *>lines_grow(few, before, <size_t>capacity * sizeof(Block))
     st.blocks_capacity = capacity
 
 

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from novate.engine.state cimport Book, State
 
+cdef void run(State *st, Book *book) noexcept nogil
 cdef void enter(State *st, uint32_t slot) noexcept nogil
 cdef void change_phase(State *st, Book *book, int phase, int64_t until_ns, int reason,
                        bint held) noexcept nogil

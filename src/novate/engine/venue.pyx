@@ -205,7 +205,6 @@ cdef void kill(State *st, Command *command, const uint8_t *text) noexcept nogil:
         st.clients[client].killed = on
         if on:
             ended = end_client(st, client, KILL_SWITCH, NONE, 255)
-    st.rare = st.kills != 0
     event = event_new(st, KILL_SWITCHED, NONE)
     event.client = client
     event.index = switch
