@@ -17,7 +17,7 @@ from novate.model.errors import LedgerAway
 from novate.rebuild import run_rebuild
 from tests.conftest import Server
 from tests.integration import data_folder
-from tests.integration.test_busted_trades import bust, trade, whole
+from tests.integration.test_busted_trades import bust, trade, wait_for_ledger
 from tests.integration.test_export import exported
 from tests.postgres import Postgres
 
@@ -70,15 +70,16 @@ def test_busts_and_corrections_are_marked_from_both_as_the_api_marks_them(
     kind: str, make_server: MakeServer, postgres: Postgres, tmp_path: Path
 ) -> None:
     url = postgres.make_database("export_busts") if kind == "postgresql" else ""
-    server = make_server(ledger_url="none").start()
+    server = make_server(**{"ledger_url": url} if url else {}).start()
     with httpx.Client(base_url=server.url, timeout=30) as client:
         ids = trade(client, 8)
         gone = bust(client, ids[0])
         corrected = bust(client, ids[2], new_price="101.5", new_quantity="0.25")
         undone = bust(client, ids[4], new_price=90, new_quantity=1)
-        bust(client, f"0-{undone}-0", **whole(90, 1))
         again = bust(client, ids[6], new_price=99, new_quantity=4)
-        last = bust(client, f"0-{again}-0", **whole(99, 4), new_price=98, new_quantity=3)
+        wait_for_ledger(client, again)
+        bust(client, f"0-{undone}-0")
+        last = bust(client, f"0-{again}-0", new_price=98, new_quantity=3)
     assert server.stop() == 0
     settings = data_folder.settings_of(server.data_dir, ledger_url=url)
     assert run_rebuild(settings) == 0
