@@ -212,9 +212,9 @@ def test_a_follower_killed_at_random(
             await when(settled, lambda n=before: ledger(client).get("sequence", 0) > n)
             wanted = len(settled) + chance.randint(1, 40)
             await wait_until_async(lambda n=wanted: len(settled) >= n, 40)
+            await when(settled, lambda: follower_pid(client))
             pid = follower_pid(client)
-            if pid:
-                os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
             await when(settled, lambda p=pid: follower_pid(client) != p)
 
     with client:
