@@ -25,9 +25,6 @@ from tests.oracle.words import (
 )
 
 LEVELS_SEEN = 1000
-ENGINE_HAS_RULEBOOK = True
-"""Whether the engine under test has all of the rulebook, or the first part of it alone."""
-
 START_NS = 1_767_225_600_000_000_000
 
 
@@ -112,14 +109,12 @@ class Duel:
             bids, asks = self.engine.depth(number, LEVELS_SEEN)
             assert levels_of(bids) == book.levels(Side.BUY)
             assert levels_of(asks) == book.levels(Side.SELL)
-            if ENGINE_HAS_RULEBOOK:
-                found = tuple(self.engine.trading_state(number))
-                assert found == state_of(book, self.oracle.rules)
+            found = tuple(self.engine.trading_state(number))
+            assert found == state_of(book, self.oracle.rules)
             best = [level for side in (Side.BUY, Side.SELL) for level in top(book.levels(side))]
             assert list(self.engine.best(number)) == best
-        if ENGINE_HAS_RULEBOOK:
-            soonest = next_item(self.oracle)
-            assert self.engine.next_due_ns() == (soonest.time_ns if soonest else 0)
+        soonest = next_item(self.oracle)
+        assert self.engine.next_due_ns() == (soonest.time_ns if soonest else 0)
         usage = self.engine.usage()
         expected = self.oracle.usage()
         assert {name: usage[name] for name in expected} == expected

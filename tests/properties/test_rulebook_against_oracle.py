@@ -12,22 +12,21 @@ from hypothesis import strategies as st
 
 from novate.engine import Engine
 from novate.model.clearing import ClearingTerms
-from novate.model.commands import NEWEST_RULES, Phase
+from novate.model.commands import NEWEST_RULES, OrderType, Phase, Side
+from novate.model.events import EventKind
 from novate.model.instrument import Limits, Rules
 from tests.conftest import SOAK, scaled
-from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
+from tests.oracle.duel import Duel, spec
 from tests.oracle.market import Market, MarketWorkload, draw, ranges
 from tests.oracle.wide import WIDE
-from tests.oracle.words import Configure, Kill, SetClearing, SetPhase, SetRules
+from tests.oracle.words import Configure, Kill, Place, SetClearing, SetPhase, SetRules
 from tests.oracle.workload import TINIER, TINY
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not ENGINE_HAS_RULEBOOK, reason="the engine has the first part alone"),
-]
+pytestmark = pytest.mark.slow
 
 SPECS = [spec(0), spec(1, price_ticks_max=103), spec(2, quantity_lots_min=2, quantity_lots_max=9)]
 LATER_NS = (0, 0, 0, 1, 0, 20_000_000, 0, 40_000_000, 0, 200_000_000)
+NS = 10**9
 SILENCE_NS = 30 * 3_600_000_000_000
 BATCH_MOST = 10
 
@@ -168,3 +167,15 @@ def test_a_long_run(name: str, run: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_any_seed(seed: int) -> None:
     long_fight(seed, 400, Market(), TINY, 9)
+
+
+def test_what_is_due_on_one_book_triggers_nothing_on_another() -> None:
+    duel = begin(Market(instruments=2), Limits())
+    for instrument, price in ((0, 90), (1, 102)):
+        for side in (Side.SELL, Side.BUY):
+            duel.play(Place(f"client-{side}", f"{side}-{instrument}", side, 1, price, instrument))
+    stop = Place("client-0", "stop", Side.BUY, 1, 0, 0, type=OrderType.STOP, stop_price=100)
+    duel.play(stop)
+    duel.play(SetPhase(Phase.CANCEL_ONLY, 1, duel.now_ns + NS))
+    due = duel.play(Place("client-1", "late", Side.SELL, 1, 95, 0), NS)
+    assert [event.kind for event in due] == [EventKind.PHASE_CHANGED, EventKind.ORDER_ACCEPTED]

@@ -13,12 +13,10 @@ from novate.engine import Engine
 from novate.model.commands import Phase, Side
 from novate.model.instrument import Limits
 from tests.conftest import ROOT, scaled
-from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, batch, spec
+from tests.oracle.duel import Duel, batch, spec
 from tests.oracle.market import Market, MarketWorkload
 from tests.oracle.words import Cancel, Command, Configure, Create, Place, SetPhase, to_bytes
 from tests.oracle.workload import TINIER, TINY
-
-pytestmark = pytest.mark.skipif(not ENGINE_HAS_RULEBOOK, reason="the engine has the first part")
 
 SPECS = [spec(0), spec(1, price_ticks_max=103)]
 STEP_NS = 30_000_000

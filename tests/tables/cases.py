@@ -1,8 +1,7 @@
 """What the tables of the rulebook share: a case, and how it is played.
 
 A requirement's id stands at the head of a case's name: `m_sto_4_...` is of M-STO-4 in
-docs/matching.md. Cases are played to the oracle alone as long as the engine has not all of it
-(`ENGINE_HAS_RULEBOOK`), then to both.
+docs/matching.md. Cases are played to the oracle and to the engine.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from novate.model.commands import NEWEST_RULES
 from novate.model.instrument import Limits
-from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
+from tests.oracle.duel import Duel, spec
 from tests.tables.notation import Scene
 
 
@@ -27,8 +26,7 @@ class Case(NamedTuple):
 
 def scene(limits: Limits | None = None, rules: int = NEWEST_RULES) -> Scene:
     """An empty exchange of two instruments."""
-    alone = not ENGINE_HAS_RULEBOOK
-    return Scene(Duel.begin(limits, [spec(0), spec(1)], alone=alone, rules=rules))
+    return Scene(Duel.begin(limits, [spec(0), spec(1)], rules=rules))
 
 
 def check(case: Case, limits: Limits | None = None, rules: int = NEWEST_RULES) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from novate.model.rejects import REASONS, Reason
 from tests.conftest import ROOT
-from tests.oracle.duel import ENGINE_HAS_RULEBOOK, Duel, spec
+from tests.oracle.duel import Duel, spec
 from tests.tables.notation import Scene
 
 RULEBOOK = (ROOT / "docs" / "matching.md").read_text("utf-8")
@@ -31,7 +31,7 @@ EXAMPLES = dict(examples())
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_of_the_rulebook(name: str) -> None:
-    scene = Scene(Duel.begin(specs=[spec(0), spec(1)], alone=not ENGINE_HAS_RULEBOOK))
+    scene = Scene(Duel.begin(specs=[spec(0), spec(1)]))
     said = ""
     for line in EXAMPLES[name]:
         mark, text = line[0], line[1:].strip()

@@ -550,11 +550,11 @@ cdef void begin_command(State *st) noexcept nogil:
     st.repeat_seq = 0
     st.price_before = 0
     st.key_noted = 0
-    st.traded = 0
     st.due_done = 0
     if unlikely(st.next_due_ns <= st.time_ns):
         carry_out(st)
         st.due_done = 1 + (st.trade_index != 0)
+    st.traded = 0  # what was due may have left the prices of another book
 
 
 cdef inline void handle(State *st, Command *command) noexcept nogil:
