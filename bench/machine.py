@@ -78,13 +78,17 @@ def load() -> float:
     return round(os.getloadavg()[0], 2)
 
 
+# Not the documents, into which each row's figures are written.
+MEASURED = (
+    "src", "bench", ":!bench/results", "tests", "setup.py", "pyproject.toml", "requirements",
+)  # fmt: skip
+
+
 def commit() -> str:
-    """The commit, with `+changes` where the tree is not as committed."""
+    """The commit, with `+changes` where what is measured, or measures, is not as committed."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git(
-            "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results"
-        )
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{head}+changes" if changed else head
