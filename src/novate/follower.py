@@ -43,7 +43,6 @@ from novate.journal.snapshots import SnapshotStore
 from novate.journal.verify import believed_end
 from novate.model import codec
 from novate.model.errors import NovateError, ReplayDiverged
-from novate.process import ask_for_turns
 from novate.recovery import Replayer, from_latest_snapshot, print_state, replay_tail
 
 POLL_SECONDS: Final = 0.01
@@ -356,7 +355,6 @@ def _step_back() -> None:
         os.nice(NICENESS)
     except OSError as error:
         log.warning("priority_unchanged", why=str(error))
-    ask_for_turns(0)  # a server's short ones come from the parent
 
 
 _saying: Final = threading.Lock()

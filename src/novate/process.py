@@ -7,9 +7,7 @@ import contextlib
 import ctypes
 import gc
 import os
-import platform
 import resource
-import struct
 import sys
 from typing import Final
 
@@ -35,18 +33,10 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
 
-TURN_NS: Final = 100_000
-"""How long a thread of a server asks to compute at a time: the least that Linux gives."""
-
-_SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
-_SCHED_ATTR: Final = struct.Struct("<IIQiIQQQ")
-
-
 def tune_process() -> None:
     """Let a server have the files it may have, its threads their turn, and keep its memory."""
     allow_files()
     sys.setswitchinterval(SWITCH_SECONDS)
-    ask_for_turns(TURN_NS)
     keep_memory()
 
 
@@ -58,26 +48,6 @@ def collect_rarely() -> None:
     """
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 20)
     atexit.register(gc.freeze)
-
-
-def ask_for_turns(length_ns: int) -> bool:
-    """Ask that this thread, and those that it starts, compute so long at a time; 0: as others do.
-
-    Whoever asks for short turns gets them sooner: a thread that wakes, as a server's do with every
-    fsync and every request, then need not wait for the end of a turn of somebody below it, such as
-    the follower. It computes no more for it.
-
-    Returns:
-        Whether the system took it. Linux does so from 6.12 on; others go on as they were.
-
-    Source: sched_setattr(2), `sched_runtime` of SCHED_OTHER.
-    """
-    call = _SCHED_SETATTR.get(platform.machine())
-    if sys.platform != "linux" or call is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        return False
-    niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    asked = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, niceness, 0, length_ns, 0, 0)
-    return bool(ctypes.CDLL(None).syscall(call, 0, asked, 0) == 0)
 
 
 def allow_files() -> None:
