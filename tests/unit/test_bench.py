@@ -1,5 +1,6 @@
 """The benches' own bookkeeping: medians, verdicts, and documents that say what was measured."""
 
+import json
 import re
 from pathlib import Path
 
@@ -15,9 +16,22 @@ from novate.model.events import EventKind
 
 
 def test_documents_show_the_last_results() -> None:
-    if not table.LATEST.exists():
-        pytest.skip("nothing was measured yet")
     assert not table.stale(), "python -m bench.table writes them"
+
+
+def test_every_row_was_measured_and_stands_in_the_documents() -> None:
+    results = json.loads(table.LATEST.read_text())
+    measured = results["rows"]
+    assert {row.name for row in ROWS} == set(measured)
+    assert {name: each["title"] for name, each in measured.items()} == {
+        row.name: row.title for row in ROWS
+    }
+    for document in table.DOCUMENTS:
+        shown = re.search(r"<!-- figures -->\n(.*?)<!-- /figures -->", document.read_text(), re.S)
+        assert shown, document
+        assert [
+            row.title for row in ROWS if f"| {row.title} | {row.target} |" not in shown[1]
+        ] == []
 
 
 def test_every_row_has_a_bound_and_a_name_of_its_own() -> None:
