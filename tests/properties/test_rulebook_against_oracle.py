@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from novate.engine import Engine
 from novate.model.clearing import ClearingTerms
-from novate.model.commands import NEWEST_RULES, OrderType, Phase, Side
+from novate.model.commands import NEWEST_RULES, LinkUse, OrderType, Phase, Side
 from novate.model.events import EventKind
 from novate.model.instrument import Limits, Rules
+from novate.model.rejects import Reason
 from tests.conftest import SOAK, scaled
 from tests.oracle.duel import Duel, spec
 from tests.oracle.market import Market, MarketWorkload, draw, ranges
 from tests.oracle.wide import WIDE
-from tests.oracle.words import Configure, Kill, Place, SetClearing, SetPhase, SetRules
+from tests.oracle.words import Amend, Configure, Kill, Place, SetClearing, SetPhase, SetRules
 from tests.oracle.workload import TINIER, TINY
 
 pytestmark = pytest.mark.slow
@@ -179,3 +180,18 @@ def test_what_is_due_on_one_book_triggers_nothing_on_another() -> None:
     duel.play(SetPhase(Phase.CANCEL_ONLY, 1, duel.now_ns + NS))
     due = duel.play(Place("client-1", "late", Side.SELL, 1, 95, 0), NS)
     assert [event.kind for event in due] == [EventKind.PHASE_CHANGED, EventKind.ORDER_ACCEPTED]
+
+
+def test_a_pair_that_would_fill_an_order_but_ends_by_it_leaves_no_level_too_many() -> None:
+    duel = begin(Market(instruments=1), Limits(price_levels_max=2))
+    one = Place("client-0", "one", Side.SELL, 5, 99)
+    duel.play(one)
+    link = {"link": "one", "link_use": LinkUse.ONE_CANCELS_OTHER}
+    duel.play(Place("client-0", "other", Side.SELL, 4, 99, **link))
+    for name, price in (("low", 90), ("as low", 90), ("lower", 89)):
+        duel.play(Place("client-1", name, Side.BUY, 1, price))
+    (event,) = duel.play(Place("client-1", "late", Side.BUY, 7, 100))
+    assert event.reason is Reason.PRICE_LEVELS_LIMIT
+    (event,) = duel.play(Amend("low", price=100, quantity=7))
+    assert event.reason is Reason.AMEND_LEVEL_FULL
+    duel.compare()

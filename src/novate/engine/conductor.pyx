@@ -152,7 +152,8 @@ cdef inline int book_refusal(State *st, Book *book, Command *command, uint32_t l
                              bint crosses) noexcept nogil:
     """0, or the rule of the book that refuses this order, which may rest; nothing has changed.
 
-    `level` is the one it would rest at, NONE: a new one.
+    `level` is the one it would rest at, NONE: a new one. In a watched book, where a trade may end
+    other orders, it isn't asked whether the order would be filled: that is found the whole way.
     """
     cdef int reason
     if unlikely(command.flags & POST_ONLY and crosses):
@@ -161,8 +162,8 @@ cdef inline int book_refusal(State *st, Book *book, Command *command, uint32_t l
         reason = OPEN_ORDERS_LIMIT
     else:
         reason = rest_refusal(st, &book.sides[command.side], level, command.quantity_lots)
-    if reason and can_fill(st, book, command.side, False, command.price_ticks,
-                           command.quantity_lots):
+    if reason and not book.watch and can_fill(st, book, command.side, False, command.price_ticks,
+                                              command.quantity_lots):
         return 0
     return reason
 
@@ -378,7 +379,7 @@ cdef int amend_refusal(State *st, Book *book, Order *order, int64_t price, int64
         refusal = rest_refusal(st, own, level_find(st, own, key_of(order.side, price)), remaining)
         if refusal == PRICE_LEVELS_LIMIT and level.count == 1:
             refusal = 0
-    if refusal and can_fill(st, book, order.side, False, price, remaining):
+    if refusal and not book.watch and can_fill(st, book, order.side, False, price, remaining):
         refusal = 0
     return AMEND_LEVEL_FULL if refusal else 0
 
