@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -45,7 +46,9 @@ class Pipe:
         return found.decode()
 
     def close(self) -> None:
+        """A thread that still writes is over first: the writer's number may be another's next."""
         os.close(self.reader)
+        wait_until(lambda: all(each.name != "novate-log" for each in threading.enumerate()))
         self.writer.close()
 
 
