@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from novate.engine import Accounts, AccountWatch, Engine, Reporter
-from novate.gateway.accounts import AccountReads, balance_of, position_of, scaled
+from novate.gateway.accounts import (
+    AccountReads,
+    balance_of,
+    on_grid,
+    position_of,
+    scaled,
+    state_name,
+)
 from novate.model import codec
 from novate.model.clearing import SettlementState
 from novate.model.events import AUCTION_TRADE, EventKind
@@ -87,7 +94,7 @@ class AccountTexts:
     def standing(self, client_id: str) -> bytes:
         """How a client's accounts stand now, as members of JSON."""
         settling = [
-            {"cycle": cycle, "state": _state(state), "obligations": self._owed(owed)}
+            {"cycle": cycle, "state": state_name(state), "obligations": self._owed(owed)}
             for cycle, state, owed in self._watch.settling(client_id)
         ]
         return _encode(self._reads.standing(client_id, settling))[1:-1]
@@ -155,8 +162,8 @@ class AccountTexts:
             "trade_id": trade_id,
             "instrument": spec.name,
             "side": _SIDES[side],
-            "price": _scaled(price, spec.tick_coefficient, spec.tick_exponent),
-            "quantity": _scaled(lots, spec.lot_coefficient, spec.lot_exponent),
+            "price": on_grid(price, spec.tick_coefficient, spec.tick_exponent),
+            "quantity": on_grid(lots, spec.lot_coefficient, spec.lot_exponent),
         }
 
     def _trade(self, event: EventRow, fact: Fact) -> dict[str, Any]:
@@ -194,7 +201,7 @@ class AccountTexts:
         return {
             "event": "settlement",
             "cycle": fact[2],
-            "state": _state(state),
+            "state": state_name(state),
             "obligations": obligations,
         }
 
@@ -214,14 +221,6 @@ def account_channel(reporter: Reporter, partition: int) -> AccountChannel:
     return AccountChannel(reporter, watch, texts)
 
 
-def _scaled(value: int, coefficient: int, exponent: int) -> msgspec.Raw:
-    return msgspec.Raw(codec.format_scaled(value, coefficient, exponent))
-
-
 def _units(event: EventRow) -> int:
     """The 128-bit amount of an event."""
     return event.quantity_lots << 64 | event.price_ticks & _LOW
-
-
-def _state(state: int) -> str:
-    return SettlementState(state).name.lower()

@@ -341,7 +341,7 @@ class AccountReads:
             }
         return {
             "cycle": cycle["cycle"],
-            "state": SettlementState(cycle["state"]).name.lower(),
+            "state": state_name(cycle["state"]),
             "closed_at": _time(cycle["closed_ns"]),
             "sequence": cycle["moved_seq"],
             "obligation_count": cycle["obligations"],
@@ -379,11 +379,11 @@ class AccountReads:
                 {
                     "instrument": spec.name,
                     "trade_count": row["trades"],
-                    "quantity": _grid(row["lots"], *lots),
+                    "quantity": on_grid(row["lots"], *lots),
                     "turnover": scaled(row["turnover"] * spec.quote_units, spec.quote_scale),
                     "fees": scaled(row["fees"], spec.quote_scale),
                     "bust_count": row["busts"],
-                    "bust_quantity": _grid(row["bust_lots"], *lots),
+                    "bust_quantity": on_grid(row["bust_lots"], *lots),
                     "bust_turnover": scaled(
                         row["bust_turnover"] * spec.quote_units, spec.quote_scale
                     ),
@@ -419,7 +419,13 @@ def _time(timestamp_ns: int) -> str:
     return codec.format_time(timestamp_ns // 1000).decode()
 
 
-def _grid(value: int, coefficient: int, exponent: int) -> msgspec.Raw:
+def state_name(state: int) -> str:
+    """A settlement state as requests and replies have it."""
+    return SettlementState(state).name.lower()
+
+
+def on_grid(value: int, coefficient: int, exponent: int) -> msgspec.Raw:
+    """So many ticks or lots as a JSON number."""
     return msgspec.Raw(exact_text(value, coefficient, exponent))
 
 
@@ -448,7 +454,7 @@ def position_of(spec: Instrument, row: Sequence[int], mark: int, parts: int) -> 
     gain = (lots * mark - basis * parts) * step
     return {
         "instrument": spec.name,
-        "net_quantity": _grid(lots, spec.lot_coefficient, spec.lot_exponent),
+        "net_quantity": on_grid(lots, spec.lot_coefficient, spec.lot_exponent),
         "total_cost": scaled(basis * step, scale),
         "avg_price": average(spec, basis, lots) if lots else None,
         "realized_pnl": scaled(realized * step, scale),
@@ -463,7 +469,7 @@ def position_of(spec: Instrument, row: Sequence[int], mark: int, parts: int) -> 
 
 def _parted(value: int, parts: int, exponent: int) -> msgspec.Raw:
     """A value that is counted in halves, exactly."""
-    return _grid(value, 1, exponent) if parts == 1 else _grid(value, 5, exponent + 1)
+    return on_grid(value, 1, exponent) if parts == 1 else on_grid(value, 5, exponent + 1)
 
 
 def average(spec: Instrument, basis: int, lots: int) -> msgspec.Raw:
@@ -472,7 +478,7 @@ def average(spec: Instrument, basis: int, lots: int) -> msgspec.Raw:
     whole, rest = divmod(wanted, abs(lots))
     if rest * 2 > abs(lots) or (rest * 2 == abs(lots) and whole % 2):
         whole += 1
-    return _grid(whole, 1, spec.tick_exponent + AVERAGE_DIGITS)
+    return on_grid(whole, 1, spec.tick_exponent + AVERAGE_DIGITS)
 
 
 def wanted_format(query: dict[str, str]) -> str:

@@ -162,10 +162,6 @@ class Clearing:
         def handler(body: bytes, header_key: str | None, reply: Reply) -> None:
             try:
                 asked = decoded(forms.decode_close, body or b"{}")
-            except ProblemError as error:
-                self._operations.refuse(error, reply)
-                return
-            try:
                 number = self._cycle_number(asked.cycle)
             except ProblemError as error:
                 self._operations.refuse(error, reply)

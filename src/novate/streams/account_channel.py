@@ -17,8 +17,7 @@ from novate.engine import AccountWatch
 from novate.model.events import EVENT
 from novate.streams import frames
 from novate.streams.consumers import Consumer, Frame
-from novate.streams.sources import SequencedEngine
-from novate.streams.waiting_events import AppliedEvents
+from novate.streams.sources import AppliedEvents, SequencedEngine
 
 if TYPE_CHECKING:
     from novate.engine.account_watch import Noted

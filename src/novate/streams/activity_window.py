@@ -35,8 +35,8 @@ from novate.analytics.candles import SECOND_NS
 from novate.model.commands import Side
 from novate.model.events import AUCTION_TRADE, BOOK_KINDS, EventKind
 from novate.streams.candle_window import TradeEngine
-from novate.streams.sources import Timers
-from novate.streams.waiting_events import AppliedEvents, WaitingEvents
+from novate.streams.sources import AppliedEvents, Timers
+from novate.streams.waiting_events import WaitingEvents
 
 MINUTE_S: Final = 60
 MESSAGES_WINDOW_S: Final = 86_400

@@ -23,8 +23,8 @@ from novate.analytics.candles import SECOND_NS, Candles, group_starts, grouped_c
 from novate.model.events import EventKind
 from novate.model.instrument import Instrument
 from novate.streams.bars import Bar, BarRows, merged
-from novate.streams.sources import SequencedEngine, Timers
-from novate.streams.waiting_events import AppliedEvents, WaitingEvents
+from novate.streams.sources import AppliedEvents, SequencedEngine, Timers
+from novate.streams.waiting_events import WaitingEvents
 
 FOREVER_S: Final = 1 << 40
 """Longer than any window, so that all of it is one bucket."""

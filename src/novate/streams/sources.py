@@ -6,7 +6,23 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class AppliedBatch(Protocol):
+class AppliedEvents(Protocol):
+    """What windows and the channel of accounts read of an applied batch."""
+
+    @property
+    def events(self) -> bytes:
+        """Its events, records `EVENT`."""
+
+    @property
+    def timestamp_ns(self) -> int:
+        """Its time."""
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence of its last command."""
+
+
+class AppliedBatch(AppliedEvents, Protocol):
     """What publishing reads of an applied batch."""
 
     @property
@@ -20,18 +36,6 @@ class AppliedBatch(Protocol):
     @property
     def changes(self) -> list[tuple[int, int, bytes]]:
         """Instrument, sequence and members (JSON) of each change of a phase and each uncross."""
-
-    @property
-    def events(self) -> bytes:
-        """Its events, records `EVENT`."""
-
-    @property
-    def timestamp_ns(self) -> int:
-        """Its time."""
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence of its last command."""
 
     @property
     def busts(self) -> list[tuple[int, int, bytes]]:

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from novate.model.events import EVENT
-from novate.streams.sources import Timers
+from novate.streams.sources import AppliedEvents, Timers
 
 FOLD_SECONDS: Final = 0.25
 """Time that events wait to be folded, where nobody asks for them before."""
 
 UNFOLDED_BYTES_MAX: Final = 4 << 20
 """Events that wait at most; more are folded at once."""
-
-
-class AppliedEvents(Protocol):
-    """What a window reads of an applied batch."""
-
-    @property
-    def events(self) -> bytes:
-        """Its events, records `EVENT`."""
-
-    @property
-    def timestamp_ns(self) -> int:
-        """Its time."""
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence of its last command."""
 
 
 class WaitingEvents:
