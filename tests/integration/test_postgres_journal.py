@@ -330,7 +330,7 @@ def test_durable_means_what_the_server_is_asked_to_mean_by_it(
     link.close()
 
     # A replica that is named and not there: nothing is durable, and a cancelled wait is no answer.
-    set_server(place, "synchronous_standby_names", "nobody")
+    name_replica(place, "nobody")
     answers: list[Any] = []
 
     def try_append() -> None:
@@ -341,10 +341,7 @@ def test_durable_means_what_the_server_is_asked_to_mean_by_it(
 
     writing = threading.Thread(target=try_append)
     writing.start()
-    waiting = "pg_stat_activity WHERE wait_event = 'SyncRep'"
-    wait_until(lambda: place.execute(f"SELECT pid FROM {waiting}"), what="a wait for a replica")
-    assert answers == []
-    place.execute(f"SELECT pg_cancel_backend(pid) FROM {waiting}")
+    end_wait_for_replica(place)
     writing.join(10)
     assert len(answers) == 1
     assert isinstance(answers[0], JournalAway)
@@ -367,6 +364,37 @@ def set_server(place: Place, name: str, value: str) -> None:
     place.execute(f"ALTER SYSTEM SET {name} = '{value}'")
     place.execute("SELECT pg_reload_conf()")
     wait_until(lambda: place.execute(f"SHOW {name}") == [(value,)], what=f"{name} = {value}")
+
+
+def name_replica(place: Place, name: str) -> None:
+    """Have commits wait for a replica, and wait until they do.
+
+    A connection that shows the setting says nothing of that: it is the checkpointer, when it gets
+    round to it, that tells whoever commits.
+    """
+    place.execute("CREATE TABLE probe (n int)")
+    set_server(place, "synchronous_standby_names", name)
+    warnings: list[str] = []
+
+    def commit() -> None:
+        with psycopg.connect(place.url, autocommit=True) as connection:
+            connection.execute("SET synchronous_commit = on")
+            connection.add_notice_handler(lambda told: warnings.append(str(told.message_primary)))
+            while not warnings:
+                connection.execute("INSERT INTO probe VALUES (1)")
+
+    committing = threading.Thread(target=commit)
+    committing.start()
+    end_wait_for_replica(place)
+    committing.join(10)
+    assert "synchronous replication" in warnings[0]
+
+
+def end_wait_for_replica(place: Place) -> None:
+    """Wait until somebody waits for a replica, and cancel that."""
+    waiting = "pg_stat_activity WHERE wait_event = 'SyncRep'"
+    wait_until(lambda: place.execute(f"SELECT pid FROM {waiting}"), what="a wait for a replica")
+    place.execute(f"SELECT pg_cancel_backend(pid) FROM {waiting}")
 
 
 @pytest.mark.slow
