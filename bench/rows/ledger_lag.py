@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 from bench import load, servers
 from bench.row import Figures, Row, Scale, at_most
@@ -35,6 +36,7 @@ def measure(scale: Scale) -> Figures:
 def _loaded(options: Options, *flags: str) -> tuple[dict[str, object], list[int]]:
     """A report of the load, and how many sequences the ledger was behind, again and again."""
     with servers.exchange("--rate-limit-per-second", "0", *flags) as exchange:
+        _wait_for_ledger(exchange)
         over = threading.Event()
         lags: list[int] = []
 
@@ -52,6 +54,15 @@ def _loaded(options: Options, *flags: str) -> tuple[dict[str, object], list[int]
             over.set()
             watcher.join()
     return report, lags
+
+
+def _wait_for_ledger(exchange: servers.Exchange) -> None:
+    """Wait until it is written, where there is one: a start is no lag."""
+    deadline = time.monotonic() + servers.READY_SECONDS_MAX
+    while json.loads(exchange.get("/admin/status")[1])["ledger"]["status"] not in ("up", "off"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the ledger is not up: {exchange.log_tail()}")
+        time.sleep(LOOK_SECONDS)
 
 
 def say(figures: Figures) -> str:

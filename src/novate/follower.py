@@ -43,6 +43,7 @@ from novate.journal.snapshots import SnapshotStore
 from novate.journal.verify import believed_end
 from novate.model import codec
 from novate.model.errors import NovateError, ReplayDiverged
+from novate.process import step_back
 from novate.recovery import Replayer, from_latest_snapshot, print_state, replay_tail
 
 POLL_SECONDS: Final = 0.01
@@ -56,7 +57,6 @@ ALIVE_SECONDS: Final = 10.0
 """Silence after which it says where it is, though that is where it was."""
 
 STEP_RECORDS_MAX: Final = 2000
-NICENESS: Final = 10
 LEDGER_STOP_SECONDS: Final = 1.0
 PR_SET_PDEATHSIG: Final = 1
 EXIT_DIVERGED: Final = 3
@@ -208,7 +208,10 @@ def run(settings: Settings, parent_pid: int = 0, once: bool = False) -> int:
         return _run_once(settings)
     if parent_pid and not _tie_to(parent_pid):
         return 0
-    _step_back()
+    try:
+        step_back()
+    except OSError as error:
+        log.warning("priority_unchanged", why=str(error))
     disk = RealDisk()
     warnings: list[str] = []
     store = SnapshotStore(
@@ -275,12 +278,13 @@ class _LedgerThread:
         # SQLAlchemy and Alembic take long to import; snapshots don't wait for them.
         from novate.ledger.database import url_of
         from novate.ledger_feed import LedgerFeed, LedgerReport, Scribe
+        from novate.naps import Naps
 
         def report(said: LedgerReport) -> None:
             _say({"kind": "ledger", "state": said.state, "seq": said.seq, "why": said.why})
 
         url = url_of(self._settings.ledger_url, self._settings.data_dir)
-        scribe = Scribe(url, self._source, self._settings.partition)
+        scribe = Scribe(url, self._source, self._settings.partition, naps=Naps())
         try:
             LedgerFeed(scribe, report, self._stop).run()
         except BrokenPipeError:
@@ -348,13 +352,6 @@ def _tie_to(parent_pid: int) -> bool:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return os.getppid() == parent_pid
-
-
-def _step_back() -> None:
-    try:
-        os.nice(NICENESS)
-    except OSError as error:
-        log.warning("priority_unchanged", why=str(error))
 
 
 _saying: Final = threading.Lock()

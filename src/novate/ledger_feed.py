@@ -22,15 +22,17 @@ from novate.journal.interface import Tail
 from novate.ledger.projection import Projection, Rows
 from novate.ledger.store import LedgerStore
 from novate.model.errors import InvariantViolated, LedgerAway, LedgerFault, NovateError
+from novate.naps import Naps
 from novate.recovery import Replayer
 
 EVENTS_MAX: Final = 60_000
 """Events gathered for one transaction; one more record may come on top."""
 
-FLUSH_SECONDS: Final = 0.4
+FLUSH_SECONDS: Final = 0.15
 """How long lies at least between the beginnings of two transactions, where all was written.
 
-Each writes the pages that it touches, however few of their rows are new.
+Each writes the pages that it touches, however few of their rows are new; but what is written in one
+go is what an order has to wait for whose batch goes to the same disk.
 """
 
 POLL_SECONDS: Final = 0.01
@@ -85,6 +87,7 @@ class Scribe:
         source: The journal.
         partition: Whose journal it is.
         anew: Drop what is there and write all anew, in one transaction that `commit` ends.
+        naps: Taken while it is not behind, None: it works without.
     """
 
     def __init__(
@@ -93,7 +96,10 @@ class Scribe:
         source: Source,
         partition: int = 0,
         anew: bool = False,
+        naps: Naps | None = None,
     ) -> None:
+        self._naps = naps or Naps()
+        self._may_nap = naps is not None
         self._url = url
         self._anew = anew
         self._source = source
@@ -113,7 +119,7 @@ class Scribe:
             LedgerFault: the ledger is not of this journal.
         """
         self.disconnect()
-        self._store = LedgerStore(self._url, self._partition, self._anew)
+        self._store = LedgerStore(self._url, self._partition, self._anew, self._naps.between)
         seq = self._store.seq()
         if seq < self.seq:
             # A crash of it takes the last commits, answered ones too: they are written again.
@@ -181,6 +187,7 @@ class Scribe:
         while projection.events_count < EVENTS_MAX:
             record = self._tail.take()
             if record is None:
+                self._naps.allowed = self._may_nap
                 return False
             projection.before(record.batch.timestamp_ns)
             events = replayer.apply(record)
@@ -191,6 +198,8 @@ class Scribe:
                 replayer.timestamp_ns,
                 replayer.events_hash,
             )
+            self._naps.between()
+        self._naps.allowed = False
         return True
 
     @property

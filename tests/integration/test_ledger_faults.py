@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from novate.ledger import database
 from novate.ledger.digest import digest
 from novate.ledger_feed import Scribe
 from novate.model.errors import LedgerAway, LedgerFault, LedgerMoved
+from novate.naps import NAP_SECONDS, Naps
 from novate.rebuild import WholeJournal, write
 from novate.testing.client import Answer
 from novate.testing.workload import Operation, Trader, Workload
@@ -394,6 +396,29 @@ def test_a_second_writer_writes_nothing_over_the_first(tmp_path: Path) -> None:
     first.close()
     second.close()
     assert digest_of(url) == rebuilt(settings.data_dir, tmp_path)
+
+
+def test_it_naps_only_while_it_is_not_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "data")
+    fill(settings, range(400))
+    slept: list[float] = []
+    seconds = itertools.count()
+    naps = Naps(clock=lambda: float(next(seconds)), sleep=slept.append)  # each piece takes long
+    monkeypatch.setattr("novate.ledger_feed.EVENTS_MAX", 100)
+    scribe = Scribe(f"sqlite:///{tmp_path}/ledger.db", WholeJournal(settings), naps=naps)
+    scribe.connect()
+    assert scribe.gather()
+    scribe.write()
+    assert slept == []
+    monkeypatch.setattr("novate.ledger_feed.EVENTS_MAX", 1_000_000)
+    assert not scribe.gather()
+    assert slept == []
+    scribe.write()
+    assert len(slept) > 5  # a table is a piece at least
+    assert set(slept) == {NAP_SECONDS}
+    scribe.close()
 
 
 @pytest.mark.slow

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import resource
 import subprocess
 import sys
 
 import pytest
 
-from novate.process import YOUNG_OBJECTS_MAX
+from novate.process import NICENESS, YOUNG_OBJECTS_MAX
+
+BEHIND = """
+import os, threading
+from novate.process import step_back
+step_back()
+def look():
+    print(os.sched_getscheduler(0) == os.SCHED_BATCH, os.getpriority(os.PRIO_PROCESS, 0))
+look()
+thread = threading.Thread(target=look)
+thread.start()
+thread.join()
+"""
 
 FAULTS = """
 import resource, sys
@@ -58,3 +72,13 @@ def test_the_end_of_a_command_does_not_look_for_cycles_in_all_that_lives() -> No
     threshold, frozen = at_the_end.split()
     assert int(threshold) == YOUNG_OBJECTS_MAX
     assert int(frozen) > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [platform.machine(), "one whose system call has no number"])
+def test_who_steps_back_is_scheduled_as_a_batch_with_its_threads(machine: str) -> None:
+    program = f"import platform\nplatform.machine = lambda: {machine!r}\n{BEHIND}"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    nice = min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)
+    assert done.stdout == f"True {nice}\n" * 2

@@ -7,9 +7,9 @@ is unknown, the next look at `ledger_state` says whether its rows are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 import numpy as np
@@ -51,6 +51,9 @@ _KEYS_MAX: Final = 500
 
 _TOGETHER: Final = 64
 """Rows that one statement inserts into SQLite."""
+
+_PIECE: Final = 512
+"""Rows that SQLite is given in one piece: about half a millisecond of work."""
 
 _VARIABLES_MAX: Final = 32_766
 """Variables of one statement that every SQLite takes since 3.32."""
@@ -118,14 +121,22 @@ class LedgerStore:
         partition: The partition whose journal it has.
         anew: Drop what is there and write all anew, as one transaction that `commit` ends: until
             then nobody sees any of it, and another writer has to wait.
+        between: Called between two pieces of what takes long.
 
     Raises:
         LedgerAway: it can't be reached.
         LedgerFault: it is of another partition.
     """
 
-    def __init__(self, url: str, partition: int = 0, anew: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        partition: int = 0,
+        anew: bool = False,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         self._partition = partition
+        self._between = between
         self._engine = database.open_writer(url)
         self._sqlite = database.is_sqlite(self._engine)
         self._whole: RootTransaction | None = None
@@ -391,7 +402,7 @@ class LedgerStore:
         whole = count - count % together
         if whole:
             by_statement = rows[:whole].reshape(-1, together * width)
-            self._many(_insert(table, together), by_statement.tolist())
+            self._many(_insert(table, together), by_statement.tolist(), together)
         if whole < count:
             self._many(_insert(table), rows[whole:].tolist())
 
@@ -403,12 +414,16 @@ class LedgerStore:
                 tuple(chain.from_iterable(rows[at : at + _TOGETHER]))
                 for at in range(0, whole, _TOGETHER)
             )
-            self._many(_insert(table, _TOGETHER), by_statement)
+            self._many(_insert(table, _TOGETHER), by_statement, _TOGETHER)
         if whole < len(rows):
             self._many(_insert(table), rows[whole:])
 
-    def _many(self, statement: str, rows: Any) -> None:
-        self._driver().executemany(statement, rows)
+    def _many(self, statement: str, variables: Iterable[Any], together: int = 1) -> None:
+        """Run a statement of SQLite's, for so many rows at once, with each of these variables."""
+        driver, each = self._driver(), iter(variables)
+        while piece := list(islice(each, max(_PIECE // together, 1))):
+            driver.executemany(statement, piece)
+            self._between()
 
     def _copy_apart(self, name: str, columns: Columns, widths: Sequence[int]) -> None:
         """Copy into a temporary table, whose rows go with their transaction or here."""
@@ -423,6 +438,7 @@ class LedgerStore:
     def _copy(self, statement: str, packed: bytes) -> None:
         with self._driver().cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(packed)
+        self._between()
 
     def _driver(self) -> Any:
         return self._connection.connection.driver_connection
