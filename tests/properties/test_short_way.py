@@ -1,7 +1,8 @@
 """Plain orders go a shorter way through the engine than others, and come to the same.
 
 An order takes it that is named by a small number. The same orders with large numbers go the whole
-way, so the two are held against each other.
+way, so the two are held against each other. In a funded book holds, releases and trades have a
+shorter way of their own, which is not gone while the entries of the ledger are written down.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novate.engine import Engine
+from novate.engine import Accounts, Engine
 from novate.model import codec
+from novate.model.clearing import ClearingTerms, FeeTier, pack_deposit, pack_set_clearing
 from novate.model.commands import COMMAND, CommandKind, Flag, TimeInForce
+from novate.model.events import EventKind
 from novate.model.instrument import QUANTITY_LOTS_MAX, Instrument, Limits
 from novate.model.rejects import Reason
 from tests.conftest import scaled
@@ -120,3 +123,66 @@ def test_a_level_is_full_by_either_way() -> None:
     events = both_ways(Limits(), rows)
     full = np.flatnonzero(events["reason"] == Reason.LEVEL_FULL)
     assert full.tolist() == list(range((2**63 - 1) // QUANTITY_LOTS_MAX, len(rows)))
+
+
+FEES = (FeeTier(maker=-50, taker=300_000),)
+FUNDED = {
+    "free": ClearingTerms(mode="funded"),
+    "charged": ClearingTerms(mode="funded", tiers=FEES),
+}
+
+
+def funded_engine(limits: Limits, terms: ClearingTerms, seed: int) -> Engine:
+    """Two funded books, and clients of whom some have much of an asset, little of it or nothing."""
+    engine = engine_with_books(limits)
+    chance = np.random.default_rng(seed)
+    for instrument in range(2):
+        engine.apply(pack_set_clearing(instrument, terms))
+    for client in range(5):
+        for asset in range(3):
+            units = (0, 10**6, 10**8, 10**24)[chance.integers(0, 4)]
+            if units:
+                record = pack_deposit(b"", asset, units)
+                engine.apply(record[:12] + client.to_bytes(4, "little") + record[16:])
+    return engine
+
+
+def funded_both_ways(terms: ClearingTerms, seed: int, shift: int) -> set[tuple[int, int]]:
+    """Kinds and reasons of the events of a flow, with its numbers so much larger.
+
+    They are the same with and without entries, and so is the state.
+    """
+    short, whole = (funded_engine(UNWINDOWED, terms, seed) for _ in range(2))
+    rows = flow(seed)
+    rows["order_number"] += shift
+    Accounts(whole).collect_entries(True)
+    met: set[tuple[int, int]] = set()
+    for at in range(0, len(rows), 1_000):
+        events, same = (engine.apply(rows[at : at + 1_000]) for engine in (short, whole))
+        assert events.tobytes() == same.tobytes()
+        met |= set(zip(events["kind"].tolist(), events["reason"].tolist(), strict=True))
+        assert short.state_hash() == whole.state_hash()
+        short.check_invariants()
+    return met
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0, LARGE], ids=["plain", "named"])
+@pytest.mark.parametrize("terms", FUNDED.values(), ids=FUNDED)
+@given(st.integers(0, 1 << 32))
+def test_funded_books_come_to_the_same_without_entries(
+    terms: ClearingTerms, shift: int, seed: int
+) -> None:
+    funded_both_ways(terms, seed, shift)
+
+
+@pytest.mark.parametrize("terms", FUNDED.values(), ids=FUNDED)
+def test_the_flow_meets_what_funds_decide(terms: ClearingTerms) -> None:
+    met = set().union(*(funded_both_ways(terms, seed, 0) for seed in range(4)))
+    assert met >= {
+        (EventKind.ORDER_ACCEPTED, 0), (EventKind.TRADE, 0), (EventKind.ORDER_AMENDED, 0),
+        (EventKind.ORDER_REJECTED, Reason.INSUFFICIENT_FUNDS),
+        (EventKind.COMMAND_REFUSED, Reason.INSUFFICIENT_FUNDS),
+        (EventKind.ORDER_ENDED, Reason.BY_CLIENT),
+        (EventKind.ORDER_ENDED, Reason.IMMEDIATE_OR_CANCEL),
+    }  # fmt: skip

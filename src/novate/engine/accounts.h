@@ -112,10 +112,16 @@ struct NovateClearing {
 };
 typedef struct NovateClearing Clearing;
 
+/* Where a search for an account begins: numbers of clients follow each other, and so are spread
+   evenly. */
+static inline uint32_t novate_account_home(const AccountTable *table, uint64_t key) {
+    return (uint32_t)(((key >> 32 | key << 32) * UINT64_C(0x9E3779B9C13FA9A9)) >> table->shift);
+}
+
 static inline uint32_t novate_account_at(const AccountTable *table, uint64_t key) {
     uint32_t mask = table->index_size - 1, at, place;
     if (!table->index_size) return NOVATE_NONE;
-    at = (uint32_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> table->shift);
+    at = novate_account_home(table, key);
     while ((place = table->index[at]) != 0) {
         if (table->accounts[place - 1].key == key) return place - 1;
         at = (at + 1) & mask;
@@ -161,8 +167,9 @@ static inline void novate_position_reduce(Account *position, novate_i128 signed_
     position->lots += signed_lots;
 }
 
-/* A trade's leg: lots over 0 are bought. */
-static inline void novate_position_trade(Account *position, int64_t lots, int64_t price) {
+/* A leg of a trade, however large its numbers are. */
+static inline void novate_position_trade_wide(Account *position, int64_t lots,
+        int64_t price) {
     if (position->lots == 0 || (position->lots > 0) == (lots > 0)) {
         position->lots += lots;
         position->basis += (novate_i128)lots * price;
@@ -171,9 +178,34 @@ static inline void novate_position_trade(Account *position, int64_t lots, int64_
     }
 }
 
+/* A trade's leg: lots over 0 are bought. Which way a position stands, and whether it grows, shrinks
+   or turns round, comes by chance, so nothing branches on it: some of the lots close what there is
+   (none, if it grows), the others open. What does not fit in 64 bits goes the long way. */
+static inline void novate_position_trade(Account *position, int64_t lots, int64_t price) {
+    int64_t own = (int64_t)position->lots, basis = (int64_t)position->basis, sign = own >> 63;
+    int64_t leaving = -((lots ^ sign) - sign), closing, part, opened;
+    uint64_t size = ((uint64_t)own ^ (uint64_t)sign) - (uint64_t)sign;
+    uint64_t cost = ((uint64_t)basis ^ (uint64_t)sign) - (uint64_t)sign, product;
+    uint64_t most = size | cost | (uint64_t)(lots < 0 ? -lots : lots);
+    novate_i128 gain;
+    leaving = leaving > 0 ? leaving : 0;
+    closing = leaving < (int64_t)size ? leaving : (int64_t)size;
+    if (novate_unlikely(own != position->lots || basis != position->basis || most >> 62
+                        || __builtin_mul_overflow(cost, (uint64_t)closing, &product))) {
+        novate_position_trade_wide(position, lots, price);
+        return;
+    }
+    part = (int64_t)(product / (size | !size));
+    opened = lots + ((closing ^ sign) - sign);
+    gain = (novate_i128)closing * price - part;
+    position->lots = own + lots;
+    position->basis = (novate_i128)opened * price + (basis - ((part ^ sign) - sign));
+    position->realized += (gain ^ sign) - sign;
+}
+
 /* The fee on so many quote units at a rate in millionths, rounded up to the unit. */
 static inline novate_i128 novate_fee(novate_i128 units, int64_t rate) {
-    novate_i128 millions = units / 1000000;
+    novate_i128 millions = units == (int64_t)units ? (int64_t)units / 1000000 : units / 1000000;
     int64_t rest = (int64_t)(units - millions * 1000000) * rate;
     rest = rest > 0 ? (rest + 999999) / 1000000 : -(-rest / 1000000);
     return millions * rate + rest;

@@ -26,7 +26,7 @@ cdef i128 UNITS_MAX = <i128>1000000000000000 * 1000000000000000000
 
 cdef void index_put(AccountTable *table, uint64_t key, uint32_t place) noexcept nogil:
     cdef uint32_t mask = table.index_size - 1
-    cdef uint32_t at = <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> table.shift)
+    cdef uint32_t at = account_home(table, key)
     while table.index[at]:
         at = (at + 1) & mask
     table.index[at] = place + 1
@@ -46,11 +46,15 @@ cdef void table_index(AccountTable *table) noexcept nogil:
         index_put(table, table.accounts[i].key, i)
 
 
+cdef enum:
+    SMALL_INDEX = 32768  # places: the cache keeps so many, so that room costs less than searching
+
+
 cdef void table_reserve(State *st, AccountTable *table) noexcept nogil:
     """Room for one account more."""
     cdef Clearing *clearing = st.clearing
     cdef uint32_t before = table.capacity
-    if table.count * 2 >= table.index_size:
+    if table.count * (4 if table.index_size < SMALL_INDEX else 2) >= table.index_size:
         table_index(table)
     if table.count < before:
         return
@@ -304,10 +308,7 @@ cdef void market_trade(State *st, uint32_t instrument, uint32_t buyer, uint32_t 
     clearing.settled[one].cash -= cash
     clearing.settled[other].lots -= lots
     clearing.settled[other].cash += cash
-    position_trade(positions.accounts + one, lots, price)
-    position_trade(positions.accounts + other, -lots, price)
-    positions.accounts[one].updated_us = st.time_us
-    positions.accounts[other].updated_us = st.time_us
+    both_traded(st, one, other, lots, price)
 
 
 cdef void trade_whole(State *st, Book *book, const Order *maker, const Order *taker, int64_t price,

@@ -8,7 +8,7 @@ which remembers the refusal from the client check on.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from novate.engine.accounts cimport FUNDED, WIDE, refused_by_funds, rehold, release, too_worthy
+from novate.engine.accounts cimport FUNDED, WIDE, new_refusal, rehold, release, too_worthy
 from novate.engine.book cimport (
     book_check, can_fill, match_lots, match_quote, order_closed, reduce, rest, rest_refusal,
     taker_closed, touch, unlink, would_cross,
@@ -250,8 +250,7 @@ cdef bint place_limit(State *st, Book *book, Command *command, bint crosses) noe
 cdef bint rejected(State *st, Book *book, Command *command, int reason) noexcept nogil:
     """Whether a new order is rejected: for a reason of the book, or for want of funds."""
     cdef Taker *taker = &st.taker
-    reason = too_worthy(st, book, taker.price, taker.remaining) or reason
-    reason = reason or refused_by_funds(st, book, <Order *>taker, taker.price, taker.remaining)
+    reason = new_refusal(st, book, taker, reason)
     if reason:
         placed_event(st, ORDER_REJECTED, command, reason)
         st.current = taker_closed(st, taker, NONE, REJECTED, reason)

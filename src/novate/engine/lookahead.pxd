@@ -20,6 +20,7 @@ cdef enum:
     TO_NEIGHBOURS = 14   # and until the order itself is read
     DISTANCE = 20
     WIDE_LEVELS = 4096   # more than the cache keeps
+    MANY_ACCOUNTS = 2048 # more than it keeps beside all else
 
 cdef struct Lookahead:
     # the batch from the furthest command looked at on, and what those before it name: a small
@@ -32,6 +33,8 @@ cdef struct Lookahead:
     uint32_t naming
     # whether there are so many levels that they are looked at too, and what was found so far
     bint wide
+    # whether there are so many accounts that they are asked for too
+    bint accounts
     const Command *commands[32]
     uint32_t blocks[32]
     uint32_t searched[32]
@@ -56,6 +59,8 @@ cdef inline void look_begin(State *st, Lookahead *ahead, const uint8_t *batch,
     ahead.hashed = False
     ahead.naming = 0
     ahead.wide = st.levels_used > WIDE_LEVELS
+    ahead.accounts = (
+        st.clearing.positions.count + st.clearing.balances.count > MANY_ACCOUNTS)
     for i in range(32):
         ahead.commands[i] = NULL
         ahead.blocks[i] = NONE
@@ -76,7 +81,7 @@ cdef inline void look_on(State *st, Lookahead *ahead) noexcept nogil:
     if likely(ahead.at < ahead.end):
         ask_index(st, ahead, now, <const Command *>ahead.at)
         ahead.commands[now] = <const Command *>ahead.at
-        if st.clearing.used:
+        if ahead.accounts:
             command_ahead(st, <const Command *>ahead.at)
         ahead.naming = ahead.naming << 1 | ((<const Command *>ahead.at).kind != PLACE)
         ahead.at += command_size(<const Command *>ahead.at)
@@ -114,7 +119,7 @@ cdef inline void look_for_orders(State *st, Lookahead *ahead, uint32_t now) noex
     prefetch(&st.links[some(links.prev)])
     prefetch(&st.links[some(links.open_next)])
     prefetch(&st.links[some(links.open_prev)])
-    if unlikely(st.clearing.used & SOME_FUNDED):
+    if ahead.accounts and st.clearing.used & SOME_FUNDED:
         order_ahead(st, &st.orders[0 if order & CLOSED else order])
 
 cdef inline void ask_index(State *st, Lookahead *ahead, uint32_t now,

@@ -5,7 +5,7 @@ anything special. What it does not take goes the whole way, through the same rul
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from novate.engine.accounts cimport FUNDED, WIDE
+from novate.engine.accounts cimport FUNDED, WIDE, hold_limit
 from novate.engine.book cimport TOTAL_MAX, rest, touch
 from novate.engine.guard cimport passes
 from novate.engine.ladder cimport level_find
@@ -26,7 +26,7 @@ cdef inline Book *plain_book(State *st, const Command *command) noexcept nogil:
     if not plain_rest(command) or unlikely(command.instrument >= st.books_count):
         return NULL
     book = &st.books[command.instrument]
-    if unlikely(book.clears & (FUNDED | WIDE)):
+    if unlikely(book.clears & WIDE):
         return NULL
     if likely(<uint64_t>command.price_ticks - 1 < <uint64_t>book.price_max
               and book.lots_min <= command.quantity_lots <= book.lots_max
@@ -47,6 +47,9 @@ cdef inline bint rest_plain(State *st, Book *book, const Command *command) noexc
     if unlikely(st.open_count >= st.open_max or (
             own.count >= st.levels_max if level == NONE
             else st.levels[level].total + st.levels[level].hidden > TOTAL_MAX - lots)):
+        return False
+    if book.clears & FUNDED and unlikely(not hold_limit(
+            st, book, command.client, command.side, command.price_ticks, lots)):
         return False
     plain_event(event_room(st, NONE), command, st.seq, ORDER_ACCEPTED)
     touch(st, book)
