@@ -249,6 +249,7 @@ class FollowerSupervisor:
 
     async def _keep_running(self) -> None:
         first = pause = self._settings.follower_restart_seconds
+        furthest = -1
         while True:
             began = time.monotonic()
             code = await self._run_once_or_say_why()
@@ -260,7 +261,11 @@ class FollowerSupervisor:
                 self._down("down", f"the follower ended with code {code}")
                 log.info("follower_ended", code=code)
                 return
-            pause = first if time.monotonic() - began > STEADY_SECONDS else pause
+            # What ends it again and again at one place is not tried ever so often; but one that
+            # comes further each time is only unlucky.
+            if self.seq > furthest or time.monotonic() - began > STEADY_SECONDS:
+                pause = first
+            furthest = max(furthest, self.seq)
             self._down("down", f"the follower ended with code {code} and is started again")
             log.warning("follower_ended", code=code, again_in_seconds=pause)
             await asyncio.sleep(pause)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -241,6 +242,39 @@ def test_a_follower_that_dies_is_started_again_and_a_waiting_snapshot_is_told(
         assert supervisor.state == "off"
 
     asyncio.run(watch())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("further", "pauses"), [(1, [0.01] * 5), (0, [0.01, 0.02, 0.04, 0.08, 0.16])]
+)
+def test_the_pause_grows_while_a_follower_dies_at_one_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, further: int, pauses: list[float]
+) -> None:
+    reached = tmp_path / "reached"
+    reached.write_text("3", encoding="ascii")
+    program = (
+        f"import pathlib\nreached = pathlib.Path({str(reached)!r})\n"
+        f"seq = int(reached.read_text()) + {further}\nreached.write_text(str(seq))\n"
+        'print(f\'{{"kind": "ready", "seq": {seq}}}\', flush=True)\nraise SystemExit(9)'
+    )
+    told: list[float] = []
+    monkeypatch.setattr(
+        "novate.supervisor.log",
+        SimpleNamespace(
+            info=lambda _, **__: None,
+            warning=lambda _, **said: told.append(said["again_in_seconds"]),
+        ),
+    )
+
+    async def watch() -> None:
+        supervisor = supervised(tmp_path, program)
+        supervisor.start()
+        await wait_until_async(lambda: len(told) >= len(pauses), 20)
+        await supervisor.stop()
+
+    asyncio.run(watch())
+    assert told[: len(pauses)] == pauses
 
 
 def test_a_follower_that_hangs_is_told_by_its_silence(tmp_path: Path) -> None:
