@@ -36,7 +36,7 @@ cdef i128 units_of(object number):
     """A number of up to 127 bits and its sign."""
     cdef uint64_t low = number & 0xFFFFFFFFFFFFFFFF
     cdef int64_t high = number >> 64
-    return (<i128>high << 64) + <i128>low
+    return high * (<i128>1 << 64) + low  # a negative number is not shifted in C
 
 
 # --- markets --------------------------------------------------------------------------------

@@ -53,7 +53,8 @@ cdef object big(i128 value):
 
 cdef i128 small(object value):
     """A 128-bit integer of a Python one that fits."""
-    return (<i128><int64_t>(value >> 64) << 64) | <i128><uint64_t>(value & 0xFFFFFFFFFFFFFFFF)
+    # A negative number is not shifted in C.
+    return <int64_t>(value >> 64) * (<i128>1 << 64) + <uint64_t>(value & 0xFFFFFFFFFFFFFFFF)
 
 
 # --- reading decimals -----------------------------------------------------------------------
