@@ -86,8 +86,9 @@ cdef class Accounts:
         """The entries since the last call, an array of `ENTRY`."""
         cdef Clearing *clearing = self.engine.st.clearing
         cdef np.ndarray entries = np.empty(clearing.entries_count, dtype=ENTRY)
-        memcpy(np.PyArray_DATA(entries), clearing.entries,
-               clearing.entries_count * sizeof(Entry))
+        if clearing.entries_count:
+            memcpy(np.PyArray_DATA(entries), clearing.entries,
+                   clearing.entries_count * sizeof(Entry))
         clearing.entries_count = 0
         return entries
 
