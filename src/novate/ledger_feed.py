@@ -98,8 +98,7 @@ class Scribe:
         anew: bool = False,
         naps: Naps | None = None,
     ) -> None:
-        self._naps = naps or Naps()
-        self._may_nap = naps is not None
+        self._naps = naps or Naps(sleep=lambda _: None)
         self._url = url
         self._anew = anew
         self._source = source
@@ -187,7 +186,7 @@ class Scribe:
         while projection.events_count < EVENTS_MAX:
             record = self._tail.take()
             if record is None:
-                self._naps.allowed = self._may_nap
+                self._naps.allowed = True
                 return False
             projection.before(record.batch.timestamp_ns)
             events = replayer.apply(record)

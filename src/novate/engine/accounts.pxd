@@ -141,6 +141,10 @@ cdef inline uint32_t account_near(const AccountTable *table, uint64_t key) noexc
     cdef uint32_t place = table.index[account_home(table, key)]
     return place - (place != 0)
 
+cdef inline void account_ahead(const AccountTable *table, uint64_t key) noexcept nogil:
+    """Ask for the line of the cache where an account most likely stands; there is an index."""
+    prefetch(table.accounts + account_near(table, key))
+
 cdef inline void order_ahead(State *st, const Order *order) noexcept nogil:
     """Ask for the balance that an order holds, which a cancel gives back."""
     cdef Clearing *clearing = st.clearing
@@ -148,8 +152,8 @@ cdef inline void order_ahead(State *st, const Order *order) noexcept nogil:
     if likely(order.instrument < st.books_count
               and st.books[order.instrument].clears & FUNDED and clearing.balances.index_size):
         market = clearing.markets + order.instrument
-        prefetch(clearing.balances.accounts + account_near(&clearing.balances, account_key(
-            order.client, paid_with(market, order.side))))
+        account_ahead(&clearing.balances, account_key(
+            order.client, paid_with(market, order.side)))
 
 cdef inline void command_ahead(State *st, const Command *command) noexcept nogil:
     """Ask for the accounts of a new order's client.
@@ -172,10 +176,10 @@ cdef inline void command_ahead(State *st, const Command *command) noexcept nogil
             prefetch(clearing.settled + at)
     if st.books[command.instrument].clears & FUNDED and likely(clearing.balances.index_size):
         market = clearing.markets + command.instrument
-        prefetch(clearing.balances.accounts + account_near(&clearing.balances, account_key(
-            <uint32_t>client, paid_with(market, command.side & 1))))
-        prefetch(clearing.balances.accounts + account_near(&clearing.balances, account_key(
-            <uint32_t>(-trades & client), paid_with(market, 1 - (command.side & 1)))))
+        account_ahead(&clearing.balances, account_key(
+            <uint32_t>client, paid_with(market, command.side & 1)))
+        account_ahead(&clearing.balances, account_key(
+            <uint32_t>(-trades & client), paid_with(market, 1 - (command.side & 1))))
 
 
 # --- funded books, the short way ------------------------------------------------------------
