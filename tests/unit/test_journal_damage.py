@@ -18,6 +18,7 @@ from novate.journal.layout import (
     segment_name,
 )
 from novate.journal.mark import MARK_FILE
+from novate.journal.reading import JournalReader, Segment
 from novate.journal.segments import SegmentJournal
 from novate.journal.snapshots import SnapshotStore, snapshot_at
 from novate.journal.verify import run
@@ -387,3 +388,23 @@ def test_verify_tells_what_is_pruned_from_what_is_lost(
     segments_in(tmp_path)[0].unlink()
     assert run(tmp_path) == 1
     assert f"seq 1 to {second - 1} are missing, and no" in capsys.readouterr().err
+
+
+def test_what_a_server_writes_while_the_end_is_looked_for_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_journal(tmp_path, 3)
+    journal = SegmentJournal(tmp_path, disk=QuickDisk(), segment_bytes=SEGMENT_BYTES)
+    look_behind = Segment.first_not_zero
+
+    def write_before(segment: Segment, offset: int) -> int:
+        for _ in range(2 if journal.last().seq == 3 else 0):
+            seq = journal.last().seq
+            journal.append(seq, journal.epoch, Batch(seq + 1, 1, seq, b"more", b"outcome"))
+        return look_behind(segment, offset)
+
+    monkeypatch.setattr(Segment, "first_not_zero", write_before)
+    end = JournalReader(tmp_path, QuickDisk()).end()
+    journal.close()
+    assert end is not None
+    assert (end.position.seq, end.torn) == (5, "")

@@ -270,22 +270,28 @@ def find_end(segment: Segment, start: Position | None = None) -> End:
         JournalCorrupt: A record is damaged and good ones stand behind it.
     """
     place = Place(start or segment.header.position())
-    torn = ""
-    try:
-        for _ in segment.walk(place, segment.file.size(), every=False):
-            pass
-    except JournalCorrupt as fault:
-        torn = str(fault)
-    end = place.end_offset
-    if not torn and (dirty := segment.first_not_zero(end)) >= 0:
-        torn = f"bytes behind the last record (segment {segment.name}, offset {dirty})"
-    if torn and (good := segment.good_record_behind(end, place.seq)) >= 0:
-        raise segment.corrupt(
-            f"a record is damaged, and a good one stands behind it at offset {good}: {torn}",
-            end,
-            place.seq,
-        )
-    return End(place.position(), segment.header.first_seq, torn)
+    seen = -1
+    while True:
+        torn = ""
+        try:
+            for _ in segment.walk(place, segment.file.size(), every=False):
+                pass
+        except JournalCorrupt as fault:
+            torn = str(fault)
+        end = place.end_offset
+        if not torn and (dirty := segment.first_not_zero(end)) >= 0:
+            torn = f"bytes behind the last record (segment {segment.name}, offset {dirty})"
+        good = segment.good_record_behind(end, place.seq) if torn else -1
+        if good < 0:
+            return End(place.position(), segment.header.first_seq, torn)
+        if place.seq == seen:
+            raise segment.corrupt(
+                f"a record is damaged, and a good one stands behind it at offset {good}: {torn}",
+                end,
+                place.seq,
+            )
+        # A server that runs writes meanwhile: what it has written by now is whole.
+        seen = place.seq
 
 
 class Cursor:
