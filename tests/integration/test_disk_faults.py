@@ -47,9 +47,10 @@ class Stand:
     async def fill_queue(self) -> tuple[asyncio.Task[Any], asyncio.Task[Any]]:
         """One command in the writer's hands and the queue behind it full; both answers to come."""
         sequencer = self.exchange.partition.sequencer
+        before = self.disk.syncs
         first = asyncio.create_task(self.place("first"))
         await wait_until_async(lambda: sequencer.depth == 1)
-        await wait_until_async(lambda: self.disk.syncs or self.disk.write_error)
+        await wait_until_async(lambda: self.disk.syncs > before or sequencer.state == "stalled")
         batch = asyncio.create_task(self.place_many(QUEUE, "queued"))
         await wait_until_async(lambda: sequencer.depth == QUEUE + 1)
         return first, batch
@@ -65,10 +66,8 @@ async def running(settings: Settings) -> AsyncIterator[Stand]:
     host, port = listener.getsockname()[:2]
     try:
         async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=30) as client:
-            stand = Stand(exchange, disk, client, task)
-            await wait_until_async(lambda: exchange.follower.state or True)
-            disk.syncs = 0
-            yield stand
+            assert (await client.get("/readyz")).status_code == 200
+            yield Stand(exchange, disk, client, task)
     finally:
         disk.make_room()
         disk.sync_seconds = 0.0
