@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any, NamedTuple
 
+from tests.conftest import PATIENCE_SECONDS
+
 
 class Answer(NamedTuple):
     """A reply: status, headers (lower case), body as it came."""
@@ -39,7 +41,7 @@ class Connection:
         if key is not None:
             lines.append(f"idempotency-key: {key}")
         self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             head = await self.reader.readuntil(b"\r\n\r\n")
             first, *rest = head.decode("latin-1").strip().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in rest)

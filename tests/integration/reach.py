@@ -41,6 +41,7 @@ TYPES = ("limit", "market", "stop_limit", "stop")
 FORCES = ("gtc", "ioc", "fok", "day", "gtd")
 LINKS = {"oco": LinkUse.ONE_CANCELS_OTHER, "replaces": LinkUse.REPLACES}
 SECONDS_MAX = 10.0
+"""All that a case waits for falls due within these."""
 
 
 class Step(NamedTuple):
@@ -162,11 +163,11 @@ class ServerWay:
 
     def until_ended(self, order_id: str) -> None:
         path = f"/orders/{self.name}-{order_id}"
-        wait_until(lambda: not self.http.get(path).json()["working"], SECONDS_MAX, "the end")
+        wait_until(lambda: not self.http.get(path).json()["working"], what="the end")
 
     def until_phase(self, phase: str) -> None:
         path = f"/instruments/{self.name}"
-        wait_until(lambda: self.http.get(path).json()["state"] == phase, SECONDS_MAX, phase)
+        wait_until(lambda: self.http.get(path).json()["state"] == phase, what=phase)
 
 
 class HttpWay(ServerWay):

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from novate.config import Settings
 from novate.gateway import openapi
-from tests.conftest import Server, scaled, wait_until
+from tests.conftest import PATIENCE_SECONDS, Server, scaled, wait_until
 from tests.integration.http_client import encode, order
 
 HEADER_BYTES_MAX = Settings().header_bytes_max
@@ -46,7 +46,10 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def running(folder: Path) -> Iterator[Server]:
     server = Server(folder / "data").start()
     asked = f"{server.url}/trades/stats"
-    wait_until(lambda: httpx.get(asked).status_code == 200, 30, "a ledger that answers")
+    wait_until(
+        lambda: httpx.get(asked, timeout=PATIENCE_SECONDS).status_code == 200,
+        what="a ledger that answers",
+    )
     yield server
     assert server.stop() == 0
     assert '"level":"error"' not in server.log()
@@ -54,14 +57,14 @@ def running(folder: Path) -> Iterator[Server]:
 
 
 def sequence(server: Server) -> int:
-    return int(httpx.get(f"{server.url}/admin/status").json()["sequence"])
+    return int(httpx.get(f"{server.url}/admin/status", timeout=PATIENCE_SECONDS).json()["sequence"])
 
 
 @pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=scaled(300), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_request_of_the_document(case: schemathesis.Case, fuzzed: Server):
-    response = case.call(base_url=fuzzed.url, timeout=20)
+    response = case.call(base_url=fuzzed.url, timeout=PATIENCE_SECONDS)
     if response.status_code == 503 and case.operation.path.endswith("snapshot"):
         return  # one at a time, and the follower may be busy with the one before
     case.validate_response(response, checks=CHECKS)
@@ -106,7 +109,7 @@ def is_an_id(value: Any) -> bool:
 def test_nasty_values_are_refused_and_not_journaled(shared: Server, field: str):
     before = sequence(shared)
     good = encode(order(type="limit"))[:-1]
-    with httpx.Client(base_url=shared.url, timeout=20) as client:
+    with httpx.Client(base_url=shared.url, timeout=PATIENCE_SECONDS) as client:
         for value in NASTY_VALUES:
             is_fine = isinstance(value, bool) and field == "post_only"
             if is_fine or (field.endswith(("_id", "_key")) and is_an_id(value)):
@@ -130,7 +133,7 @@ def test_nasty_bodies_are_refused_and_not_journaled(shared: Server):
         bytes(range(256)), b"\x1f\x8b\x08\x00" + bytes(100), b"client_id=A&side=buy",
     ]  # fmt: skip
     paths = ["/orders", "/orders/batch", "/orders/x/cancel", "/admin/instruments"]
-    with httpx.Client(base_url=shared.url, timeout=20) as client:
+    with httpx.Client(base_url=shared.url, timeout=PATIENCE_SECONDS) as client:
         for body in bodies:
             for path in paths:
                 if path.endswith("cancel") and not body:
@@ -146,7 +149,9 @@ def test_a_bad_operation_of_a_batch_is_not_journaled(shared: Server):
     operations = [{"op": "place", "order": {**order(), "price": value}} for value in NASTY_VALUES]
     operations += [{"op": value} for value in NASTY_VALUES]
     operations += [{"op": "cancel", "order_id": value} for value in ("", "\0", "é", 5, [], {})]
-    reply = httpx.post(f"{shared.url}/orders/batch", json={"operations": operations}, timeout=20)
+    reply = httpx.post(
+        f"{shared.url}/orders/batch", json={"operations": operations}, timeout=PATIENCE_SECONDS
+    )
     assert reply.status_code == 200
     assert {each["status"] for each in reply.json()["outcomes"]} == {400}
     assert sequence(shared) == before
@@ -165,7 +170,7 @@ def test_nasty_paths_and_queries(shared: Server):
         "/trades?limit=0", "/orders?cursor=-1", "/orders?cursor=99999999999999999999",
         "/orders?client_id=%00", "/orders?status=OPEN", "/orders?limit=1001", "/trades?;;;=",
     ]  # fmt: skip
-    with httpx.Client(base_url=shared.url, timeout=20) as client:
+    with httpx.Client(base_url=shared.url, timeout=PATIENCE_SECONDS) as client:
         for path in paths:
             reply = client.get(path)
             assert reply.status_code in (400, 404), (path, reply.text[:300])
@@ -195,7 +200,9 @@ def test_nasty_http(shared: Server):
         b"POST /orders HTTP/1.1\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
     ]  # fmt: skip
     for sent in wire:
-        with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", shared.port), timeout=PATIENCE_SECONDS
+        ) as connection:
             was_reset = False
             try:
                 connection.sendall(sent)
@@ -207,7 +214,7 @@ def test_nasty_http(shared: Server):
             assert len(sent) > HEADER_BYTES_MAX, sent[:60]
         else:
             assert re.match(rb"HTTP/1\.1 [234]\d\d ", received), (sent[:60], received[:200])
-    assert httpx.get(f"{shared.url}/readyz").status_code == 200
+    assert httpx.get(f"{shared.url}/readyz", timeout=PATIENCE_SECONDS).status_code == 200
     assert sequence(shared) == before
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Server, wait_until
+from tests.conftest import PATIENCE_SECONDS, Server, wait_until
 from tests.integration.test_clearing import place, read
 from tests.integration.test_history import ledger_seq
 from tests.integration.ws_client import WsClient
@@ -38,8 +38,8 @@ def bust(client: httpx.Client, trade_id: str, **members: object) -> int:
 
 
 def wait_for_ledger(client: httpx.Client, seq: int) -> None:
-    wait_until(lambda: ledger_seq(client) >= seq, 60, "a ledger that caught up")
-    wait_until(lambda: client.get("/trades/stats").status_code == 200, 30)
+    wait_until(lambda: ledger_seq(client) >= seq, what="a ledger that caught up")
+    wait_until(lambda: client.get("/trades/stats").status_code == 200)
 
 
 def unmarked(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -48,7 +48,6 @@ def unmarked(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: each[name] for name in each if name not in added} for each in listed]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_busted_trade_is_marked_in_memory_and_in_the_ledger(
     kind: str, make_server: Callable[..., Server], postgres: Postgres
@@ -57,7 +56,7 @@ def test_a_busted_trade_is_marked_in_memory_and_in_the_ledger(
     if kind == "postgresql":
         flags["ledger_url"] = postgres.make_database("busted_trades")
     server = make_server(**flags).start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         ids = trade(client, 8)
         plain = client.get("/trades").content
         detailed = client.get("/trades/detailed").content
@@ -125,7 +124,7 @@ def test_a_busted_trade_is_marked_in_memory_and_in_the_ledger(
 def test_the_stream_tells_of_a_bust_at_once(server: Server) -> None:
     with (
         WsClient(server.port) as reader,
-        httpx.Client(base_url=server.url, timeout=10) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client,
     ):
         reader.ask({"op": "subscribe", "channels": ["trades"]})
         other = WsClient(server.port)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.conftest import Server
+from tests.conftest import PATIENCE_SECONDS, Server
 from tests.integration.http_client import Answer, close_all, open_many, order
 
 CLIENTS = 1000
@@ -28,7 +28,9 @@ class Market(NamedTuple):
         return order(client_id, instrument=self.name, **fields)
 
     def book(self) -> Any:
-        return httpx.get(f"{self.url}/orderbook", params={"instrument": self.name}).json()
+        return httpx.get(
+            f"{self.url}/orderbook", params={"instrument": self.name}, timeout=PATIENCE_SECONDS
+        ).json()
 
 
 def decimals(value: Any) -> Decimal:
@@ -47,7 +49,12 @@ def market(shared: Server, request: pytest.FixtureRequest) -> Market:
     """A server, and an instrument of the test's own."""
     name = request.node.name.removeprefix("test_")[:32]
     asked = {"name": name, "base": "X", "quote": "USD", "tick_size": 1, "lot_size": 1}
-    assert httpx.post(f"{shared.url}/admin/instruments", json=asked).status_code == 201
+    assert (
+        httpx.post(
+            f"{shared.url}/admin/instruments", json=asked, timeout=PATIENCE_SECONDS
+        ).status_code
+        == 201
+    )
     return Market(shared.port, shared.url, name)
 
 
@@ -70,7 +77,7 @@ def send_all(market: Market, bodies: list[dict[str, Any]], key: str | None = Non
 
 
 def final_orders(market: Market, answers: list[Answer]) -> list[dict[str, Any]]:
-    with httpx.Client(base_url=market.url) as client:
+    with httpx.Client(base_url=market.url, timeout=PATIENCE_SECONDS) as client:
         return [client.get(f"/orders/{each.json['order_id']}").json() for each in answers]
 
 
@@ -79,7 +86,7 @@ def all_trades(market: Market) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     query = {"instrument": market.name, "limit": 1000}
     before = ""
-    with httpx.Client(base_url=market.url) as client:
+    with httpx.Client(base_url=market.url, timeout=PATIENCE_SECONDS) as client:
         while True:
             page = client.get("/trades", params=query | {"before": before}).json()
             listed += page["trades"]
@@ -143,7 +150,11 @@ def test_market_orders_at_once_exhaust_the_book_and_no_more(market: Market):
 
 @pytest.mark.slow
 def test_one_key_from_50_connections_at_once_is_one_order(market: Market):
-    httpx.post(f"{market.url}/orders", json=market.order("maker", side="sell", quantity=50))
+    httpx.post(
+        f"{market.url}/orders",
+        json=market.order("maker", side="sell", quantity=50),
+        timeout=PATIENCE_SECONDS,
+    )
     body = market.order("taker", type="market", price=None)
     answers = send_all(market, [body] * 50, key="once")
     assert {each.status for each in answers} == {201}

@@ -13,6 +13,7 @@ import pytest
 
 from novate.config import Settings
 from novate.rebuild import WholeJournal, run_rebuild, write
+from tests.conftest import PATIENCE_SECONDS
 from tests.integration.data_folder import fill, replayed, settings_of, take_snapshot
 from tests.integration.test_ledger_faults import digest_of
 
@@ -52,12 +53,11 @@ def followed(folder: Path, ledger_url: str, seq: int) -> list[dict[str, object]]
             assert line, follower.stderr.read()
             said.append(json.loads(line))
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(30) == 0
+        assert follower.wait(PATIENCE_SECONDS) == 0
     return said
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_copy_without_durable_mark_feeds_a_ledger(ledger_url: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     fill(settings, range(200))
@@ -88,7 +88,7 @@ def test_a_copy_that_lacks_something_is_refused_and_named(tmp_path: Path) -> Non
     shutil.copytree(settings.data_dir / "snapshots", copy / "snapshots")
     (empty := tmp_path / "empty").mkdir()
     begun = [follow(folder, "none") for folder in (copy, empty)]
-    said = [each.communicate(timeout=60)[1].decode() for each in begun]
+    said = [each.communicate(timeout=PATIENCE_SECONDS)[1].decode() for each in begun]
     assert [each.returncode for each in begun] == [1, 1]
     assert f"but the snapshot of seq {seq} saw {seq}" in said[0]
     assert "expected a folder that an exchange has served from, found no journal" in said[1]

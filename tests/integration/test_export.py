@@ -26,7 +26,7 @@ from novate.export.sources import Wanted
 from novate.journal.segments import SegmentJournal
 from novate.model.errors import JournalError
 from novate.model.instrument import Instrument
-from tests.conftest import Server
+from tests.conftest import PATIENCE_SECONDS, Server
 from tests.integration import data_folder
 from tests.oracle import analytics as naive
 
@@ -306,13 +306,15 @@ def test_scales_hold_all_instruments_or_say_that_they_can_not() -> None:
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "novate", "export", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        line, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 @pytest.mark.slow
 def test_the_command_reads_beside_a_running_server(server: Server, tmp_path: Path) -> None:
     """Orders of every kind, by the real ways, and an auction's trade that has no taker."""
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as http:
         base = {"client_id": "client-A", "side": "sell", "type": "limit", "quantity": "0.5"}
         http.post("/orders", json={**base, "price": "70000.5", "order_id": "s1"})
         market = {"client_id": "client-B", "side": "buy", "type": "market"}

@@ -15,7 +15,7 @@ from novate.export.columns import ExportError
 from novate.export.command import Options, run
 from novate.model.errors import LedgerAway
 from novate.rebuild import run_rebuild
-from tests.conftest import Server
+from tests.conftest import PATIENCE_SECONDS, Server
 from tests.integration import data_folder
 from tests.integration.test_busted_trades import bust, trade, wait_for_ledger
 from tests.integration.test_export import exported
@@ -64,14 +64,13 @@ def test_trades_are_the_same(settings: Settings, tmp_path: Path) -> None:
         assert ledger == journal
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_busts_and_corrections_are_marked_from_both_as_the_api_marks_them(
     kind: str, make_server: MakeServer, postgres: Postgres, tmp_path: Path
 ) -> None:
     url = postgres.make_database("export_busts") if kind == "postgresql" else ""
     server = make_server(**{"ledger_url": url} if url else {}).start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         ids = trade(client, 8)
         gone = bust(client, ids[0])
         corrected = bust(client, ids[2], new_price="101.5", new_quantity="0.25")

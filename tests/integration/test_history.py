@@ -11,7 +11,7 @@ import pytest
 
 from novate.config import LEDGER_FILE
 from novate.testing.workload import decode_json
-from tests.conftest import Server, wait_until
+from tests.conftest import PATIENCE_SECONDS, Server, wait_until
 from tests.integration.ws_client import WsClient
 
 ORDERS = 160
@@ -43,11 +43,11 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
     folder = tmp_path_factory.mktemp("history") / "data"
     flags = {"closed_orders_max": CLOSED_KEPT, "trades_per_instrument_max": TRADES_KEPT}
     server = Server(folder, {**flags, "rate_limit_per_second": 0}).start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         placed = [place(client, number) for number in range(ORDERS)]
         end = placed[-1]["sequence"]
-        wait_until(lambda: ledger_seq(client) >= end, 30, "a ledger that caught up")
-        wait_until(lambda: client.get("/trades/stats").status_code == 200, 30)
+        wait_until(lambda: ledger_seq(client) >= end, what="a ledger that caught up")
+        wait_until(lambda: client.get("/trades/stats").status_code == 200)
         yield client, placed
     server.close()
 
@@ -230,7 +230,7 @@ def test_what_never_was_is_a_404(traded: tuple[httpx.Client, list[Any]]) -> None
 @pytest.mark.slow
 def test_without_a_ledger_history_is_a_503(make_server: Callable[..., Server]) -> None:
     server = make_server(ledger_url="none").start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         refused = client.get("/trades/stats")
         assert (refused.status_code, refused.json()["code"]) == (503, "ledger_off")
         assert int(refused.headers["retry-after"]) > 0
@@ -249,7 +249,7 @@ def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(
     server.data_dir.mkdir(parents=True)
     (server.data_dir / LEDGER_FILE).touch()  # as the follower leaves it at first
     server.start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         for _ in range(2):  # by the question, then by the breaker
             reply = client.get("/trades/stats")
             problem = reply.json()

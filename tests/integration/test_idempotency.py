@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server
+from tests.conftest import PATIENCE_SECONDS, Server
 from tests.integration.http_client import Answer, Connection, order
 
 MakeServer = Callable[..., Server]
@@ -58,7 +58,7 @@ class Client:
 
 
 async def _with_deadline(asked: Awaitable[Answer]) -> Answer:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await asked
 
 

@@ -19,7 +19,7 @@ import pytest
 from novate.journal.snapshots import SnapshotStore
 from novate.testing.auditor import Auditor
 from novate.testing.workload import Mix, Trader, Workload, decode_json
-from tests.conftest import Server, scaled, wait_until_async
+from tests.conftest import PATIENCE_SECONDS, Server, scaled, wait_until_async
 
 TRADERS = 12
 KILLS = 50
@@ -35,14 +35,16 @@ FLAGS = {"trades_per_instrument_max": 1_000_000, "rate_limit_per_second": 0}
 def replay(data_dir: Path, *verb: str) -> dict[str, str]:
     """Run a verb that replays a data folder, and give what it printed by name."""
     command = [sys.executable, "-m", "novate", *verb, "--data-dir", str(data_dir)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finished = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert finished.returncode == 0, finished.stderr
     return dict(line.split(" ", 1) for line in finished.stdout.splitlines())
 
 
 def audit(server: Server, auditor: Auditor) -> int:
     """Check everything from the outside; the number of trades."""
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
 
         def read(path: str) -> Any:
             response = client.get(path)
@@ -62,10 +64,10 @@ async def kill_while_it_starts(server: Server, moment: str, seconds: float) -> N
         os.mkfifo(pipe)  # whoever opens it to read waits: the recovery is held there
     server.start(ready=False)
     if moment == "recovering":
-        await wait_until_async(lambda: takes_connections(server), 30, "a recovery")
+        await wait_until_async(lambda: takes_connections(server), what="a recovery")
     elif moment == "any":
         over = time.monotonic() + seconds
-        await wait_until_async(lambda: time.monotonic() > over, 30, "a moment of its start")
+        await wait_until_async(lambda: time.monotonic() > over, what="a moment of its start")
     assert server.process is not None
     assert server.process.poll() is None, server.log()
     server.kill()
@@ -73,7 +75,10 @@ async def kill_while_it_starts(server: Server, moment: str, seconds: float) -> N
 
 
 def takes_connections(server: Server) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=5):
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS),
+    ):
         return True
     return False
 
@@ -100,15 +105,15 @@ async def kill_under_load(
             await kill_while_it_starts(server, moment, start_seconds * chance.random())
         else:
             if first is not bool:
-                await wait_until_async(first, 30, "what a life waits for")
+                await wait_until_async(first, what="what a life waits for")
             wanted = auditor.statuses.total() + chance.randint(*LIFE_ANSWERS)
-            await wait_until_async(lambda n=wanted: auditor.statuses.total() >= n, 30, "answers")
+            await wait_until_async(lambda n=wanted: auditor.statuses.total() >= n, what="answers")
             server.kill()
         begun = time.monotonic()
         await asyncio.to_thread(server.start)
         start_seconds = time.monotonic() - begun
     stop.set()
-    await asyncio.wait_for(asyncio.gather(*running), 30)
+    await asyncio.wait_for(asyncio.gather(*running), PATIENCE_SECONDS)
     return traders
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from websockets.utils import apply_mask
 
+from tests.conftest import PATIENCE_SECONDS
+
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 CONTINUATION = 0
-DEADLINE_SECONDS = 20.0
 
 Message = dict[str, Any]
 
@@ -54,7 +55,7 @@ class WsClient:
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self.socket.settimeout(DEADLINE_SECONDS)
+        self.socket.settimeout(PATIENCE_SECONDS)
         self.socket.connect(("127.0.0.1", port))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
@@ -116,7 +117,7 @@ class WsClient:
 
     def until(self, holds: Callable[[Message], bool]) -> Message:
         """Read on until a message for which `holds` is true, and give it."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             message = self.read()
             if holds(message):
