@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import uvicorn
@@ -32,9 +35,11 @@ from novate.model import codec
 from novate.model.instrument import Instrument
 from novate.streams.activity_window import ActivityWindow
 from novate.streams.candle_window import CandleWindow
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE_SECONDS, wait_until
 
 TIMESTAMP_NS = 1_767_225_600 * 10**9
+PATIENT: dict[str, Any] = {"request_timeout_seconds": 3600, "keep_alive_seconds": 3600}
+"""Limits on time that no test comes to, however slow the machine."""
 
 
 class InstantSequencer:
@@ -86,18 +91,30 @@ class StandPartition:
         return None
 
 
+class PushedLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward, so that what is due in an hour is due at once."""
+
+    ahead_seconds = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_seconds
+
+
 class Stand:
     """A running gateway; also what the application asks of an exchange.
 
     Args:
         fast_lane: Whether the fast lane is on.
-        settings: The limits.
+        settings: The limits; without, those on time are such that no test comes to them.
+        pushed: Whether its clock can be put forward, by `pass_time`.
     """
 
-    def __init__(self, fast_lane: bool, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings(rate_limit_per_second=0)
+    def __init__(
+        self, fast_lane: bool, settings: Settings | None = None, pushed: bool = False
+    ) -> None:
+        self.settings = settings or Settings(rate_limit_per_second=0, **PATIENT)
         self.fast_lane = fast_lane
-        self.loop = uvloop.new_event_loop()
+        self.loop = PushedLoop() if pushed else uvloop.new_event_loop()
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.address = self.listener.getsockname()
@@ -126,7 +143,7 @@ class Stand:
         config = uvicorn.Config(
             make_application(self, calls), http=protocol_class(self.lane), ws="none",
             lifespan="off", log_config=None, access_log=False, server_header=False,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=int(PATIENCE_SECONDS),
         )  # fmt: skip
         return uvicorn.Server(config)
 
@@ -142,26 +159,48 @@ class Stand:
 
     def __exit__(self, *exception: object) -> None:
         self.server.should_exit = True
-        self.thread.join(10)
+        self.thread.join(PATIENCE_SECONDS)
         self.listener.close()
+        assert not self.thread.is_alive()
 
     def connect(self) -> socket.socket:
         """A new connection, with a deadline on everything."""
-        return socket.create_connection(self.address, timeout=10)
+        return socket.create_connection(self.address, timeout=PATIENCE_SECONDS)
+
+    def read_what_was_sent(self) -> None:
+        """Come back when the gateway has read all that was sent to it before."""
+        asking = HTTPConnection(*self.address, timeout=PATIENCE_SECONDS)
+        with closing(asking):
+            asking.request("GET", "/readyz")
+            assert asking.getresponse().status == 200
+
+    def pass_time(self, seconds: float) -> None:
+        """Put the clock of a pushed one forward."""
+        loop = self.loop
+        assert isinstance(loop, PushedLoop)
+        ahead = loop.ahead_seconds + seconds
+        self._on_the_loop(lambda: setattr(loop, "ahead_seconds", ahead))
 
     def hold(self, on: bool) -> None:
         """Hold answers back, as a slow disk does, or let those held go."""
-        done = threading.Event()
 
         def switch() -> None:
             sequencer = self.partition.sequencer
             held, sequencer.held = sequencer.held or [], [] if on else None
             for on_outcome, outcome in held:
                 on_outcome(*outcome)
+
+        self._on_the_loop(switch)
+
+    def _on_the_loop(self, act: Callable[[], object]) -> None:
+        done = threading.Event()
+
+        def run() -> None:
+            act()
             done.set()
 
-        self.loop.call_soon_threadsafe(switch)
-        assert done.wait(5)
+        self.loop.call_soon_threadsafe(run)
+        assert done.wait(PATIENCE_SECONDS)
 
     # --- what the application asks of an exchange -------------------------------------------------
 
