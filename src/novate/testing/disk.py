@@ -375,6 +375,7 @@ class FaultyFile:
         disk.syncs += 1
         if disk.sync_seconds:
             time.sleep(disk.sync_seconds)
+        disk.may_sync.wait()
         if disk.sync_error is not None:
             fault = _os_error(disk.sync_error)
             disk.sync_error = None
@@ -422,6 +423,7 @@ class FaultyDisk:
         sync_error: An errno that the next fdatasync answers, once; what it was to sync is lost
             where the inner disk can forget. The one after it succeeds, as kernels do.
         sync_seconds: How long every fdatasync takes.
+        may_sync: While it is not set, every fdatasync waits; set at first.
         syncs: How many there were.
     """
 
@@ -434,6 +436,8 @@ class FaultyDisk:
         self.read_error: int | None = None
         self.sync_error: int | None = None
         self.sync_seconds = 0.0
+        self.may_sync = threading.Event()
+        self.may_sync.set()
         self.syncs = 0
 
     def fill_up(self, short_write_bytes: int = 0) -> None:
