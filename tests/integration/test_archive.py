@@ -35,7 +35,7 @@ from novate.model.errors import (
 )
 from novate.rebuild import WholeJournal, run_rebuild, write
 from novate.recovery import open_partition
-from tests.conftest import Server, free_port, wait_until
+from tests.conftest import PATIENCE_SECONDS, Server, free_port, wait_until
 from tests.integration.data_folder import fill, settings_of, take_snapshot
 from tests.integration.test_ledger_faults import digest_of, has_caught_up, is_up
 
@@ -88,9 +88,32 @@ def replayed_verb(settings: Settings, capsys: pytest.CaptureFixture[str]) -> str
     return "\n".join(printed)
 
 
-def start_verb(settings: Settings, *verb: str) -> subprocess.Popen[str]:
+KILLED_IN = """
+import os, signal, sys
+from novate.cli import main
+from novate.journal.disk import RealDisk
+operation, left = sys.argv.pop(1), int(sys.argv.pop(1))
+does = getattr(RealDisk, operation)
+def dies(*arguments):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    does(*arguments)
+setattr(RealDisk, operation, dies)
+main()
+"""
+"""The commands, in a process that is killed before it does an operation for the so many-th time."""
+
+
+def start_verb(
+    settings: Settings, *verb: str, killed_in: tuple[str, int] | None = None
+) -> subprocess.Popen[str]:
     """Begin a command with these settings, as an operator would."""
-    command = [sys.executable, "-m", "novate", *verb, "--data-dir", str(settings.data_dir)]
+    command = [sys.executable, "-m", "novate"]
+    if killed_in:
+        command = [sys.executable, "-c", KILLED_IN, killed_in[0], str(killed_in[1])]
+    command += [*verb, "--data-dir", str(settings.data_dir)]
     command += ["--archive-dir", str(settings.archive_dir), "--ledger-url", settings.ledger_url]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe)
@@ -223,20 +246,17 @@ def test_killed_in_the_middle_again_and_again(
     settings, taken = filled(tmp_path, ledger_url="none")
     state = replayed_verb(settings, capsys)
     before, _ = segments(settings)
-    kills = 0
-    for wanted in (1, 4):
-        verb = start_verb(settings, "archive")
-        wait_until(lambda n=wanted: len(segments(settings)[1]) >= n, 30, "a segment that moved")
-        verb.send_signal(signal.SIGKILL)
-        kills += verb.wait(30) == -signal.SIGKILL
-        verb.communicate()
+    for operation, count in (("rename", 1), ("unlink", 1), ("fsync_dir", 4), ("rename", 2)):
+        verb = start_verb(settings, "archive", killed_in=(operation, count))
+        _, err = verb.communicate(timeout=PATIENCE_SECONDS)
+        assert verb.returncode == -signal.SIGKILL, err
         kept, archived = segments(settings)
         assert sorted({*kept, *archived}) == before
         verified(settings, capsys)
         open_partition(settings).close()
-    assert kills > 0
+    assert segments(settings)[1]
     ended = start_verb(settings, "archive")
-    out, err = ended.communicate(timeout=60)
+    out, err = ended.communicate(timeout=PATIENCE_SECONDS)
     assert (ended.returncode, f"begins with seq {taken}" in out) == (0, True), err
     kept, archived = segments(settings)
     assert sorted(kept + archived) == before
@@ -247,7 +267,6 @@ def test_killed_in_the_middle_again_and_again(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_beside_a_running_exchange(make_server: Callable[..., Server], tmp_path: Path) -> None:
     server = make_server(
         archive_dir=tmp_path / "archive",
@@ -257,7 +276,7 @@ def test_beside_a_running_exchange(make_server: Callable[..., Server], tmp_path:
     ).start()
     settings = Settings(data_dir=server.data_dir, archive_dir=tmp_path / "archive")
     keyed = KEYED | {"idempotency_key": "first"}
-    with httpx.Client(base_url=server.url, timeout=40) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
 
         def trade(batches: int) -> None:
             for number in range(batches):
@@ -282,9 +301,9 @@ def test_beside_a_running_exchange(make_server: Callable[..., Server], tmp_path:
         for _ in range(2):
             assert client.post("/orders", json=KEYED).status_code == 201
             assert client.post("/admin/snapshot").status_code == 201
-        wait_until(lambda: is_up(client) and has_caught_up(client), 90, "a ledger")
+        wait_until(lambda: is_up(client) and has_caught_up(client), what="a ledger")
         done = start_verb(settings, "archive")
-        out, err = done.communicate(timeout=90)
+        out, err = done.communicate(timeout=PATIENCE_SECONDS)
         assert done.returncode == 0, err
         assert segments(settings)[1][:1] == [1], out
         replays_the_first()
@@ -294,8 +313,8 @@ def test_beside_a_running_exchange(make_server: Callable[..., Server], tmp_path:
         server.flags["ledger_url"] = url = f"sqlite:///{tmp_path}/new.db"
         server.start()
         replays_the_first()
-        wait_until(lambda: is_up(client) and has_caught_up(client), 90, "a new ledger")
-        wait_until(lambda: client.get("/healthz").json()["status"] == "healthy", 60, "healthy")
+        wait_until(lambda: is_up(client) and has_caught_up(client), what="a new ledger")
+        wait_until(lambda: client.get("/healthz").json()["status"] == "healthy", what="healthy")
     assert server.stop() == 0
     write(rebuilt := f"sqlite:///{tmp_path}/rebuilt.db", WholeJournal(settings))
     assert digest_of(url) == digest_of(rebuilt)
