@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from novate.model.clearing import pack_settle
-from tests.conftest import Server, wait_until
+from tests.conftest import PATIENCE_SECONDS, Server, wait_until
 from tests.integration.data_folder import command, settings_of
 
 MakeServer = Callable[..., Server]
@@ -30,7 +30,7 @@ FEES = [{"maker_bps": "-0.5", "taker_bps": 3}]
 
 @pytest.fixture
 def client(server: Server) -> Any:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
@@ -279,7 +279,15 @@ def today() -> int:
     return int(datetime.now(UTC).strftime("%Y%m%d"))
 
 
+def seconds_of_today() -> float:
+    """How much of the UTC day is left."""
+    now = datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (midnight - now).total_seconds()
+
+
 def test_no_cycle_is_numbered_past_today(client: httpx.Client) -> None:
+    wait_until(lambda: seconds_of_today() > 60, what="another day")
     for number in (20991231, 2**53):
         refused = client.post("/admin/settlements", json={"cycle": number})
         assert (refused.status_code, refused.json()["code"]) == (400, "out_of_bounds")
@@ -303,7 +311,7 @@ def test_a_journal_with_a_number_past_today_still_loads_and_settles(
     server = make_server()
     command(settings_of(server.data_dir), [pack_settle(99991231)])
     server.start()
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         trade_for_a_cycle(client)
         refused = client.post("/admin/settlements")
         assert (refused.status_code, refused.json()["code"]) == (409, "cycle_closed_already")
@@ -317,28 +325,42 @@ def test_a_journal_with_a_number_past_today_still_loads_and_settles(
         assert closed["instruments"][0]["trade_count"] == 3
 
 
-def cut_off_soon(client: httpx.Client) -> str:
-    """Let cycles close at a time of day that comes in a moment."""
-    at = f"{datetime.now(UTC) + timedelta(seconds=2):%H:%M:%S}"
+def cut_off_at(client: httpx.Client, moment: datetime) -> Any:
+    """Let cycles close at this time of day; what /settlements says of that."""
+    at = f"{moment:%H:%M:%S}"
     read(client.post("/admin/settlements/cutoff", json={"at": at}))
-    return at
+    found = read(client.get("/settlements"))["cutoff"]
+    assert (found["at"], found["next_at"][10:]) == (at, f"T{at}.000000Z")
+    return found
+
+
+def cut_off_soon(client: httpx.Client) -> str:
+    """Let cycles close at a time that comes in a moment, and wait for it; when it was due."""
+    before = read(client.get("/settlements"))["cutoff"]["last"]
+    for seconds in (2, 10, 60):  # a machine may be so slow that the first has passed by then
+        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        due_at = f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z"
+        found = cut_off_at(client, moment)
+        if found["next_at"] == due_at or found["last"] != before:
+            break
+    wait_until(lambda: read(client.get("/settlements"))["cutoff"]["last"] != before)
+    return due_at
 
 
 @pytest.mark.slow
 def test_a_cut_off_that_closed_nothing_is_seen_everywhere(make_server: MakeServer) -> None:
     server = make_server().start()
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         for number in range(1, 65):
             read(client.post("/admin/settlements", json={"cycle": number}), 201)
         trade_for_a_cycle(client)
-        at = cut_off_soon(client)
-        set_to = read(client.get("/settlements"))["cutoff"]
-        assert (set_to["at"], set_to["next_at"][10:]) == (at, f"T{at}.000000Z")
-        assert set_to["last"] is None
-        wait_until(lambda: read(client.get("/settlements"))["cutoff"]["last"], 30, "the cut-off")
+        far = datetime.now(UTC) + timedelta(hours=6)
+        set_to = cut_off_at(client, far)
+        assert (set_to["next_at"], set_to["last"]) == (f"{far:%Y-%m-%dT%H:%M:%S}.000000Z", None)
+        due_at = cut_off_soon(client)
         shown = read(client.get("/settlements"))["cutoff"]
         last = shown["last"]
-        assert last["due_at"] == set_to["next_at"] < shown["next_at"]
+        assert last["due_at"] == due_at < shown["next_at"]
         assert (last["closed"], last["reason"]) == (False, "cycles_limit")
         assert last["cycle"] == int(last["due_at"][:10].replace("-", ""))
         health = read(client.get("/healthz"))
@@ -346,25 +368,28 @@ def test_a_cut_off_that_closed_nothing_is_seen_everywhere(make_server: MakeServe
         assert health["checks"]["settlement"]["status"] == "cutoff_missed"
         assert "closed no cycle: cycles_limit" in health["checks"]["settlement"]["reason"]
         assert "settlement_cutoff_missed 1.0" in client.get("/metrics").text
-        lines = [
-            json.loads(line) for line in server.log().splitlines() if '"cutoff_missed"' in line
-        ]
+
+        def logged() -> list[Any]:
+            found = [each for each in server.log().split("\n")[:-1] if '"cutoff_missed"' in each]
+            return [json.loads(each) for each in found]
+
+        lines = wait_until(logged, what="a line in the log")  # a thread of its own writes them
         assert [(line["level"], line["cycle"], line["reason"]) for line in lines] == [
             ("warning", last["cycle"], "cycles_limit")
         ]
     server.kill()
     server.start()
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         assert read(client.get("/settlements"))["cutoff"] == shown
         assert read(client.get("/healthz"))["checks"]["settlement"]["status"] == "cutoff_missed"
         end = read(client.get("/settlements"))["settlements"][0]["sequence"]
         stats = "/trades/stats"
-        wait_until(lambda: client.get(stats).json().get("ledger_sequence", 0) >= end, 30)
+        wait_until(lambda: client.get(stats).json().get("ledger_sequence", 0) >= end)
         assert missed(server) == [(last["cycle"], "cycles_limit")]
         for state in ("instructed", "settled"):
             read(client.post("/admin/settlements/1/state", json={"state": state}))
         cut_off_soon(client)
-        wait_until(lambda: read(client.get("/settlements"))["cutoff"]["last"]["closed"], 30)
+        assert read(client.get("/settlements"))["cutoff"]["last"]["closed"]
         (_, newest, *_) = read(client.get("/settlements"))["settlements"]
         assert newest["cycle"] == read(client.get("/settlements"))["cutoff"]["last"]["cycle"]
         assert newest["instruments"][0]["trade_count"] == 3
@@ -383,7 +408,7 @@ def missed(server: Server) -> list[tuple[int, str]]:
 def test_every_account_is_there_after_a_kill(make_server: MakeServer) -> None:
     server = make_server()
     server.start()
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         funded(client, fees=FEES)
         fund(client, "ann", "BTC", 2)
         fund(client, "bob", "USD", 1000)
@@ -396,7 +421,7 @@ def test_every_account_is_there_after_a_kill(make_server: MakeServer) -> None:
         ]
     server.kill()
     server.start()
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         after = [
             {**read(client.get(f"/clients/{name}/statement")), "sequence": 0}
             for name in ("ann", "bob")
@@ -407,7 +432,7 @@ def test_every_account_is_there_after_a_kill(make_server: MakeServer) -> None:
 
 @pytest.mark.slow
 def test_novate_settle_closes_and_prints_the_report(server: Server, tmp_path: Path) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         trade_for_a_cycle(client)
     command = [sys.executable, "-m", "novate", "settle", "--url", server.url, "--cycle", "9"]
     environment = {**os.environ, "NO_COLOR": "1"}
