@@ -62,7 +62,13 @@ class Venue:
 
     async def __aenter__(self) -> Venue:
         self._server = await serve(
-            self._stream, "127.0.0.1", self._port, process_request=self._rest
+            self._stream,
+            "127.0.0.1",
+            self._port,
+            process_request=self._rest,
+            # It cuts nobody off by itself, however long a busy machine lets it wait.
+            open_timeout=None,
+            ping_interval=None,
         )
         return self
 

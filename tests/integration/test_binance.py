@@ -20,7 +20,15 @@ from novate.engine import Engine
 from novate.journal.disk import RealDisk
 from novate.journal.reading import JournalReader
 from novate.model.events import EventKind
-from tests.conftest import ROOT, SOAK, Server, free_port, wait_until, wait_until_async
+from tests.conftest import (
+    PATIENCE_SECONDS,
+    ROOT,
+    SOAK,
+    Server,
+    free_port,
+    wait_until,
+    wait_until_async,
+)
 from tests.integration.binance_venue import Venue, capture_messages
 
 CAPTURES = ROOT.parent / "shared" / "data" / "binance"
@@ -130,7 +138,9 @@ def play(server: Server, *arguments: str) -> dict[str, int | float]:
 
 def novate(server: Server, verb: str) -> str:
     command = [sys.executable, "-m", "novate", verb, "--data-dir", str(server.data_dir)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert run.returncode == 0, run.stderr[-4000:]
     return run.stdout
 
@@ -228,13 +238,13 @@ def test_an_exchange_that_is_killed_and_comes_back_has_everything_once(
     command = feed_command(server, "--file", str(part), "--speed", "max", "--compare")
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as feed,
-        httpx.Client(base_url=server.url) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client,
     ):
         for commands in (3_000, 6_000, 9_000):
-            wait_until(lambda at_least=commands: seq_of(client) > at_least, 60)
+            wait_until(lambda at_least=commands: seq_of(client) > at_least)
             server.kill()
             server.start()
-        output, errors = feed.communicate(timeout=60)
+        output, errors = feed.communicate(timeout=PATIENCE_SECONDS)
     assert feed.returncode == 0, errors[-4000:]
     summary = json.loads(output)
     print(f"\nkilled three times: {summary}")
@@ -278,7 +288,7 @@ class Feed:
     async def stop(self) -> dict[str, int | float]:
         """Ask it to stop; its summary."""
         self._process.send_signal(signal.SIGTERM)
-        output, _ = await asyncio.to_thread(self._process.communicate, timeout=20)
+        output, _ = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE_SECONDS)
         assert self._process.returncode == 0, self.log()
         return dict(json.loads(output))
 
@@ -312,7 +322,7 @@ async def same_book(http: httpx.AsyncClient, venue: Venue, feed: Feed) -> None:
             here[:] = [await book_here(http)]
 
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await poll()
     except TimeoutError:
         raise AssertionError(f"the books differ: {feed.log()}") from None
@@ -336,22 +346,25 @@ def test_the_stream_survives_a_cut_and_a_gap_and_ends_with_the_right_book(
     cut_at = diffs[len(diffs) // 4]
 
     async def run() -> dict[str, int | float]:
-        async with Venue() as venue, httpx.AsyncClient(base_url=server.url) as http:
+        async with (
+            Venue() as venue,
+            httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http,
+        ):
             venue.refuse_snapshots = 1
             for message in messages[: snapshot_at + 1]:
                 venue.happen(message)
             arguments = ["--book-only"] if book_only else []
             with Feed(server, venue, tmp_path / "feed.log", *arguments) as feed:
-                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected)
                 for number, message in enumerate(messages[snapshot_at + 1 :], snapshot_at + 1):
                     if number == min(swallowed):  # only a book that lives can miss something
                         await same_book(http, venue, feed)
                     if number == cut_at:
-                        await wait_until_async(lambda: venue.snapshots_served > 0, 20)
+                        await wait_until_async(lambda: venue.snapshots_served > 0)
                         venue.cut()
                         for missed in messages[number : number + 200]:
                             venue.happen(missed)
-                        await wait_until_async(lambda: venue.connections == 2, 20)
+                        await wait_until_async(lambda: venue.connections == 2)
                     if number in swallowed:
                         venue.happen(message)
                     elif not cut_at <= number < cut_at + 200:
@@ -370,11 +383,14 @@ def test_the_stream_survives_a_cut_and_a_gap_and_ends_with_the_right_book(
 
 def test_what_a_user_takes_is_back_with_the_next_diff(server: Server, tmp_path: Path) -> None:
     async def run() -> None:
-        async with Venue() as venue, httpx.AsyncClient(base_url=server.url) as http:
+        async with (
+            Venue() as venue,
+            httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http,
+        ):
             venue.bids |= {"2683.80": "3.0", "2683.70": "1.5"}
             venue.asks |= {"2683.90": "2.0", "2684.00": "4.0"}
             with Feed(server, venue, tmp_path / "feed.log") as feed:
-                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected)
                 await venue.diff({}, {"2684.10": "1.0"})
                 await same_book(http, venue, feed)
                 order = {"client_id": "user", "instrument": INSTRUMENT, "side": "buy"}
@@ -393,18 +409,21 @@ def test_what_a_user_takes_is_back_with_the_next_diff(server: Server, tmp_path: 
 
 def test_a_users_order_trades_when_the_market_comes_to_it(server: Server, tmp_path: Path) -> None:
     async def run() -> None:
-        async with Venue() as venue, httpx.AsyncClient(base_url=server.url) as http:
+        async with (
+            Venue() as venue,
+            httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http,
+        ):
             venue.bids |= {"2683.80": "3.0"}
             venue.asks |= {"2683.90": "2.0"}
             with Feed(server, venue, tmp_path / "feed.log") as feed:
-                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected)
                 await venue.diff({}, {"2684.10": "1.0"})
                 await same_book(http, venue, feed)
                 order = {"client_id": "user", "instrument": INSTRUMENT, "side": "buy"}
                 order |= {"type": "limit", "price": 2683.85, "quantity": 1, "order_id": "user-1"}
                 assert (await http.post("/orders", json=order)).status_code == 201
                 await venue.diff({"2683.80": "0", "2683.70": "1.0"}, {"2683.80": "5.0"})
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     while (await http.get("/orders/user-1")).json()["status"] != "filled":
                         assert feed.is_up()
                 filled = (await http.get("/orders/user-1")).json()
@@ -420,11 +439,15 @@ def test_a_venue_that_is_away_at_the_start_is_waited_for(server: Server, tmp_pat
             await wait_until_async(
                 lambda: feed.is_up() and "no exchange info" in feed.log(), 20, "a first try"
             )
-            async with Venue(port) as venue, httpx.AsyncClient(base_url=server.url) as http:
-                venue.refuse_info = 1
-                venue.bids |= {"2683.80": "3.0"}
-                venue.asks |= {"2683.90": "2.0"}
-                await wait_until_async(lambda: feed.is_up() and venue.is_connected, 20)
+            venue = Venue(port)
+            venue.refuse_info = 1
+            venue.bids |= {"2683.80": "3.0"}
+            venue.asks |= {"2683.90": "2.0"}
+            async with (
+                venue,
+                httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http,
+            ):
+                await wait_until_async(lambda: feed.is_up() and venue.is_connected)
                 assert "status 503" in feed.log()
                 await venue.diff({}, {"2684.10": "1.0"})
                 await same_book(http, venue, feed)
@@ -441,7 +464,7 @@ def test_a_symbol_that_the_venue_does_not_have_ends_the_feed(
             address = f"http://{venue.address}"
             command = feed_command(server, "--rest-url", address, "--symbol", "NOSUCH")
             feed = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 _, errors = await feed.communicate()
             return feed.returncode or 0, errors.decode()
 
