@@ -13,12 +13,12 @@ import pytest
 
 from novate import reconcile
 from novate.config import Settings
-from tests.conftest import Server
+from tests.conftest import PATIENCE_SECONDS, Server
 from tests.integration.test_busted_trades import wait_for_ledger
 from tests.integration.test_clearing import FEES, fund, funded, place, read
 from tests.postgres import Postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 KEPT = 4
 NUMBERS = count()
@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest, make_server: MakeServer, postgres: Po
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
@@ -268,10 +268,12 @@ def test_in_funded_mode_everybody_has_what_they_had(client: httpx.Client) -> Non
 
 def test_a_ledger_that_is_behind_is_waited_for(make_server: MakeServer) -> None:
     server = make_server(trades_per_instrument_max=KEPT).start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         charge(client, FEES)
         wait_for_ledger(client, trade(client)["sequence"])
-        writer = sqlite3.connect(server.data_dir / "ledger.db", isolation_level=None)
+        writer = sqlite3.connect(
+            server.data_dir / "ledger.db", isolation_level=None, timeout=PATIENCE_SECONDS
+        )
         writer.execute("BEGIN IMMEDIATE")  # the feed can't write; whoever reads can
         made = trade(client)
         charge(client, TENFOLD)
@@ -296,7 +298,7 @@ def test_without_a_ledger_what_memory_has_whole_is_busted_and_nothing_else(
     url: str, code: str, make_server: MakeServer
 ) -> None:
     server = make_server(ledger_url=url, trades_per_instrument_max=KEPT).start()
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         charge(client, FEES)
         made, other = trade(client), trade(client)
         read(bust(client, made["trade_id"]))
