@@ -217,7 +217,8 @@ class FollowerSupervisor:
             try:
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
             except TimeoutError:
-                process.kill()
+                if process.returncode is None:  # it may have ended at the last moment
+                    process.kill()
                 await process.wait()
         self._down("off", "the follower is off")
 

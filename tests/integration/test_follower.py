@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import uvloop
 
 from novate.exchange import Exchange, Partition, bounds_of
 from novate.follower import ALIVE_SECONDS, EXIT_DIVERGED, Cadence, Follower
@@ -274,6 +275,31 @@ def test_the_pause_grows_while_a_follower_dies_at_one_place(
 
     asyncio.run(watch())
     assert told[: len(pauses)] == pauses
+
+
+def test_a_follower_may_end_just_as_it_is_waited_for_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It raised, and so the exchange ended with 1 and did not close its journal."""
+    program = 'print(\'{"kind": "ready", "seq": 3}\', flush=True)\nwhile True: input()'
+
+    async def watch() -> None:
+        supervisor = supervised(tmp_path, program)
+
+        async def too_late(ending: Coroutine[Any, Any, int], _: float) -> int:
+            """The time is over, and the end comes while the wait for it is called off."""
+            os.kill(supervisor.pid, signal.SIGKILL)
+            await ending
+            raise TimeoutError
+
+        supervisor.start()
+        await wait_until_async(lambda: supervisor.state == "running")
+        monkeypatch.setattr("novate.supervisor.asyncio.wait_for", too_late)
+        await supervisor.stop()
+        assert (supervisor.state, supervisor.pid) == ("off", 0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(watch())
 
 
 def test_a_follower_that_hangs_is_told_by_its_silence(tmp_path: Path) -> None:
