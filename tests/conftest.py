@@ -36,7 +36,14 @@ STOP_SECONDS = 10.0
 
 PORTS_HELD_MAX = 400
 
+LOG_SHOWN = 4000
+"""Characters of a server's log that the report of a failed test ends with."""
+
 _held_ports: deque[socket.socket] = deque()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what it runs in its background; the servers of the tests would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "quick", max_examples=100, deadline=None, derandomize=True, print_blob=True
@@ -190,6 +197,11 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
+    def show_log(self) -> None:
+        """Print the end of its log, for the report of a test that fails."""
+        if self.log_path.exists():
+            print(f"--- the end of {self.log_path.name}", self.log()[-LOG_SHOWN:], sep="\n")
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +224,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield make
     for server in made:
         server.close()
+        server.show_log()
 
 
 @pytest.fixture
