@@ -371,5 +371,5 @@ def soon(seconds: float) -> str:
 
 
 def soon_of_day(seconds: float) -> str:
-    """A time of day at least so many seconds from now."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%H:%M:%S")
+    """A time of day at least so many seconds from now: it has no fractions, so up to one more."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds + 1)).strftime("%H:%M:%S")

@@ -34,6 +34,9 @@ SERVER_WAYS: dict[str, type[ServerWay]] = {
     "http": HttpWay, "websocket": StreamWay, "batch": BatchWay,
 }  # fmt: skip
 NAMES = itertools.count()
+AHEAD_SECONDS = 3
+"""What falls due by the clock does so this much later than the case is made: until then a server
+that is slow, or stops in between, must have been asked all that comes before."""
 
 
 def prevented(mode: str, taker: str, maker: str, by_group: bool = False) -> list[Step]:
@@ -101,13 +104,13 @@ CASES: dict[str, Case] = {
          place("u", "t", "buy", 100, 1, says="1 filled")],
         {"i": "3 open", "m": "1 filled"}),
     "gtd": lambda: (
-        [place("g", "g", "buy", 100, 1, time_in_force="gtd", expires_at=soon(0.5)),
+        [place("g", "g", "buy", 100, 1, time_in_force="gtd", expires_at=soon(AHEAD_SECONDS)),
          until_ended("g"),
          place("late", "g", "buy", 100, 1, time_in_force="gtd", expires_at="2020-01-01T00:00:00Z",
                says="0 expires_in_past")],
         {"g": "0 expired"}),
     "day": lambda: (
-        [rules(session_end=soon_of_day(2)),
+        [rules(session_end=soon_of_day(AHEAD_SECONDS)),
          place("d", "d", "buy", 100, 1, time_in_force="day"), place("g", "d", "buy", 100, 1),
          until_ended("d")],
         {"d": "0 expired", "g": "0 open"}),
@@ -164,7 +167,8 @@ CASES: dict[str, Case] = {
          place("t", "t", "buy", None, 1, type="market", says="0 outside_price_band")],
         {"far": "0 open"}),
     "volatility auction": lambda: (
-        [rules(dynamic_band={"price": 5}, band_action="auction", volatility_auction_seconds=1),
+        [rules(dynamic_band={"price": 5}, band_action="auction",
+               volatility_auction_seconds=AHEAD_SECONDS),
          *TRADED, place("far", "m", "sell", 106, 1), place("t", "t", "buy", 106, 1),
          place("i", "t", "buy", 106, 1, time_in_force="ioc", says="0 auction"),
          until_phase("continuous")],
@@ -216,7 +220,8 @@ CASES: dict[str, Case] = {
          place("b", "b", "sell", 100, 1, says="0 closed")],
         {}),
     "schedule": lambda: (
-        [rules(schedule=[{"at": soon_of_day(2), "phase": "halt"}]), place("a", "a", "buy", 100, 1),
+        [rules(schedule=[{"at": soon_of_day(AHEAD_SECONDS), "phase": "halt"}]),
+         place("a", "a", "buy", 100, 1),
          until_phase("halt"), place("b", "b", "sell", 100, 1, says="0 halted")],
         {"a": "0 open"}),
 }  # fmt: skip
@@ -227,7 +232,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.C
     """One server for all cases: each has an instrument, clients and orders of its own."""
     server = Server(tmp_path_factory.mktemp("reach") / "data")
     try:
-        with httpx.Client(base_url=server.start().url, timeout=10) as http:
+        with httpx.Client(base_url=server.start().url, timeout=60) as http:
             yield http, server.port
     finally:
         server.close()
