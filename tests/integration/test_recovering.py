@@ -48,12 +48,12 @@ def held_up(server: Server) -> Iterator[httpx.Client]:
             assert server.process.poll() is None, server.log()
             return answer_of(client) == 503
 
-        wait_until(answers, 30, "an answer during recovery")
+        wait_until(answers, 60, "an answer during recovery")
         yield client
         writer = os.open(pipe, os.O_WRONLY)
         pipe.unlink()
         os.close(writer)
-        wait_until(lambda: answer_of(client) == 200, 30, "a ready server")
+        wait_until(lambda: answer_of(client) == 200, 60, "a ready server")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_readyz_says_recovering_until_orders_are_taken(filled: Server) -> None:
         assert health.json()["checks"]["journal"]["status"] == "recovering"
     assert httpx.get(f"{filled.url}/readyz").json() == {"status": "ready"}
     assert httpx.get(f"{filled.url}/orderbook").json()["sequence"] > 0
-    assert "passed over" in filled.log()
+    wait_until(lambda: "passed over" in filled.log(), what="the line that says so")
     assert filled.stop() == 0
 
 
@@ -132,10 +132,10 @@ def test_too_many_connections_are_refused_as_ever(
         def refused() -> bool:
             return client.get("/readyz").json().get("code") == "too_many_connections"
 
-        wait_until(refused, what="a refusal")
+        wait_until(refused, 60, "a refusal")
         for connection in held:
             connection.close()
-        wait_until(lambda: "state" in client.get("/readyz").json(), what="room again")
+        wait_until(lambda: "state" in client.get("/readyz").json(), 60, "room again")
 
 
 def test_the_document_has_both_answers() -> None:
