@@ -1,5 +1,9 @@
 """The journal's older part, which a start from a snapshot does not read, is checked afterwards."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,23 +134,39 @@ def test_damage_before_the_snapshot_degrades_health_with_its_place(
     record = next(JournalReader(settings.data_dir, RealDisk()).read(30))
     flip_bit(RealDisk(), settings.data_dir / "journal" / end.segment, record.offset + 40)
     server = make_server(settings.data_dir).start()
-    with httpx.Client(base_url=server.url) as client:
-        wait_until(lambda: client.get("/healthz").json()["status"] == "degraded", 30, "degraded")
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        wait_until(lambda: client.get("/healthz").json()["status"] == "degraded", 60, "degraded")
         archive = client.get("/healthz").json()["checks"]["archive"]
         assert archive["status"] == "damaged"
         assert f"segment {end.segment}, offset {record.offset}" in archive["reason"]
         order = {"client_id": "a", "side": "buy", "type": "limit", "price": 1, "quantity": 1}
         assert client.post("/orders", json=order).status_code == 201
-    assert '"journal_damaged"' in server.log()
+    wait_until(lambda: '"journal_damaged"' in server.log(), what="the line that says so")
     assert server.stop() == 0
+
+
+def checked_by_a_follower(settings: Settings) -> dict[str, object]:
+    """What a follower of its own says at the end of its check; a server says nothing of it."""
+    command = [sys.executable, "-m", "novate", "follow", "--data-dir", str(settings.data_dir)]
+    command += ["--parent-pid", str(os.getpid()), "--ledger-url", "none"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as follower:
+        assert follower.stdin is not None
+        assert follower.stdout is not None
+        said = map(json.loads, follower.stdout)
+        checked: dict[str, object] = next(each for each in said if each["kind"] == "journal_checked")
+        follower.stdin.close()
+    return checked
 
 
 @pytest.mark.slow
 def test_a_whole_archive_is_healthy(make_server: Callable[..., Server], tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
-    filled(settings)
+    end = filled(settings)
+    checked = {"kind": "journal_checked", "seq": end.seq, "why": ""}
+    assert checked_by_a_follower(settings) == checked
     server = make_server(settings.data_dir).start()
-    with httpx.Client(base_url=server.url) as client:
-        wait_until(lambda: client.get("/healthz").json()["status"] == "healthy", 30, "healthy")
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        wait_until(lambda: client.get("/healthz").json()["status"] == "healthy", 60, "healthy")
         assert client.get("/healthz").json()["checks"]["archive"] == {"status": "ok"}
     assert server.stop() == 0
