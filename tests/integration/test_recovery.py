@@ -197,7 +197,7 @@ def test_a_second_server_is_refused_and_the_first_goes_on(
     first = make_server().start()
     second = make_server(first.data_dir).start(ready=False)
     assert second.process is not None
-    assert second.process.wait(30) == 1
+    assert second.process.wait(60) == 1
     assert f"process {first.pid} serves this data folder" in second.log()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{second.url}/readyz")
@@ -214,11 +214,11 @@ def test_sigterm_under_load_exits_0_and_loses_nothing(make_server: Callable[...,
         stop = asyncio.Event()
         traders = [Trader(Workload(3, name), server.port, auditor.settled) for name in clients]
         running = [asyncio.create_task(trader.run(stop)) for trader in traders]
-        await wait_until_async(lambda: auditor.statuses.total() > 200, 30)
+        await wait_until_async(lambda: auditor.statuses.total() > 200, 60)
         assert await asyncio.to_thread(server.stop) == 0
         await asyncio.to_thread(server.start)
         stop.set()
-        await asyncio.wait_for(asyncio.gather(*running), 30)
+        await asyncio.wait_for(asyncio.gather(*running), 60)
 
     asyncio.run(trade())
     with httpx.Client(base_url=server.url, timeout=30) as client:

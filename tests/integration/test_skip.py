@@ -80,7 +80,7 @@ def poisoned(settings: Settings) -> int:
 
 def novate(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "novate", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 @pytest.mark.slow
@@ -108,12 +108,15 @@ def test_an_operator_gets_past_a_command_that_cannot_be_applied(
         f"seq {seq} is skipped, as journaled in seq {seq + 2}\n",
     )
     server.start()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         for number in (60, 61, 62):
             assert client.get(f"/orders/order-{number}").status_code == 200
+        wait_until(
+            lambda: client.get("/admin/status").json()["follower"]["state"] == "running", 60
+        )
         taken = client.post("/admin/snapshot").json()
         wait_until(
-            lambda: client.get("/admin/status").json()["ledger"]["lag_sequences"] == 0, 30, "ledger"
+            lambda: client.get("/admin/status").json()["ledger"]["lag_sequences"] == 0, 60, "ledger"
         )
         assert client.get("/admin/status").json()["follower"]["restarts"] == 0
     assert server.stop() == 0

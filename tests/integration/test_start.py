@@ -89,14 +89,17 @@ def test_a_second_signal_ends_a_stop_that_takes_long(
     make_server: Callable[..., Server], second: signal.Signals
 ) -> None:
     server = make_server(shutdown_seconds=600, request_timeout_seconds=600).start()
-    with socket.create_connection(("127.0.0.1", server.port)) as unfinished:
-        unfinished.sendall(b"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+    with socket.create_connection(("127.0.0.1", server.port), 60) as unfinished:
+        head = b"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n"
+        unfinished.sendall(head + b"expect: 100-continue\r\n\r\n")
+        assert unfinished.recv(100).startswith(b"HTTP/1.1 100 ")  # it waits for the body now
+        unfinished.sendall(b"{")
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: '"stopping"' in server.log())
+        wait_until(lambda: '"stopping"' in server.log(), 60)
         assert server.process.poll() is None
         server.process.send_signal(second)
-        assert server.process.wait(5) == -second
+        assert server.process.wait(60) == -second
     server.start()
     assert server.stop() == 0
 
@@ -106,7 +109,11 @@ def test_a_start_with_stdin_stdout_and_stderr_closed(make_server: Callable[..., 
     """What the server opens first must not stand where its children's files belong."""
     server = make_server().start(shell='exec "$@" <&- >&- 2>&-')
     assert {os.readlink(f"/proc/{server.pid}/fd/{each}") for each in range(3)} == {os.devnull}
-    reply = httpx.post(f"{server.url}/admin/snapshot", timeout=30)
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        wait_until(
+            lambda: client.get("/admin/status").json()["follower"]["state"] == "running", 60
+        )
+        reply = client.post("/admin/snapshot")
     assert reply.status_code == 201, reply.text
     assert server.stop() == 0
 
@@ -125,11 +132,11 @@ def test_clients_leave_the_journal_its_files(make_server: Callable[..., Server])
     server = make_server(journal_segment_bytes="1MiB").start(shell='ulimit -n 96; exec "$@"')
     order = {"client_id": "a", "side": "buy", "type": "limit", "price": 1, "quantity": 1}
     batch = {"operations": [{"op": "place", "order": order}] * 1000}
-    with contextlib.ExitStack() as held, httpx.Client(base_url=server.url, timeout=20) as client:
+    with contextlib.ExitStack() as held, httpx.Client(base_url=server.url, timeout=60) as client:
         assert client.get("/readyz").status_code == 200
         for _ in range(200):
-            held.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
-        wait_until(partial(is_refused, server), what="a refusal")
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+        wait_until(partial(is_refused, server), 60, "a refusal")
         segments = server.data_dir / "journal"
         while len(list(segments.glob("*.journal"))) < 3:
             assert client.post("/orders/batch", json=batch).status_code == 200
