@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def follow(messages: list[Message], model: BookModel, seen: dict[int, Any]) -> N
             seen[model.sequence] = in_ticks(model.levels)
 
 
+def is_at(sequence: int, message: Message) -> bool:
+    """Whether a message is of the book at a sequence, or of a later one."""
+    return bool(message["type"].startswith("orderbook_") and message["sequence"] >= sequence)
+
+
 def levels_of(orderbook: Message) -> dict[str, dict[int, int]]:
     return in_ticks(
         {
@@ -109,9 +115,9 @@ def test_the_book_is_right_at_every_published_sequence(
         for _ in range(scaled(40)):
             play(trader, chance, 500)
             book = get_book(server)
-            fetched[book["sequence"]] = levels_of(book)
-        last = book["sequence"]
-        reader.until(lambda message: message.get("sequence", 0) >= last)
+            last = book["sequence"]
+            fetched[last] = levels_of(book)
+            reader.until(partial(is_at, last))
         model, seen = BookModel(), {}
         follow(reader.messages, model, seen)
     assert model.gaps == 0
@@ -247,12 +253,19 @@ def test_order_updates_of_one_client_and_of_all(server: Server) -> None:
 
 def test_nothing_comes_after_unsubscribe(server: Server) -> None:
     channels = ["orderbook_deltas", "trades", "orders"]
-    with WsClient(server.port) as reader, WsClient(server.port) as trader:
-        reader.ask({"op": "subscribe", "channels": channels})
-        reader.until_type("orderbook_snapshot")
+    with (
+        WsClient(server.port) as reader,
+        WsClient(server.port) as witness,
+        WsClient(server.port) as trader,
+    ):
+        for client in (reader, witness):
+            client.ask({"op": "subscribe", "channels": channels})
+            client.until_type("orderbook_snapshot")
         assert reader.ask({"type": "unsubscribe", "channels": channels})["channels"] == channels
         for side in ("buy", "sell"):
             trader.ask({"op": "place", "order": limit(side, 100, 1)})
+        witness.until_type("trades")  # comes last: orders go with their batch, then a tick's deltas
+        assert {each["type"] for each in witness.messages} >= {"orderbook_delta", "order_update"}
         count = len(reader.messages)
         reader.ask({"op": "ping"})
         reader.ask({"op": "subscribe", "channels": ["orderbook"], "instrument": "ETH-USD"})
