@@ -154,9 +154,9 @@ def checked_by_a_follower(settings: Settings) -> dict[str, object]:
         assert follower.stdin is not None
         assert follower.stdout is not None
         said = map(json.loads, follower.stdout)
-        checked: dict[str, object] = next(each for each in said if each["kind"] == "journal_checked")
+        checked = next(each for each in said if each["kind"] == "journal_checked")
         follower.stdin.close()
-    return checked
+    return dict(checked)
 
 
 @pytest.mark.slow
