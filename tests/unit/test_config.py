@@ -201,7 +201,7 @@ def test_the_example_file_is_made_from_the_table():
 def test_the_command_line_has_every_setting_and_refuses_in_one_line(tmp_path):
     def novate(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "novate", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=30)
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100)
 
     shown = novate("serve", "--help").stdout
     assert [row.flag for row in config.TABLE if row.flag not in shown] == []

@@ -108,4 +108,4 @@ def test_whoever_reads_a_pipe_may_stop():
         assert running.stdout.readline().startswith(b'{"order_id"')
         running.stdout.close()
         assert running.stderr.read() == b""
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0

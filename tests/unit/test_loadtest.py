@@ -146,4 +146,4 @@ def test_options_that_cannot_be_run_are_refused(wrong: dict[str, object]) -> Non
 @pytest.mark.parametrize("name", ["audience", "echo"])
 def test_processes_of_a_load_test_start_without_a_warning(name: str) -> None:
     command = [sys.executable, "-W", "error", "-m", f"novate.loadtest.{name}", "--help"]
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    subprocess.run(command, check=True, capture_output=True, timeout=100)

@@ -60,7 +60,7 @@ async def pongs_of(count: int, limits: LaneLimits, turns: Turns) -> int:
     turns.go_on()
     writer.write(frame(b'{"op":"ping"}') * count)
     received = b""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while received.count(PONG) < count:
             received += await reader.read(1 << 20)
     writer.close()
@@ -75,6 +75,6 @@ def test_a_connection_takes_no_more_than_its_share_of_a_turn(
     monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     turns = Turns(monkeypatch)
-    limits = LaneLimits(message_bytes_max=1024, requests_max=16, request_timeout_seconds=5)
+    limits = LaneLimits(message_bytes_max=1024, requests_max=16, request_timeout_seconds=60)
     assert asyncio.run(pongs_of(count, limits, turns)) == turns.total == count
     assert turns.most <= FRAMES_PER_TURN
