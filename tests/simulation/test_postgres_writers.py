@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from novate.journal import postgres as writing
@@ -19,11 +21,14 @@ from novate.journal.postgres import PostgresJournal
 from novate.journal.postgres_reading import PostgresReader
 from novate.journal.verify import verify_journal
 from novate.model.errors import JournalAway, JournalLocked
-from tests.conftest import scaled
+from tests.conftest import scaled, wait_until
 from tests.integration.postgres_proxy import Proxy
 from tests.postgres import Postgres
 
 ANSWER_SECONDS = 0.2
+"""What is lost or held costs so much; an answer that is late is one that is lost."""
+
+PATIENCE_SECONDS = 60.0
 STEPS = 60
 PARTITION_FIRST = 5000
 
@@ -94,12 +99,17 @@ class Play:
         self.take_overs = 0
         self._postgres = postgres
         self._folder = folder
-        self._start()
+        wait_until(self._start, PATIENCE_SECONDS, "a first writer")
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Another server comes; whether it could."""
         name = f"writer-{len(self.writers)}"
         folder = self._folder / name
-        self.writers.append(Writer(self._postgres, folder, self.partition, name))
+        try:
+            self.writers.append(Writer(self._postgres, folder, self.partition, name))
+        except (JournalLocked, JournalAway):
+            return False
+        return True
 
     def run(self) -> None:
         """Every writer that is not fenced goes on, the old ones beside the newest."""
@@ -116,26 +126,44 @@ class Play:
     def _take_over(self) -> None:
         """Another server comes, when the newest one's connection is gone."""
         self.writers[-1].proxy.cut()
-        try:
-            self._start()
-        except (JournalLocked, JournalAway):
-            return
-        self.take_overs += 1
+        wait_until(self._is_unlocked, PATIENCE_SECONDS, "the end of a connection that was cut")
+        self.take_overs += self._start()
+
+    def _is_unlocked(self) -> bool:
+        """Whether the server has seen that nobody writes any more."""
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s::int8"
+        with psycopg.connect(self._postgres.url, autocommit=True) as connection:
+            (row,) = connection.execute(held, [self.partition]).fetchall()
+        return bool(row[0] == 0)
 
     def _end(self) -> None:
         """Let the newest finish, so that nothing is open any more."""
         for writer in self.writers:
             writer.proxy.lose_answers = writer.proxy.hold_requests = writer.proxy.refuse = False
             writer.proxy.release()
-        newest = self.writers[-1]
-        before = len(newest.durable)
         for _ in range(10):
-            newest.step(self.chance)
-        assert len(newest.durable) > before
+            wait_until(self._newest_writes, PATIENCE_SECONDS, "a durable batch")
         for writer in self.writers[:-1]:
-            for _ in range(3):
-                writer.step(self.chance)
-            assert writer.fenced
+            wait_until(partial(self._is_fenced, writer), PATIENCE_SECONDS, "a fenced writer")
+
+    def _newest_writes(self) -> bool:
+        """Whether the newest writes its next batch, or what it holds.
+
+        One that was fenced by a start which then came to nothing, as of an answer that was late,
+        is replaced.
+        """
+        newest = self.writers[-1]
+        if newest.fenced:
+            self.take_overs += self._start()
+            return False
+        before = len(newest.durable)
+        newest.step(self.chance)
+        return len(newest.durable) > before
+
+    def _is_fenced(self, writer: Writer) -> bool:
+        """Whether an older writer hears that it is none any more."""
+        writer.step(self.chance)
+        return writer.fenced
 
     def stored(self) -> list[Batch]:
         """What is in the journal, checked record by record."""
