@@ -24,7 +24,7 @@ ADDRESS = "localhost:8000"
 _BLOCK = re.compile(r"```sh\n(?P<commands>.*?)```\n(?P<reply>```json\n.*?```\n)?", re.DOTALL)
 _COMMAND = re.compile(r"^(curl .*?)(?:\s+# ([0-9]{3}))?$", re.MULTILINE)
 _LINE_MAX = 150
-_FOLLOWER_SECONDS_MAX = 20.0
+_FOLLOWER_SECONDS_MAX = 60.0
 _HISTORY = re.compile(r"/events|/trades/stats|/market/analytics|/market/positions")
 
 
