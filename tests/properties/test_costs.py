@@ -15,8 +15,8 @@ from tests.oracle.duel import START_NS, spec
 from tests.oracle.words import Command, Create, Place, SetPhase, SetRules, to_bytes, to_numbered
 
 OTHERS = scaled(200_000)
-RUNS, COMMANDS = 7, 20
-GROWTH_MAX = 8
+RUNS, COMMANDS = 40, 20
+GROWTH_MAX = 20
 """A walk over the others would cost a hundred times and more."""
 
 
