@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -131,6 +130,7 @@ def run(
             await scenario(rig)
         finally:
             journal.gate.set()
+            journal.sync_gate.set()
             await sequencer.stop(PATIENCE_SECONDS)
 
     asyncio.run(play())
@@ -540,27 +540,14 @@ def test_stop_gives_up_on_a_disk_that_does_not_answer() -> None:
     run(scenario)
 
 
-class SlowToSync(MemoryJournal):
-    """A journal whose syncs wait for a gate."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sync_gate = threading.Event()
-
-    def sync(self) -> None:
-        assert self.sync_gate.wait(PATIENCE_SECONDS)
-        super().sync()
-
-
 def test_relaxed_answers_before_the_sync_and_syncs_within_the_window() -> None:
-    journal = SlowToSync()
-
     async def scenario(rig: Rig) -> None:
+        rig.journal.sync_gate.clear()
         rig.submit("one")
         await rig.answered(1)
         assert rig.journal.syncs == 0
         assert rig.sequencer.unsynced_seconds > 0
-        journal.sync_gate.set()
+        rig.journal.sync_gate.set()
         await rig.until(lambda: rig.journal.synced == 1)
         await rig.until(lambda: rig.sequencer.unsynced_seconds == 0.0)
         for number in range(50):
@@ -569,7 +556,7 @@ def test_relaxed_answers_before_the_sync_and_syncs_within_the_window() -> None:
         assert await rig.sequencer.stop()
         assert rig.journal.synced == len(rig.journal.batches)
 
-    run(scenario, Bounds(relaxed_ms=5), journal=journal)
+    run(scenario, Bounds(relaxed_ms=5))
 
 
 def test_relaxed_stops_when_a_sync_fails() -> None:

@@ -24,6 +24,7 @@ class MemoryJournal:
         base_seq: The seq before the first batch, for a journal with an earlier life.
         away: Raised by every `prepare`, if set.
         gate: Appends wait while it is clear.
+        sync_gate: Syncs wait while it is clear.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,8 @@ class MemoryJournal:
         self.endings: deque[Appended | Exception] = deque()
         self.gate = threading.Event()
         self.gate.set()
+        self.sync_gate = threading.Event()
+        self.sync_gate.set()
         self.appending = threading.Event()
         self.sync_error: Exception | None = None
         self.away: Exception | None = None
@@ -62,6 +65,8 @@ class MemoryJournal:
 
     def sync(self) -> None:
         """Count every batch so far as synced."""
+        if not self.sync_gate.wait(PATIENCE_SECONDS):
+            raise TimeoutError("the sync gate of a MemoryJournal was not opened")
         if self.sync_error is not None:
             raise self.sync_error
         self.syncs += 1
