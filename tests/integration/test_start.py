@@ -110,9 +110,7 @@ def test_a_start_with_stdin_stdout_and_stderr_closed(make_server: Callable[..., 
     server = make_server().start(shell='exec "$@" <&- >&- 2>&-')
     assert {os.readlink(f"/proc/{server.pid}/fd/{each}") for each in range(3)} == {os.devnull}
     with httpx.Client(base_url=server.url, timeout=60) as client:
-        wait_until(
-            lambda: client.get("/admin/status").json()["follower"]["state"] == "running", 60
-        )
+        wait_until(lambda: client.get("/admin/status").json()["follower"]["state"] == "running", 60)
         reply = client.post("/admin/snapshot")
     assert reply.status_code == 201, reply.text
     assert server.stop() == 0
