@@ -84,6 +84,7 @@ def novate(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # ten processes start in it, one after the other
 def test_an_operator_gets_past_a_command_that_cannot_be_applied(
     make_server: Callable[..., Server], tmp_path: Path
 ) -> None:
