@@ -17,6 +17,9 @@ from novate.journal.postgres_reading import PostgresReader
 from novate.journal.reading import JournalReader
 from novate.journal.segments import SegmentJournal
 
+PATIENT = 60.0
+"""Seconds in which a PostgreSQL answers here, on a machine that is busy with other tests."""
+
 
 def batch_of(first_seq: int, count: int = 1) -> Batch:
     """A batch whose bytes tell its seq."""
@@ -60,7 +63,8 @@ class Place:
     def open(self, **more: Any) -> OpenJournal:
         """Open it for writing."""
         if self.url:
-            journal: Any = PostgresJournal(self.url, self.folder, partition=self.partition, **more)
+            options = {"partition": self.partition, "seconds": PATIENT} | more
+            journal: Any = PostgresJournal(self.url, self.folder, **options)
         else:
             journal = SegmentJournal(
                 self.folder, partition=self.partition, segment_bytes=16 << 10, **more
@@ -72,7 +76,9 @@ class Place:
         """Open it for reading."""
         reader: Any
         if self.url:
-            reader = PostgresReader(self.url, self.folder, partition=self.partition)
+            reader = PostgresReader(
+                self.url, self.folder, partition=self.partition, seconds=PATIENT
+            )
         else:
             reader = JournalReader(self.folder, RealDisk(), self.partition)
         self.opened.append(reader)

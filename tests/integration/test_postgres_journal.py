@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from novate.model.errors import (
     JournalLocked,
 )
 from tests.conftest import wait_until
-from tests.integration.journals import Place, append, batch_of, batches_in, fill
+from tests.integration.journals import PATIENT, Place, append, batch_of, batches_in, fill
 from tests.integration.postgres_proxy import Proxy
 from tests.postgres import Postgres
 
@@ -40,17 +41,31 @@ def place(postgres: Postgres, tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def _patient_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First answers are waited for as long as all else; the event loop is not held up here."""
+    monkeypatch.setattr("novate.journal.postgres.OUTCOMES_SECONDS", PATIENT)
+
+
 @pytest.fixture
 def proxied(place: Place, postgres: Postgres) -> Iterator[tuple[PostgresJournal, Proxy]]:
     """A journal with three batches, and the proxy that its connections go through."""
     proxy = Proxy(postgres.port)
     journal = PostgresJournal(
-        proxy.url("postgres"), place.folder, partition=place.partition, seconds=0.5
+        proxy.url("postgres"), place.folder, partition=place.partition, seconds=PATIENT
     )
     fill(journal, 3, count=1)
     yield journal, proxy
     proxy.close()
     journal.close()
+
+
+@contextmanager
+def in_a_hurry(journal: PostgresJournal) -> Iterator[None]:
+    """Have it wait for half a second only; what connects afterwards is patient again."""
+    journal._seconds = journal._link.seconds = 0.5
+    yield
+    journal._seconds = PATIENT
 
 
 def rows(place: Place) -> list[int]:
@@ -62,13 +77,16 @@ def rows(place: Place) -> list[int]:
     return [seq for (seq,) in found]
 
 
+def writers(place: Place) -> str:
+    """The rows of the server's connections by which this journal is written."""
+    return f"pg_stat_activity WHERE application_name = 'novate writer, partition {place.partition}'"
+
+
 def end_writer(place: Place) -> None:
     """Have the server end the writer's connection, and wait until its lock is free."""
-    writers = (
-        f"pg_stat_activity WHERE application_name = 'novate writer, partition {place.partition}'"
-    )
-    place.execute(f"SELECT pg_terminate_backend(pid) FROM {writers}")
-    wait_until(lambda: not place.execute(f"SELECT pid FROM {writers}"), what="an ended writer")
+    found = writers(place)
+    place.execute(f"SELECT pg_terminate_backend(pid) FROM {found}")
+    wait_until(lambda: not place.execute(f"SELECT pid FROM {found}"), 60, "an ended writer")
 
 
 # --- a lost connection ------------------------------------------------------------------------
@@ -109,9 +127,9 @@ def test_an_insert_that_arrives_late_is_not_carried_out_twice(
 ) -> None:
     journal, proxy = proxied
     proxy.hold_requests = True
-    with pytest.raises(JournalAway, match=r"no answer in 0\.5 s"):
+    with in_a_hurry(journal), pytest.raises(JournalAway, match=r"no answer in 0\.5 s"):
         journal.append(3, journal.epoch, batch_of(4))
-    assert proxy.held > 0
+    wait_until(lambda: proxy.held, what="a held INSERT")
     proxy.hold_requests = False  # for the new connection; the old one waits for the release
     assert journal.append(3, journal.epoch, batch_of(4)) is Appended.DURABLE
     proxy.release()
@@ -130,10 +148,10 @@ def test_what_is_asked_anew_waits_for_the_insert_that_is_still_under_way(
             "SELECT FROM novate_journal.writer WHERE partition = %s FOR UPDATE", [place.partition]
         )
         proxy.silent = True
-        with pytest.raises(JournalAway, match="no answer"):
+        with in_a_hurry(journal), pytest.raises(JournalAway, match="no answer"):
             journal.append(3, journal.epoch, batch_of(4))
         proxy.speak()
-        with pytest.raises(JournalAway, match=r"no answer|timeout"):
+        with in_a_hurry(journal), pytest.raises(JournalAway, match=r"no answer|timeout"):
             journal.append(3, journal.epoch, batch_of(4))
         blocker.rollback()
     assert journal.append(3, journal.epoch, batch_of(4)) is Appended.DURABLE
@@ -146,7 +164,7 @@ def test_a_server_that_hangs_is_given_up_and_taken_up_again(
 ) -> None:
     journal, proxy = proxied
     proxy.silent = True
-    with pytest.raises(JournalAway, match=r"no answer in 0\.5 s"):
+    with in_a_hurry(journal), pytest.raises(JournalAway, match=r"no answer in 0\.5 s"):
         journal.append(3, journal.epoch, batch_of(4))
     proxy.speak()
     assert journal.append(3, journal.epoch, batch_of(4)) is Appended.DURABLE
@@ -210,12 +228,10 @@ def test_an_insert_that_waits_while_another_takes_over_inserts_nothing(place: Pl
             target=lambda: answers.append(journal.append(1, journal.epoch, batch_of(2)))
         )
         stale.start()
-        wait_until(
-            lambda: place.execute("SELECT pid FROM pg_locks WHERE NOT granted"),
-            what="a waiting INSERT",
-        )
+        waiting = f"SELECT pid FROM {writers(place)} AND wait_event_type = 'Lock'"
+        wait_until(lambda: place.execute(waiting), 60, "a waiting INSERT")
         taker.commit()
-        stale.join(10)
+        stale.join(PATIENT)
     assert answers == [Appended.FENCED]
     assert rows(place) == [1]
 
@@ -325,7 +341,7 @@ def test_durable_means_what_the_server_is_asked_to_mean_by_it(
     set_server(place, "synchronous_commit", "off")
     journal = place.open()
     append(journal)
-    link = PostgresLink(own_postgres.url, 5, "test")
+    link = PostgresLink(own_postgres.url, PATIENT, "test")
     assert link.query("SELECT current_setting('synchronous_commit')") == [(b"on",)]
     link.close()
 
@@ -342,7 +358,7 @@ def test_durable_means_what_the_server_is_asked_to_mean_by_it(
     writing = threading.Thread(target=try_append)
     writing.start()
     end_wait_for_replica(place)
-    writing.join(10)
+    writing.join(PATIENT)
     assert len(answers) == 1
     assert isinstance(answers[0], JournalAway)
     assert "answered with a warning" in str(answers[0])
@@ -363,7 +379,7 @@ def set_server(place: Place, name: str, value: str) -> None:
     """Change a setting of the server, and wait until new connections have it."""
     place.execute(f"ALTER SYSTEM SET {name} = '{value}'")
     place.execute("SELECT pg_reload_conf()")
-    wait_until(lambda: place.execute(f"SHOW {name}") == [(value,)], what=f"{name} = {value}")
+    wait_until(lambda: place.execute(f"SHOW {name}") == [(value,)], 60, f"{name} = {value}")
 
 
 def name_replica(place: Place, name: str) -> None:
@@ -386,14 +402,14 @@ def name_replica(place: Place, name: str) -> None:
     committing = threading.Thread(target=commit)
     committing.start()
     end_wait_for_replica(place)
-    committing.join(10)
+    committing.join(PATIENT)
     assert "synchronous replication" in warnings[0]
 
 
 def end_wait_for_replica(place: Place) -> None:
     """Wait until somebody waits for a replica, and cancel that."""
     waiting = "pg_stat_activity WHERE wait_event = 'SyncRep'"
-    wait_until(lambda: place.execute(f"SELECT pid FROM {waiting}"), what="a wait for a replica")
+    wait_until(lambda: place.execute(f"SELECT pid FROM {waiting}"), 60, "a wait for a replica")
     place.execute(f"SELECT pg_cancel_backend(pid) FROM {waiting}")
 
 
@@ -445,7 +461,7 @@ def test_a_tail_waits_while_the_server_is_away_and_goes_on(
     journal = place.open()
     proxy = Proxy(postgres.port)
     reader = PostgresReader(
-        proxy.url("postgres"), place.folder, partition=place.partition, seconds=0.5
+        proxy.url("postgres"), place.folder, partition=place.partition, seconds=PATIENT
     )
     tail = PostgresTail(reader, None, 1)
     appended = fill(journal, 3)
@@ -454,7 +470,7 @@ def test_a_tail_waits_while_the_server_is_away_and_goes_on(
     appended += fill(journal, 2)
     assert tail.take() is None
     found: list[Any] = []
-    wait_until(lambda: found.extend(r.batch for r in tail.records()) or len(found) == 2)
+    wait_until(lambda: found.extend(r.batch for r in tail.records()) or len(found) == 2, 60)
     assert found == appended[3:]
     tail.close()
     proxy.close()
@@ -469,7 +485,8 @@ def test_first_answers_are_read_again_when_the_connection_is_back(
     for _ in range(2):
         with pytest.raises(JournalAway, match="the connection is lost"):
             journal.outcomes_of(1)
-    journal.prepare()
+    # The first look may be the one that finds the writing side lost, too.
+    wait_until(lambda: not is_away(journal) and journal._reader.connected, 60, "a server again")
     assert journal.outcomes_of(1) == batch_of(2).outcomes
 
 
@@ -481,10 +498,10 @@ def test_an_idle_writer_notices_that_the_server_is_away_and_back(
     journal.prepare()
     proxy.refuse = True
     proxy.cut()
-    wait_until(lambda: is_away(journal), what="an absent server that is noticed")
+    wait_until(lambda: is_away(journal), 60, "an absent server that is noticed")
     assert is_away(journal)
     proxy.refuse = False
-    wait_until(lambda: not is_away(journal), what="a server that is back")
+    wait_until(lambda: not is_away(journal), 60, "a server that is back")
     append(journal)
     assert rows(place) == [1, 2, 3, 4]
 
@@ -512,12 +529,12 @@ def test_an_idle_writer_notices_that_another_took_over(place: Place) -> None:
             return True
         return False
 
-    wait_until(is_fenced, what="a newer writer that is noticed")
+    wait_until(is_fenced, 60, "a newer writer that is noticed")
     assert journal.append(1, journal.epoch, batch_of(2)) is Appended.FENCED
 
 
 def test_a_refused_statement_leaves_the_connection_usable(place: Place) -> None:
-    link = PostgresLink(place.url, 5, "test")
+    link = PostgresLink(place.url, PATIENT, "test")
     with pytest.raises(StatementFailed) as caught:
         link.query("SELECT 1 / $1", 0)
     assert caught.value.sqlstate == "22012"
