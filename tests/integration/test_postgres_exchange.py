@@ -163,15 +163,22 @@ def test_orders_wait_up_to_the_queues_bound_while_the_database_is_away(
                 return int(status["queue"]["depth"])
 
             async def until_depth(wanted: int) -> None:
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + 60
                 while await depth() != wanted:
                     assert time.monotonic() < deadline, f"a depth of {wanted}"
+
+            async def until_stalled() -> None:
+                # The writer has to meet the absent database first; what is refused names it.
+                deadline = time.monotonic() + 60
+                while "PostgreSQL" not in (await client.get("/readyz")).json().get("reason", ""):
+                    assert time.monotonic() < deadline, "a stall that is said"
 
             assert (await place("before")).status_code == 201
             assert (await client.get("/readyz")).status_code == 200
             mortal_postgres.kill()
             first = asyncio.create_task(place("first"))
             await until_depth(1)
+            await until_stalled()
             batch = asyncio.create_task(
                 client.post("/orders/batch", json={"operations": operations})
             )
@@ -214,13 +221,11 @@ def test_a_database_that_is_away_under_load_costs_waiting_and_nothing_else(
         mortal_postgres.kill()
         began = time.monotonic()
         with httpx.Client(base_url=server.url, timeout=30) as client:
-            wait_until(
-                lambda: client.get("/readyz").status_code == 503, what="a stall that is said"
-            )
+            wait_until(lambda: client.get("/readyz").status_code == 503, 60, "a stall that is said")
             wait_until(lambda: time.monotonic() - began > scaled(AWAY_SECONDS), AWAY_SECONDS + 1)
             assert client.get("/readyz").status_code == 503
             mortal_postgres.start()
-            wait_until(lambda: client.get("/readyz").status_code == 200, what="going on by itself")
+            wait_until(lambda: client.get("/readyz").status_code == 200, 60, "going on by itself")
 
     asyncio.run(trade_through(server, auditor, 3, 1, go_away))
     assert audit(server, auditor) > 0
@@ -265,12 +270,13 @@ def test_connections_cut_in_the_middle_of_commits_lose_and_double_nothing(
             return
         lost = proxy.lost
         proxy.lose_answers = True
-        wait_until(lambda: proxy.lost > lost, what="an answer that was lost")
+        wait_until(lambda: proxy.lost > lost, 60, "an answer that was lost")
         proxy.lose_answers = False
 
     traders = asyncio.run(trade_through(server, auditor, 13, scaled(100), cut))
     assert sum(trader.retries for trader in traders) == 0
     assert audit(server, auditor) > 0
+    wait_until(lambda: '"journal_stalled"' in server.log(), 60, "a writer that was cut off")
     server.flags["journal_url"] = url
     assert ended_state(server).items() <= states(server).items()
     proxy.close()
@@ -308,7 +314,7 @@ def test_a_second_server_is_refused_and_one_that_was_replaced_stops(
     first = make_server(journal_url=url).start()
     second = make_server(journal_url=url).start(ready=False)
     assert second.process is not None
-    assert second.process.wait(30) == 1
+    assert second.process.wait(100) == 1
     assert "novate writer, partition 0 (process" in second.log()
     assert "writes this journal; stop it first" in second.log()
 
@@ -316,7 +322,7 @@ def test_a_second_server_is_refused_and_one_that_was_replaced_stops(
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE novate_journal.writer SET epoch = epoch + 1 WHERE partition = 0")
     assert first.process is not None
-    assert first.process.wait(30) == 1
+    assert first.process.wait(100) == 1
     assert "another server has taken the journal over" in first.log()
     open_partition(settings_of(second)).close()
 
@@ -338,13 +344,13 @@ def test_commands_and_a_restart_read_it_with_its_snapshots(
         again = client.post("/orders", json=orders[0])
         assert again.headers["idempotency-replayed"] == "true"
         events = "/orders/order-0/events"
-        wait_until(lambda: client.get(events).json().get("events"), 30, "a ledger that is fed")
+        wait_until(lambda: client.get(events).json().get("events"), 60, "a ledger that is fed")
         status = client.get("/admin/status").json()
         assert status["durability"]["journal"].startswith("PostgreSQL at 127.0.0.1")
     server.kill()
     verbs = (["verify"], ["replay"], ["follow", "--once"])
     begun = [start_verb(server, *verb) for verb in verbs]
-    said = [each.communicate(timeout=60)[0] for each in begun]
+    said = [each.communicate(timeout=100)[0] for each in begun]
     assert [each.returncode for each in begun] == [0] * 3, said
     assert f"snapshots: 1 whole, at seq {taken['sequence']}" in said[0]
     assert f"journal: whole, PostgreSQL at 127.0.0.1:{mortal_postgres.port}, database" in said[0]
