@@ -296,11 +296,16 @@ def test_what_a_killed_writer_left_in_the_log_counts(tmp_path: Path) -> None:
 def test_a_ledger_that_is_away_is_no_witness(make_server: Callable[..., Server]) -> None:
     url = f"postgresql://someone:secret@127.0.0.1:{free_port()}/ledger"
     server = make_server(ledger_url=url).start()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         order = {"client_id": "a", "side": "buy", "type": "limit", "price": 100, "quantity": 1}
         assert client.post("/orders", json=order).status_code == 201
-    lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-    (warning,) = [each["warning"] for each in lines if each["event"] == "recovered"]
+
+    def warned() -> list[str]:
+        whole = server.log().rpartition("\n")[0].splitlines()
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
+        return [each["warning"] for each in lines if each["event"] == "recovered"]
+
+    (warning,) = wait_until(warned, 60, "a line that a thread writes")
     assert warning.startswith(f"the ledger at 127.0.0.1:{url.split(':')[-1]} can't be asked")
     assert "secret" not in server.log()
     assert server.stop() == 0
