@@ -15,6 +15,9 @@ from tests.integration.ws_client import WsClient, limit
 
 MakeServer = Callable[..., Server]
 
+AHEAD_SECONDS = 4
+"""How far ahead an end of an order lies that is told by the clock: the order has to come before."""
+
 
 def lines(server: Server) -> list[dict[str, Any]]:
     whole = server.log().rpartition("\n")[0].splitlines()
@@ -23,11 +26,11 @@ def lines(server: Server) -> list[dict[str, Any]]:
 
 
 def test_the_life_of_orders_is_logged(server: Server) -> None:
-    post = f"{server.url}/orders"
-    httpx.post(post, json=limit("sell", 100, 2, order_id="s1"))
-    httpx.post(post, json=limit("buy", "100.50", "0.5", order_id="b1"))
-    httpx.post(f"{server.url}/orders/s1/cancel")
-    httpx.post(post, json=limit("buy", "1e99", 1))
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        http.post("/orders", json=limit("sell", 100, 2, order_id="s1"))
+        http.post("/orders", json=limit("buy", "100.50", "0.5", order_id="b1"))
+        http.post("/orders/s1/cancel")
+        http.post("/orders", json=limit("buy", "1e99", 1))
     wait_until(lambda: len(lines(server)) >= 5)
     logged = lines(server)
     assert [line["event"] for line in logged] == [
@@ -54,15 +57,14 @@ def _ended(server: Server, order_id: str) -> dict[str, Any]:
             if line["event"] == "cancelled" and line["order_id"] == order_id
         ]
 
-    wait_until(found, 10, f"a line of the end of {order_id}")
+    wait_until(found, 60, f"a line of the end of {order_id}")
     [line] = found()
     return line
 
 
 @pytest.mark.slow
 def test_every_kind_of_end_is_a_line_with_its_reason(server: Server) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
 
         def place(order_id: str, price: int = 90, client: str = "A", **more: Any) -> None:
             side = more.pop("side", "buy")
@@ -77,7 +79,9 @@ def test_every_kind_of_end_is_a_line_with_its_reason(server: Server) -> None:
                 reason,
             )
 
-        place("timed", time_in_force="gtd", expires_at=soon)
+        soon = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
+        expires_at = soon.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        place("timed", time_in_force="gtd", expires_at=expires_at)
         place("older", 100)
         place("newer", 100, side="sell", self_trade_prevention="cancel_both")
         place("whole", 120, client="B", time_in_force="fok")
@@ -93,7 +97,7 @@ def test_every_kind_of_end_is_a_line_with_its_reason(server: Server) -> None:
         with WsClient(server.port) as stream:
             stream.ask({"op": "cancel_on_disconnect", "grace_seconds": 0.1})
             stream.ask({"op": "place", "order": limit("buy", 91, 1, "G", order_id="bound")})
-        day_ends = datetime.now(UTC) + timedelta(seconds=2)
+        day_ends = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS + 1)  # whole ones are said
         rules = {"session_end": day_ends.strftime("%H:%M:%S")}
         assert http.post("/admin/instruments/BTC-USD/rules", json=rules).status_code == 200
         place("of-the-day", client="H", time_in_force="day")
@@ -119,7 +123,7 @@ def test_every_kind_of_end_is_a_line_with_its_reason(server: Server) -> None:
 
 
 def test_a_refused_request_is_a_line_with_its_field_and_client(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as http, WsClient(server.port) as stream:
+    with httpx.Client(base_url=server.url, timeout=30) as http, WsClient(server.port) as stream:
         http.post("/orders", json=limit("buy", "1e99", 1))
         http.post("/orders", content=b"{")
         stream.ask({"op": "place", "order": limit("buy", 100, 0, "B")})

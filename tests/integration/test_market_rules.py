@@ -18,7 +18,7 @@ MEMBERS = {"client_id": "c", "side": "buy", "type": "limit", "price": 100, "quan
 
 @pytest.fixture
 def client(server: Server) -> Any:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
 
 
@@ -27,7 +27,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One server for all that is refused, which changes nothing."""
     server = Server(tmp_path_factory.mktemp("shared") / "data")
     try:
-        with httpx.Client(base_url=server.start().url, timeout=10) as client:
+        with httpx.Client(base_url=server.start().url, timeout=30) as client:
             before = client.get("/admin/status").json()["sequence"]
             yield client
             assert client.get("/admin/status").json()["sequence"] == before
@@ -82,13 +82,14 @@ def test_an_iceberg_shows_its_tip_alone(client: httpx.Client) -> None:
     assert client.get("/orderbook").json()["bids"][0]["quantity"] == 5
 
 
+@pytest.mark.slow
 def test_an_order_ends_in_time_though_nobody_says_anything(client: httpx.Client) -> None:
-    end = datetime.now(UTC) + timedelta(milliseconds=300)
+    end = datetime.now(UTC) + timedelta(seconds=3)  # it has to come before
     placed = place(
         client, order_id="g", time_in_force="gtd", expires_at=end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     )
     assert placed["http"] == 201
-    wait_until(lambda: order(client, "g")["status"] == "cancelled", 5, "the end of the order")
+    wait_until(lambda: order(client, "g")["status"] == "cancelled", 60, "the end of the order")
     assert order(client, "g")["reason"] == "expired"
     late = place(client, time_in_force="gtd", expires_at="2020-01-01T00:00:00Z")
     assert (late["http"], late["reason"]) == (422, "expires_in_past")
@@ -270,34 +271,34 @@ def test_a_dead_mans_timer(client: httpx.Client) -> None:
     stopped = post(client, "/orders/cancel-after", {"client_id": "c", "seconds": 0})
     assert stopped["cancels_at"] is None
     post(client, "/orders/cancel-after", {"client_id": "c", "seconds": 0.2})
-    wait_until(lambda: order(client, "a")["status"] == "cancelled", 5, "the timer")
+    wait_until(lambda: order(client, "a")["status"] == "cancelled", 60, "the timer")
     assert order(client, "a")["reason"] == "cancel_after"
     assert order(client, "other")["status"] == "open"
 
 
 def test_a_dropped_session_ends_its_orders_and_no_others(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         with WsClient(server.port) as stream:
             stream.ask({"op": "place", "order": limit("buy", 90, 1, order_id="free")})
             bound = stream.ask({"op": "cancel_on_disconnect", "grace_seconds": 0.1})
             assert bound["type"] == "cancel_on_disconnect", bound
             stream.ask({"op": "place", "order": limit("buy", 91, 1, order_id="bound")})
             assert order(http, "bound")["status"] == "open"
-        wait_until(lambda: order(http, "bound")["status"] == "cancelled", 5, "the session's end")
+        wait_until(lambda: order(http, "bound")["status"] == "cancelled", 60, "the session's end")
         assert order(http, "bound")["reason"] == "session_closed"
         assert order(http, "free")["status"] == "open"
 
 
 def test_a_session_that_is_taken_up_again_keeps_its_orders(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         with WsClient(server.port) as stream:
-            bound = stream.ask({"op": "cancel_on_disconnect", "grace_seconds": 30})
+            bound = stream.ask({"op": "cancel_on_disconnect", "grace_seconds": 60})
             stream.ask({"op": "place", "order": limit("buy", 91, 1, order_id="bound")})
         with WsClient(server.port) as stream:
             ask = {"op": "cancel_on_disconnect", "resume": bound["session"], "grace_seconds": 0}
-            wait_until(lambda: stream.ask(ask)["type"] != "error", 5, "the session")
+            wait_until(lambda: stream.ask(ask)["type"] != "error", 60, "the session")
             assert order(http, "bound")["status"] == "open"
-        wait_until(lambda: order(http, "bound")["status"] == "cancelled", 5, "the session's end")
+        wait_until(lambda: order(http, "bound")["status"] == "cancelled", 60, "the session's end")
 
 
 @pytest.mark.slow
@@ -309,14 +310,14 @@ def test_a_restart_ends_the_orders_of_sessions_that_are_lost(make_server: MakeSe
         stream.ask({"op": "place", "order": limit("buy", 91, 1, order_id="bound")})
         server.kill()
     server.start()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         lost = order(http, "bound")
         assert (lost["status"], lost["reason"]) == ("cancelled", "session_lost")
         assert order(http, "free")["status"] == "open"
         sequence = http.get("/admin/status").json()["sequence"]
     server.kill()
     server.start()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         assert http.get("/admin/status").json()["sequence"] == sequence
 
 
@@ -324,7 +325,7 @@ def test_a_restart_ends_the_orders_of_sessions_that_are_lost(make_server: MakeSe
 @pytest.mark.parametrize("snapshot", [False, True], ids=["journal", "snapshot"])
 def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snapshot: bool) -> None:
     server = make_server().start()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         post(http, "/admin/clients/k/kill", {"on": True})
         post(http, "/admin/clients/c/limits", {"instrument": "BTC-USD", "quantity_max": 2})
         post(http, "/admin/instruments/ETH-USD/phase", {"phase": "halt"})
@@ -338,7 +339,7 @@ def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snap
         assert {each["client_id"] for each in before} - {"t"} == {"k", "c", "v"}
     server.kill()
     server.start()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         after = http.get("/admin/controls").json()["clients"]
         lasting = [each for each in before if each["client_id"] != "t"]  # its time may be over
         assert [each for each in after if each["client_id"] != "t"] == lasting
@@ -347,13 +348,13 @@ def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snap
         assert place(http, client_id="c", quantity=2)["http"] == 201
         assert place(http, client_id="d", quantity=3)["http"] == 201
         assert place(http, client_id="d", instrument="ETH-USD")["reason"] == "halted"
-        wait_until(lambda: order(http, "timed")["status"] == "cancelled", 10, "the timer")
+        wait_until(lambda: order(http, "timed")["status"] == "cancelled", 60, "the timer")
         assert order(http, "timed")["reason"] == "cancel_after"
         assert order(http, "untimed")["status"] == "open"
         post(http, "/admin/kill", {"on": True})
     server.kill()
     server.start()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
         assert http.get("/admin/controls").json()["venue_killed"] is True
         assert place(http, client_id="d")["reason"] == "venue_killed"
         assert order(http, "untimed")["reason"] == "kill_switch"
@@ -361,7 +362,7 @@ def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snap
 
 def test_phases_and_auctions_are_streamed(server: Server) -> None:
     path = "/admin/instruments/BTC-USD/phase"
-    with httpx.Client(base_url=server.url) as http, WsClient(server.port) as stream:
+    with httpx.Client(base_url=server.url, timeout=30) as http, WsClient(server.port) as stream:
         stream.ask({"op": "subscribe", "channels": ["instrument.BTC-USD"]})
         assert stream.until_type("instrument_state")["state"] == "continuous"
         post(http, path, {"phase": "auction"})
