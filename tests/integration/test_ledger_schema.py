@@ -449,7 +449,7 @@ def test_a_ledger_that_is_not_made_yet_is_said_to_be_so(
         (tmp_path / LEDGER_FILE).touch()
     elif left == "an empty database":
         url = postgres.make_database("not_made_yet")
-    answers = open_answers(url, 1.0, 1, 0)
+    answers = open_answers(url, 30.0, 1, 0)
     try:
         for ask in (Answers.seq, lambda each: each.orders(OrderFilter(limit=1))):
             with pytest.raises(LedgerAway, match=r"^the ledger is not made yet; the follower"):

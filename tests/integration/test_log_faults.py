@@ -6,8 +6,6 @@ import json
 import os
 import resource
 import select
-import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -23,7 +21,6 @@ MakeServer = Callable[..., Server]
 ORDERS = 2000 if SOAK else 500
 """Their lines fill a pipe either way."""
 
-STOP_SECONDS_MAX = 10.0
 ORDER = {"client_id": "a", "side": "buy", "type": "limit", "price": 100, "quantity": "0.01"}
 
 pytestmark = pytest.mark.slow
@@ -110,11 +107,7 @@ def test_orders_are_answered_a_stall_ends_and_so_does_the_server(
         assert ask(connection, "GET", "/healthz")[0] == 200
         assert ask(connection, "GET", "/orders/waits")[0] == 200
 
-        began = time.monotonic()
-        assert server.process is not None
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(STOP_SECONDS_MAX) == 0
-        assert time.monotonic() - began < STOP_SECONDS_MAX
+        assert server.stop() == 0
 
 
 def test_what_a_full_disk_cost_is_said_and_counted_when_there_is_room(

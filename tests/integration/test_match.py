@@ -30,7 +30,7 @@ def edge_cases(folder: Path) -> list[str]:
 def matched(file: Path, *flags: str | Path) -> subprocess.CompletedProcess[bytes]:
     """`novate match` on a file, through the command line."""
     command = [sys.executable, "-m", "novate", "match", str(file), *map(str, flags)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=110, check=False)
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 def samples(server: Server) -> Samples:
     """Every sample by its name and its label values in the order of their names."""
     found = {}
-    for family in text_string_to_metric_families(httpx.get(f"{server.url}/metrics").text):
+    for family in text_string_to_metric_families(
+        httpx.get(f"{server.url}/metrics", timeout=30).text
+    ):
         for sample in family.samples:
             values = tuple(value for _, value in sorted(sample.labels.items()))
             found[sample.name, values] = sample.value
@@ -27,12 +29,12 @@ def samples(server: Server) -> Samples:
 
 @pytest.mark.slow
 def test_the_figures_follow_what_happened(server: Server) -> None:
-    post = f"{server.url}/orders"
-    httpx.post(post, json=limit("sell", 100, 2, order_id="s1"))
-    httpx.post(post, json=limit("buy", 100, "0.5", order_id="b1"))
-    httpx.post(post, json=limit("buy", 100, 1, post_only=True))
-    httpx.post(post, json=limit("buy", "1e99", 1))
-    httpx.post(f"{server.url}/orders/unknown/cancel")
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        http.post("/orders", json=limit("sell", 100, 2, order_id="s1"))
+        http.post("/orders", json=limit("buy", 100, "0.5", order_id="b1"))
+        http.post("/orders", json=limit("buy", 100, 1, post_only=True))
+        http.post("/orders", json=limit("buy", "1e99", 1))
+        http.post("/orders/unknown/cancel")
     with WsClient(server.port) as client:
         client.ask({"op": "place", "order": limit("buy", 99, 1)})
         client.ask({"op": "place", "order": limit("buy", "99.001", 1)})
@@ -56,5 +58,5 @@ def test_the_figures_follow_what_happened(server: Server) -> None:
     assert found["journal_commit_seconds_count", ()] >= 5
     assert found["journal_batch_size_sum", ()] >= 5
     assert found["queue_depth", ()] == 0
-    wait_until(lambda: samples(server).get(("follower_lag_sequences", ())) == 0.0)
-    wait_until(lambda: samples(server)["websocket_connections", ()] == 0.0)
+    wait_until(lambda: samples(server).get(("follower_lag_sequences", ())) == 0.0, 60)
+    wait_until(lambda: samples(server)["websocket_connections", ()] == 0.0, 60)

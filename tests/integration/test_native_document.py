@@ -16,7 +16,7 @@ import novate
 from tests.conftest import ROOT
 
 DOCUMENT = (ROOT / "docs" / "native.md").read_text(encoding="utf-8")
-SECONDS_MAX = 110
+SECONDS_MAX = 250
 
 
 def block(language: str, begins: str = "") -> str:
@@ -53,6 +53,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_program_is_built_against_an_installed_copy(tmp_path: Path, installed: Path) -> None:
     (tmp_path / "drive.pyx").write_text(block("cython"), encoding="utf-8")
     (tmp_path / "setup.py").write_text(block("python", "# setup.py"), encoding="utf-8")
@@ -64,6 +65,7 @@ def test_the_program_is_built_against_an_installed_copy(tmp_path: Path, installe
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_c_declarations_are_those_of_the_capsule(tmp_path: Path, installed: Path) -> None:
     """A C module that is built of them finds the version and the size that it expects."""
     (tmp_path / "native.h").write_text(block("c"), encoding="utf-8")

@@ -42,12 +42,12 @@ def close(client: httpx.Client, cycle: int) -> Any:
 
 def wait_for_ledger(client: httpx.Client) -> None:
     end = read(client.get("/settlements"))["settlements"][0]["sequence"]
-    wait_until(lambda: ledger_seq(client) >= end, 30, "a ledger that caught up")
-    wait_until(lambda: client.get("/trades/stats").status_code == 200, 30)
+    wait_until(lambda: ledger_seq(client) >= end, 60, "a ledger that caught up")
+    wait_until(lambda: client.get("/trades/stats").status_code == 200, 60)
 
 
 def test_a_cycle_that_left_memory_is_reported_as_it_was(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         trades = trade_for_a_cycle(client)
         bust = f"/admin/trades/{trades[1]['trade_id']}/bust"
         fix = {"instrument": "BTC-USD", "new_price": 95, "new_quantity": 1}
@@ -71,7 +71,7 @@ def test_a_cycle_that_left_memory_is_reported_as_it_was(server: Server) -> None:
 
 
 def test_closing_a_cycle_that_left_memory_again_answers_as_the_first_time(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         trade_for_a_cycle(client)
         first = read(client.post("/admin/settlements", json={"cycle": 7}), 201)
         for cycle in range(8, 8 + KEPT - 1):
@@ -92,7 +92,7 @@ def test_closing_a_cycle_that_left_memory_again_answers_as_the_first_time(server
 
 
 def test_the_list_goes_on_in_the_ledger(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         trade_for_a_cycle(client)
         closed = []
         for cycle in range(1, KEPT + 7):
@@ -130,7 +130,7 @@ def test_the_list_goes_on_in_the_ledger(server: Server) -> None:
 
 
 def test_the_lines_of_a_statement_come_to_its_accounts(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         trade_for_a_cycle(client)
         read(client.post("/admin/settlements", json={"cycle": 3}), 201)
         place(client, "bob", "sell", "0.5", 80)
@@ -162,7 +162,7 @@ def test_the_lines_of_a_statement_come_to_its_accounts(server: Server) -> None:
 
 def test_amounts_past_64_bits_are_exact(server: Server) -> None:
     """A million BTC at 10^8 and more: 10^20 units of USD, which no column of 64 bits holds."""
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         fees = [{"maker_bps": "-0.5", "taker_bps": 3}]
         read(client.post("/admin/instruments/BTC-USD/clearing", json={"fees": fees}))
         price, quantity = "99999999.99", "1000000.00000001"
@@ -191,7 +191,7 @@ def test_amounts_past_64_bits_are_exact(server: Server) -> None:
 
 
 def test_lines_of_funds_that_are_held(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         funded(client)
         fund(client, "bob", "USD", 1000)
         place(client, "bob", "buy", 1, 100)
@@ -213,7 +213,7 @@ def test_without_a_ledger_only_what_needs_it_is_refused(
     url: str, code: str, make_server: MakeServer
 ) -> None:
     server = make_server(ledger_url=url).start()
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         trade_for_a_cycle(client)
         for cycle in range(1, KEPT + 2):
             close(client, cycle)
