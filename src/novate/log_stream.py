@@ -25,6 +25,9 @@ GATHER_SECONDS: Final = 0.01
 DRAIN_SECONDS: Final = 1.0
 """How long the end waits for lines to be written."""
 
+DRAIN_STEPS: Final = 20
+"""Waits that this is made of: where the whole process stands still in one, the others are left."""
+
 WRITTEN_BYTES_MAX: Final = 65536
 POLL_SECONDS: Final = 0.1
 
@@ -131,7 +134,8 @@ class LogStream(io.TextIOBase):
         self._hurry.set()
         with self._changed:
             self._changed.notify()
-        thread.join(seconds)
+        for _ in range(DRAIN_STEPS):
+            thread.join(seconds / DRAIN_STEPS)
         with self._changed:
             self._thread = None
             rest, self._waiting, self._queued = self._waiting, [], 0

@@ -158,6 +158,41 @@ def test_the_end_waits_no_longer_than_it_is_told_and_then_drops_what_comes(pipe:
     assert stream.lines_lost == before + 1
 
 
+def test_a_process_that_stood_still_at_its_end_writes_what_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+    waits: list[float] = []
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            begun.set()
+            gate.wait()
+            return super().write(text)
+
+    target = Slow()
+    stream = LogStream(target)
+    stream.begin()
+    stream.write("first\n")
+    wait_until(begun.is_set)
+    stream.write("last\n")
+    (thread,) = (each for each in threading.enumerate() if each.name == "novate-log")
+    join = thread.join
+
+    def stand_still(seconds: float) -> None:
+        """The first wait was over when the process went on."""
+        waits.append(seconds)
+        if len(waits) > 1:
+            gate.set()
+            join(60)
+
+    monkeypatch.setattr(thread, "join", stand_still)
+    stream.end(1.0)
+    gate.set()
+    assert (target.getvalue(), stream.lines_lost) == ("first\nlast\n", 0)
+    assert sum(waits) == pytest.approx(1.0)
+
+
 CUT = """
 import resource, signal, sys
 from novate.log_stream import LogStream
