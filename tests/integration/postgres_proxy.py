@@ -53,9 +53,9 @@ class Proxy:
         """End every connection, without a word."""
         ends, self._ends = self._ends, []
         for end in ends:
+            # Its threads close it: while one is at it, its number must not be another's.
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            end.close()
 
     def close(self) -> None:
         """End the proxy."""
@@ -66,8 +66,10 @@ class Proxy:
         self.speak()
         self.cut()
 
-    def _start(self, run: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=run, args=arguments, daemon=True).start()
+    def _start(self, run: Callable[..., None], *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=run, args=arguments, daemon=True)
+        thread.start()
+        return thread
 
     def _accept(self) -> None:
         while True:
@@ -83,8 +85,13 @@ class Proxy:
                 client.close()
                 continue
             self._ends += [client, server]
-            self._start(self._pass_requests, client, server)
-            self._start(self._pass_answers, server, client)
+            self._start(self._pass_on, client, server)
+
+    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
+            answers = self._start(self._pass_answers, server, client)
+            self._pass_requests(client, server)
+            answers.join()
 
     def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
