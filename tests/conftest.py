@@ -186,11 +186,11 @@ class Server:
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
 
-    def stop(self) -> int:
-        """Ask it to stop (SIGTERM) and give its exit code."""
+    def stop(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Ask it to stop (SIGTERM) and give its exit code, for which it has so long."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(seconds)
 
     def close(self) -> None:
         """Leave no process behind, whatever the test came to."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SOAK, Server, wait_until
+from tests.conftest import SOAK, STOP_SECONDS, Server, wait_until
 
 MakeServer = Callable[..., Server]
 
@@ -107,7 +107,7 @@ def test_orders_are_answered_a_stall_ends_and_so_does_the_server(
         assert ask(connection, "GET", "/healthz")[0] == 200
         assert ask(connection, "GET", "/orders/waits")[0] == 200
 
-        assert server.stop() == 0
+        assert server.stop(STOP_SECONDS) == 0
 
 
 def test_what_a_full_disk_cost_is_said_and_counted_when_there_is_room(

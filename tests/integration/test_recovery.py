@@ -31,7 +31,7 @@ from novate.recovery import run as replay
 from novate.testing.auditor import Auditor
 from novate.testing.disk import flip_bit
 from novate.testing.workload import Mix, Trader, Workload, decode_json
-from tests.conftest import Server, wait_until_async
+from tests.conftest import STOP_SECONDS, Server, wait_until_async
 from tests.integration.data_folder import (
     fill,
     place,
@@ -215,7 +215,7 @@ def test_sigterm_under_load_exits_0_and_loses_nothing(make_server: Callable[...,
         traders = [Trader(Workload(3, name), server.port, auditor.settled) for name in clients]
         running = [asyncio.create_task(trader.run(stop)) for trader in traders]
         await wait_until_async(lambda: auditor.statuses.total() > 200, 60)
-        assert await asyncio.to_thread(server.stop) == 0
+        assert await asyncio.to_thread(server.stop, STOP_SECONDS) == 0
         await asyncio.to_thread(server.start)
         stop.set()
         await asyncio.wait_for(asyncio.gather(*running), 60)
