@@ -14,7 +14,11 @@ _NONBLOCK = os.O_NONBLOCK
 _CLOEXEC = os.O_CLOEXEC
 NS_PER_S = 1_000_000_000
 
-TICK_NS_MIN = 100_000
+TICK_NS_MIN = 300_000
+"""What is due within these is sent together, and waits for it within its latency. Waking for each
+of 10,000 requests a second took 7% of two processors from the server that is measured, and its
+latencies were no lower."""
+
 TICK_NS_MAX = 1_000_000
 
 
