@@ -16,9 +16,7 @@ from novate.journal.postgres import PostgresJournal
 from novate.journal.postgres_reading import PostgresReader
 from novate.journal.reading import JournalReader
 from novate.journal.segments import SegmentJournal
-
-PATIENT = 60.0
-"""Seconds in which a PostgreSQL answers here, on a machine that is busy with other tests."""
+from tests.conftest import PATIENCE_SECONDS
 
 
 def batch_of(first_seq: int, count: int = 1) -> Batch:
@@ -63,7 +61,7 @@ class Place:
     def open(self, **more: Any) -> OpenJournal:
         """Open it for writing."""
         if self.url:
-            options = {"partition": self.partition, "seconds": PATIENT} | more
+            options = {"partition": self.partition, "seconds": PATIENCE_SECONDS} | more
             journal: Any = PostgresJournal(self.url, self.folder, **options)
         else:
             journal = SegmentJournal(
@@ -77,7 +75,7 @@ class Place:
         reader: Any
         if self.url:
             reader = PostgresReader(
-                self.url, self.folder, partition=self.partition, seconds=PATIENT
+                self.url, self.folder, partition=self.partition, seconds=PATIENCE_SECONDS
             )
         else:
             reader = JournalReader(self.folder, RealDisk(), self.partition)

@@ -71,7 +71,7 @@ def place(server: Server, first: int, orders: int) -> int:
             found = client.get("/healthz").json()["checks"]["ledger"]
             return found["status"] == "up" and found["sequence"] >= seq
 
-        wait_until(written, 60, "a ledger that has caught up")
+        wait_until(written, what="a ledger that has caught up")
     return seq
 
 
@@ -99,7 +99,6 @@ def novate(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_a_journal_that_ends_before_the_ledger_is_refused(
     ledger_url: str, make_server: Callable[..., Server]
 ) -> None:
@@ -138,7 +137,6 @@ def test_a_journal_that_ends_before_the_ledger_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_verify_replay_and_skip_hear_the_ledger_too(ledger_url: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "data")
     folder = settings.data_dir
@@ -189,7 +187,6 @@ def test_verify_says_where_the_mark_is_missing(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_a_journal_that_is_gone_is_refused(
     ledger_url: str, make_server: Callable[..., Server]
 ) -> None:
@@ -305,7 +302,7 @@ def test_a_ledger_that_is_away_is_no_witness(make_server: Callable[..., Server])
         lines = [json.loads(line) for line in whole if line.startswith("{")]
         return [each["warning"] for each in lines if each["event"] == "recovered"]
 
-    (warning,) = wait_until(warned, 60, "a line that a thread writes")
+    (warning,) = wait_until(warned, what="a line that a thread writes")
     assert warning.startswith(f"the ledger at 127.0.0.1:{url.split(':')[-1]} can't be asked")
     assert "secret" not in server.log()
     assert server.stop() == 0

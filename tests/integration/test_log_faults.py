@@ -96,7 +96,7 @@ def test_orders_are_answered_a_stall_ends_and_so_does_the_server(
             assert (status, order["order_id"]) == (201, f"o{number}")
 
         if log is unread_pipe:
-            wait_until(lambda: not select.select([], [stderr], [], 0)[1], 30, "a full pipe")
+            wait_until(lambda: not select.select([], [stderr], [], 0)[1], what="a full pipe")
 
         make_full(server)
         waiting.request("POST", "/orders", json.dumps(ORDER | {"order_id": "waits"}))

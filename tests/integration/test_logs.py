@@ -57,7 +57,7 @@ def _ended(server: Server, order_id: str) -> dict[str, Any]:
             if line["event"] == "cancelled" and line["order_id"] == order_id
         ]
 
-    wait_until(found, 60, f"a line of the end of {order_id}")
+    wait_until(found, what=f"a line of the end of {order_id}")
     [line] = found()
     return line
 

@@ -89,7 +89,7 @@ def test_an_order_ends_in_time_though_nobody_says_anything(client: httpx.Client)
         client, order_id="g", time_in_force="gtd", expires_at=end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     )
     assert placed["http"] == 201
-    wait_until(lambda: order(client, "g")["status"] == "cancelled", 60, "the end of the order")
+    wait_until(lambda: order(client, "g")["status"] == "cancelled", what="the end of the order")
     assert order(client, "g")["reason"] == "expired"
     late = place(client, time_in_force="gtd", expires_at="2020-01-01T00:00:00Z")
     assert (late["http"], late["reason"]) == (422, "expires_in_past")
@@ -271,7 +271,7 @@ def test_a_dead_mans_timer(client: httpx.Client) -> None:
     stopped = post(client, "/orders/cancel-after", {"client_id": "c", "seconds": 0})
     assert stopped["cancels_at"] is None
     post(client, "/orders/cancel-after", {"client_id": "c", "seconds": 0.2})
-    wait_until(lambda: order(client, "a")["status"] == "cancelled", 60, "the timer")
+    wait_until(lambda: order(client, "a")["status"] == "cancelled", what="the timer")
     assert order(client, "a")["reason"] == "cancel_after"
     assert order(client, "other")["status"] == "open"
 
@@ -284,7 +284,7 @@ def test_a_dropped_session_ends_its_orders_and_no_others(server: Server) -> None
             assert bound["type"] == "cancel_on_disconnect", bound
             stream.ask({"op": "place", "order": limit("buy", 91, 1, order_id="bound")})
             assert order(http, "bound")["status"] == "open"
-        wait_until(lambda: order(http, "bound")["status"] == "cancelled", 60, "the session's end")
+        wait_until(lambda: order(http, "bound")["status"] == "cancelled", what="the session's end")
         assert order(http, "bound")["reason"] == "session_closed"
         assert order(http, "free")["status"] == "open"
 
@@ -296,9 +296,9 @@ def test_a_session_that_is_taken_up_again_keeps_its_orders(server: Server) -> No
             stream.ask({"op": "place", "order": limit("buy", 91, 1, order_id="bound")})
         with WsClient(server.port) as stream:
             ask = {"op": "cancel_on_disconnect", "resume": bound["session"], "grace_seconds": 0}
-            wait_until(lambda: stream.ask(ask)["type"] != "error", 60, "the session")
+            wait_until(lambda: stream.ask(ask)["type"] != "error", what="the session")
             assert order(http, "bound")["status"] == "open"
-        wait_until(lambda: order(http, "bound")["status"] == "cancelled", 60, "the session's end")
+        wait_until(lambda: order(http, "bound")["status"] == "cancelled", what="the session's end")
 
 
 @pytest.mark.slow
@@ -348,7 +348,7 @@ def test_switches_limits_and_timers_survive_kill_9(make_server: MakeServer, snap
         assert place(http, client_id="c", quantity=2)["http"] == 201
         assert place(http, client_id="d", quantity=3)["http"] == 201
         assert place(http, client_id="d", instrument="ETH-USD")["reason"] == "halted"
-        wait_until(lambda: order(http, "timed")["status"] == "cancelled", 60, "the timer")
+        wait_until(lambda: order(http, "timed")["status"] == "cancelled", what="the timer")
         assert order(http, "timed")["reason"] == "cancel_after"
         assert order(http, "untimed")["status"] == "open"
         post(http, "/admin/kill", {"on": True})

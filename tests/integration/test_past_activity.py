@@ -215,7 +215,7 @@ def test_a_server_tells_both_live_and_of_the_past(make_server: Callable[..., Ser
             found = get(client, "/market/markouts")
             return found if found["markouts"][0]["trade_count"] else None
 
-        found = wait_until(known, 60, "a markout of a second")
+        found = wait_until(known, what="a markout of a second")
         first, *rest = found["markouts"]
         assert [each["horizon"] for each in found["markouts"]] == ["1s", "5s", "30s", "1m", "5m"]
         assert (found["trade_count"], found["volume"]) == (1, 2)
@@ -223,13 +223,13 @@ def test_a_server_tells_both_live_and_of_the_past(make_server: Callable[..., Ser
         assert round(float(first["basis_points"]), 6) == round(-10_000 / 101, 6)
         assert (rest[-1]["trade_count"], rest[-1]["average"]) == (0, None)
         end = found["sequence"]
-        wait_until(lambda: ledger_seq(client) >= end, 60)
+        wait_until(lambda: ledger_seq(client) >= end)
         end_time = datetime.fromisoformat(found["end_time"])
         day = {
             "start_time": f"{end_time - timedelta(hours=23):%Y-%m-%dT%H:%M:%SZ}",
             "end_time": found["end_time"],
         }
-        wait_until(lambda: client.get("/market/markouts", params=day).status_code == 200, 60)
+        wait_until(lambda: client.get("/market/markouts", params=day).status_code == 200)
         past = get(client, "/market/markouts", **day)
         assert past["ledger_sequence"] >= end
         assert past["markouts"][0] == first
@@ -241,7 +241,7 @@ def test_a_server_tells_both_live_and_of_the_past(make_server: Callable[..., Ser
         began = get(client, "/market/order-to-trade")
         assert (began["orders"], began["order_to_trade_ratio"]) == (0, None)
         assert began["complete_from"] is not None
-        wait_until(lambda: client.get("/market/markouts", params=day).status_code == 200, 60)
+        wait_until(lambda: client.get("/market/markouts", params=day).status_code == 200)
         assert get(client, "/market/markouts", **day)["markouts"][0] == first
 
 

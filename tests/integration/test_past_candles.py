@@ -290,8 +290,8 @@ def test_a_restarted_server_goes_on_with_the_candles_of_its_ledger(
             found: int | None = client.get("/healthz").json()["checks"]["ledger"].get("sequence")
             return found
 
-        wait_until(lambda: ledger_seq() == end, 60)
-        wait_until(lambda: client.get("/market/candles?end_time=2100-01-01").status_code == 200, 60)
+        wait_until(lambda: ledger_seq() == end)
+        wait_until(lambda: client.get("/market/candles?end_time=2100-01-01").status_code == 200)
         trades = decode_json(client.get("/trades?limit=1000").content)["trades"][::-1]
         assert len(trades) == 31
         for interval in ("1s", "1m", "1d"):

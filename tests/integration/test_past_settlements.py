@@ -42,8 +42,8 @@ def close(client: httpx.Client, cycle: int) -> Any:
 
 def wait_for_ledger(client: httpx.Client) -> None:
     end = read(client.get("/settlements"))["settlements"][0]["sequence"]
-    wait_until(lambda: ledger_seq(client) >= end, 60, "a ledger that caught up")
-    wait_until(lambda: client.get("/trades/stats").status_code == 200, 60)
+    wait_until(lambda: ledger_seq(client) >= end, what="a ledger that caught up")
+    wait_until(lambda: client.get("/trades/stats").status_code == 200)
 
 
 def test_a_cycle_that_left_memory_is_reported_as_it_was(server: Server) -> None:

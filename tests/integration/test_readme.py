@@ -10,7 +10,7 @@ from novate.gateway.routes import ROUTES
 from scripts import fill_readme
 from tests.conftest import ROOT, Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 TEXT = (ROOT / "README.md").read_text()
 

@@ -48,12 +48,12 @@ def held_up(server: Server) -> Iterator[httpx.Client]:
             assert server.process.poll() is None, server.log()
             return answer_of(client) == 503
 
-        wait_until(answers, 60, "an answer during recovery")
+        wait_until(answers, what="an answer during recovery")
         yield client
         writer = os.open(pipe, os.O_WRONLY)
         pipe.unlink()
         os.close(writer)
-        wait_until(lambda: answer_of(client) == 200, 60, "a ready server")
+        wait_until(lambda: answer_of(client) == 200, what="a ready server")
 
 
 @pytest.fixture
@@ -132,10 +132,10 @@ def test_too_many_connections_are_refused_as_ever(
         def refused() -> bool:
             return client.get("/readyz").json().get("code") == "too_many_connections"
 
-        wait_until(refused, 60, "a refusal")
+        wait_until(refused, what="a refusal")
         for connection in held:
             connection.close()
-        wait_until(lambda: "state" in client.get("/readyz").json(), 60, "room again")
+        wait_until(lambda: "state" in client.get("/readyz").json(), what="room again")
 
 
 def test_the_document_has_both_answers() -> None:

@@ -214,7 +214,7 @@ def test_sigterm_under_load_exits_0_and_loses_nothing(make_server: Callable[...,
         stop = asyncio.Event()
         traders = [Trader(Workload(3, name), server.port, auditor.settled) for name in clients]
         running = [asyncio.create_task(trader.run(stop)) for trader in traders]
-        await wait_until_async(lambda: auditor.statuses.total() > 200, 60)
+        await wait_until_async(lambda: auditor.statuses.total() > 200)
         assert await asyncio.to_thread(server.stop, STOP_SECONDS) == 0
         await asyncio.to_thread(server.start)
         stop.set()

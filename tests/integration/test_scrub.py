@@ -135,7 +135,7 @@ def test_damage_before_the_snapshot_degrades_health_with_its_place(
     flip_bit(RealDisk(), settings.data_dir / "journal" / end.segment, record.offset + 40)
     server = make_server(settings.data_dir).start()
     with httpx.Client(base_url=server.url, timeout=60) as client:
-        wait_until(lambda: client.get("/healthz").json()["status"] == "degraded", 60, "degraded")
+        wait_until(lambda: client.get("/healthz").json()["status"] == "degraded", what="degraded")
         archive = client.get("/healthz").json()["checks"]["archive"]
         assert archive["status"] == "damaged"
         assert f"segment {end.segment}, offset {record.offset}" in archive["reason"]
@@ -167,6 +167,6 @@ def test_a_whole_archive_is_healthy(make_server: Callable[..., Server], tmp_path
     assert checked_by_a_follower(settings) == checked
     server = make_server(settings.data_dir).start()
     with httpx.Client(base_url=server.url, timeout=60) as client:
-        wait_until(lambda: client.get("/healthz").json()["status"] == "healthy", 60, "healthy")
+        wait_until(lambda: client.get("/healthz").json()["status"] == "healthy", what="healthy")
         assert client.get("/healthz").json()["checks"]["archive"] == {"status": "ok"}
     assert server.stop() == 0

@@ -71,7 +71,7 @@ def settled(server: Server, folder: Path) -> tuple[dict[str, Any], dict[str, Any
         as_csv = novate(*words, "--format", "csv")
         statements = {each: read(client.get(f"/clients/{each}/statement")) for each in CLIENTS}
         end = read(client.get("/settlements"))["settlements"][0]["sequence"]
-        wait_until(lambda: ledger_seq(client) >= end, 60, "a ledger that caught up")
+        wait_until(lambda: ledger_seq(client) >= end, what="a ledger that caught up")
     return report, statements, as_csv
 
 

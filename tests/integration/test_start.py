@@ -96,7 +96,7 @@ def test_a_second_signal_ends_a_stop_that_takes_long(
         unfinished.sendall(b"{")
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: '"stopping"' in server.log(), 60)
+        wait_until(lambda: '"stopping"' in server.log())
         assert server.process.poll() is None
         server.process.send_signal(second)
         assert server.process.wait(60) == -second
@@ -110,7 +110,7 @@ def test_a_start_with_stdin_stdout_and_stderr_closed(make_server: Callable[..., 
     server = make_server().start(shell='exec "$@" <&- >&- 2>&-')
     assert {os.readlink(f"/proc/{server.pid}/fd/{each}") for each in range(3)} == {os.devnull}
     with httpx.Client(base_url=server.url, timeout=60) as client:
-        wait_until(lambda: client.get("/admin/status").json()["follower"]["state"] == "running", 60)
+        wait_until(lambda: client.get("/admin/status").json()["follower"]["state"] == "running")
         reply = client.post("/admin/snapshot")
     assert reply.status_code == 201, reply.text
     assert server.stop() == 0
@@ -134,7 +134,7 @@ def test_clients_leave_the_journal_its_files(make_server: Callable[..., Server])
         assert client.get("/readyz").status_code == 200
         for _ in range(200):
             held.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
-        wait_until(partial(is_refused, server), 60, "a refusal")
+        wait_until(partial(is_refused, server), what="a refusal")
         segments = server.data_dir / "journal"
         while len(list(segments.glob("*.journal"))) < 3:
             assert client.post("/orders/batch", json=batch).status_code == 200

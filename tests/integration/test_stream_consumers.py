@@ -188,7 +188,7 @@ async def _watch_with(
     for _ in range(count):
         _, protocol = await loop.create_connection(Subscriber, "127.0.0.1", server.port)
         everyone.append(protocol)
-    await wait_until_async(lambda: all(b"orderbook_snapshot" in each.raw for each in everyone), 60)
+    await wait_until_async(lambda: all(b"orderbook_snapshot" in each.raw for each in everyone))
     sequence, trades = await asyncio.to_thread(trade)
     last = b'"sequence":%d,' % sequence
 
@@ -196,7 +196,7 @@ async def _watch_with(
         told = last in each.raw and each.raw.count(b'"trade_id"') >= trades
         return told and ends_whole(each.raw)
 
-    await wait_until_async(lambda: all(map(has_all, everyone)), 60)
+    await wait_until_async(lambda: all(map(has_all, everyone)))
     assert not any(each.closed for each in everyone)
     for each in everyone:
         each.transport.close()
@@ -230,4 +230,4 @@ def test_hundreds_of_subscribers_all_hold_the_book(server: Server) -> None:
                 model.apply(message)
         assert model.gaps == 0
         assert model.levels == expected
-    wait_until(lambda: metric(server, "websocket_connections") == 0, 60, "no connection left")
+    wait_until(lambda: metric(server, "websocket_connections") == 0, what="no connection left")

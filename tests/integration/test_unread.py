@@ -48,7 +48,7 @@ def wait_for_full_buffers(server: Server) -> None:
         counts.append(answered(server))
         return len(counts) > 20 and 0 < counts[-20] == counts[-1] < ASKED
 
-    wait_until(waits_for_the_client, 60)
+    wait_until(waits_for_the_client)
 
 
 def logged(server: Server) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def test_a_client_that_does_not_read_is_dropped_without_an_error(make_server: Ma
                 return True
             return False
 
-        wait_until(is_dropped, 60)
+        wait_until(is_dropped)
         assert server.stop() == 0
     assert [line for line in logged(server) if line["level"] not in ("info", "warning")] == []
 
@@ -87,6 +87,6 @@ def test_a_client_that_asks_and_leaves_is_no_error(make_server: MakeServer) -> N
     for _ in range(100):
         with closing(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as client:
             client.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
-    wait_until(lambda: answered(server) == 100, 60, "an answer to each")
+    wait_until(lambda: answered(server) == 100, what="an answer to each")
     assert server.stop() == 0
     assert [line for line in logged(server) if line["level"] not in ("info", "warning")] == []

@@ -49,7 +49,7 @@ def test_a_field_that_stands_twice_is_refused_as_over_http(server: Server) -> No
         assert outcomes == over_http.json()["outcomes"]
         assert outcomes[0]["problem"]["code"] == "duplicate_field"
         ask = {"op": "status", "order_id": "o1"}  # 503 before the ledger can be asked
-        wait_until(lambda: client.ask(ask)["problem"]["status"] == 404, 60, "an unknown order")
+        wait_until(lambda: client.ask(ask)["problem"]["status"] == 404, what="an unknown order")
 
 
 def test_a_refusal_by_rule_is_an_order(server: Server) -> None:

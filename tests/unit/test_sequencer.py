@@ -24,9 +24,8 @@ from novate.outcomes import OutcomeStore, pack_outcomes, unpack_outcomes
 from novate.sequencer import Bounds, Sequencer, Standing
 from novate.testing.clock import ManualClock
 from novate.testing.journal import MemoryJournal
-from tests.conftest import wait_until_async
+from tests.conftest import PATIENCE_SECONDS, wait_until_async
 
-PATIENCE_SECONDS = 60.0
 COMMAND_BYTES = 8
 
 

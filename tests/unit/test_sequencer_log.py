@@ -10,7 +10,8 @@ import pytest
 import structlog
 
 from novate.model.errors import InvariantViolated, JournalFailed, JournalFull
-from tests.unit.test_sequencer import PATIENCE_SECONDS, Rig, run
+from tests.conftest import PATIENCE_SECONDS
+from tests.unit.test_sequencer import Rig, run
 
 
 class RaisingStream:
